@@ -1,0 +1,76 @@
+"""Sampling speed against ``transformers``: ``python -m benchmarks.sampling``.
+
+The same checkpoint (``runs/0/policy``), the same contexts, interleaved in one run: this project's sampler, batched
+``generate`` and one-by-one ``generate``. Prints tokens a second and the ratios with 95 % intervals over rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import typer
+from transformers import LlamaForCausalLM
+
+from benchmarks.ratios import ratio_line
+from model import policy
+from model.sampling import Decoding, Request, sample
+from model.tokens import EOS, PAD
+from tasks import paths, runtime, schemas
+from tasks.files import read_table
+
+
+def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int) -> int:
+    """Tokens that ``transformers`` wrote for a left-padded batch, end marks included, padding not."""
+    longest = max(map(len, contexts))
+    ids = torch.tensor([[PAD] * (longest - len(c)) + c for c in contexts])
+    mask = torch.tensor([[0] * (longest - len(c)) + [1] * len(c) for c in contexts])
+    with torch.inference_mode():
+        out = model.generate(ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=max_new)[:, longest:]
+    ended = (out == EOS).int().argmax(dim=1)
+    return int(sum(int(e) + 1 if (row == EOS).any() else len(row) for row, e in zip(out, ended, strict=True)))
+
+
+def main(utterances: int = 192, batch_size: int = 64, one_by_one: int = 12, rounds: int = 5) -> None:
+    """Measure ``rounds`` rounds, each of all three ways on the same contexts."""
+    params, device = runtime.start()
+    ar = policy.load(paths.ar("0"), device)
+    vocabulary = policy.vocabulary_of(ar)
+    rows = read_table(paths.codes("test"), schemas.CODES)
+    decoding = Decoding(max_frames_per_character=params.decoding.max_frames_per_character)
+    speeds: dict[str, list[float]] = {"speechalign": [], "generate, batched": [], "generate, one by one": []}
+    for round_ in range(rounds):
+        chosen = np.random.default_rng(round_).choice(len(rows), min(utterances, len(rows)), replace=False)
+        texts = [rows[i]["text"] for i in chosen]
+        contexts = [
+            vocabulary.context(t, rows[i]["codes"][0][: params.prompt_frames])
+            for t, i in zip(texts, chosen, strict=True)
+        ]
+        limits = [decoding.max_frames(t) for t in texts]
+
+        def ours(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
+            requests = [Request(tuple(c), m, s) for s, (c, m) in enumerate(zip(contexts, limits, strict=True))]
+            return sum(len(s.logprobs) for s in sample(ar, requests, decoding, batch_size))
+
+        def batched(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
+            order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
+            parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+            return sum(generate(ar, [contexts[i] for i in p], max(limits[i] for i in p)) for p in parts)
+
+        def single(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
+            return sum(generate(ar, [c], m) for c, m in list(zip(contexts, limits, strict=True))[:one_by_one])
+
+        ways: dict[str, Callable[[], int]] = dict(zip(speeds, (ours, batched, single), strict=True))
+        for name, way in ways.items():
+            started = time.perf_counter()
+            speeds[name].append(way() / (time.perf_counter() - started))
+    for name, values in speeds.items():
+        print(f"{name}: {np.median(values):.0f} tokens/s")
+    for name in list(speeds)[1:]:
+        print(ratio_line(f"speechalign / {name}", speeds["speechalign"], speeds[name]))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,157 @@
+"""Whisper as the judge of content: load, transcribe in batches, normalise.
+
+Everything goes through the package's own classes (``whisper.model.Whisper``, ``whisper.decode``). A recogniser is
+named either by a folder holding ``config.json`` and ``model.safetensors`` (the embedded default, or one trained by
+``bootstrap/``) or by the name of a published model (``base.en``, ``large-v3``), whose weights the package fetches.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import whisper
+from safetensors.torch import load_file, save_file
+from whisper.audio import HOP_LENGTH, SAMPLE_RATE
+from whisper.model import ModelDimensions, Whisper
+from whisper.normalizers import EnglishTextNormalizer
+
+SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
+LEADING_ZERO = re.compile(r"(?<![\d.,])0\d+(?!\d|[.,]\d)")  # figures from 0 on, but no part of "0.05" or "1,050"
+QUIET_SAMPLES = 320  # 20 ms: what "quietest point" is measured over
+
+
+def save(model: Whisper, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write ``config.json`` and ``model.safetensors``; ``dtype`` narrows the file, not the model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {k: v.detach().to(dtype).contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
+    )
+    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", **asdict(model.dims)}, indent=2) + "\n")
+
+
+def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu") -> Whisper:
+    """Load a recogniser by folder or by published name, float32 and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: neither a published name nor a folder with a checkpoint.
+        ValueError: the weights do not fit the configuration beside them.
+    """
+    folder = Path(name_or_path)
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        if str(name_or_path) in whisper.available_models():
+            return whisper.load_model(str(name_or_path), device=device).float().eval()
+        raise FileNotFoundError(
+            f"no recogniser at {str(name_or_path)!r}: expected a folder with config.json and model.safetensors, "
+            f"or one of {whisper.available_models()}"
+        )
+    fields = json.loads((folder / "config.json").read_text())
+    fields.pop("model_type", None)
+    try:
+        model = Whisper(ModelDimensions(**fields))
+        model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"the recogniser weights in {folder} do not fit its config.json: {error}") from error
+    return model.eval().to(device)
+
+
+def context_samples(model: Whisper) -> int:
+    """Samples that the model hears at once: 30 s for a published Whisper, 5 s for the embedded one."""
+    return model.dims.n_audio_ctx * 2 * HOP_LENGTH  # the encoder's second convolution halves the mel frames
+
+
+def log_mel(wave: torch.Tensor, model: Whisper) -> torch.Tensor:
+    """``(n_mels, 2 * n_audio_ctx)`` of one waveform ``(samples,)``, padded with silence to the model's context.
+
+    One waveform at a time: Whisper clips at 8 below the loudest bin *of the whole tensor it is given*, so the mels
+    of a batch would depend on one another.
+    """
+    padded = torch.nn.functional.pad(wave, (0, context_samples(model) - wave.numel()))
+    return whisper.log_mel_spectrogram(padded, model.dims.n_mels)
+
+
+@torch.inference_mode()
+def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 32) -> list[str]:
+    """What the model hears in each waveform, in the order given; greedy, without timestamps.
+
+    * A waveform longer than the model's context is cut into windows (:func:`windows`), read one by one, and the
+      texts are joined: no sample is dropped, but a word across a cut may be misread.
+    * Nothing to hear (no samples, or a sample that is not finite, which cannot be played) gives ``""``; so may
+      silence. Whisper's rule that the first token may not be the end of text is therefore switched off.
+
+    Args:
+        waves: mono waveforms ``(samples,)`` at 16 kHz, float in [-1, 1].
+        batch_size: windows in one forward pass.
+    Raises:
+        ValueError: a waveform with more than one dimension or of an integer type.
+    """
+    pieces: list[tuple[int, torch.Tensor]] = []  # (index of the waveform, one window of it)
+    for index, wave in enumerate(waves):
+        tensor = torch.as_tensor(wave).detach().cpu()
+        if tensor.dim() != 1 or not tensor.is_floating_point():
+            raise ValueError(
+                f"waveform {index} has shape {tuple(tensor.shape)} and type {tensor.dtype}; "
+                "expected float samples of shape (samples,)"
+            )
+        if tensor.numel() and torch.isfinite(tensor).all():
+            pieces += [(index, piece) for piece in windows(tensor.float(), context_samples(model))]
+    options = whisper.DecodingOptions(
+        language="en",
+        without_timestamps=True,
+        suppress_blank=False,
+        length_penalty=1.0,  # ranks a single candidate, so it decides nothing; without it "" divides by its length, 0
+        fp16=model.device.type == "cuda",
+    )
+    texts = [""] * len(pieces)
+    # Similar lengths hold similar numbers of words, so a batch ends together.
+    order = sorted(range(len(pieces)), key=lambda i: pieces[i][1].numel())
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        mels = torch.stack([log_mel(pieces[i][1], model) for i in chosen]).to(model.device)
+        for i, result in zip(chosen, whisper.decode(model, mels, options), strict=True):
+            texts[i] = result.text
+    joined: list[list[str]] = [[] for _ in waves]
+    for (index, _), text in zip(pieces, texts, strict=True):
+        joined[index].append(text)
+    return [" ".join(filter(None, parts)) for parts in joined]
+
+
+def windows(wave: torch.Tensor, longest: int) -> list[torch.Tensor]:
+    """Consecutive pieces of ``wave``, none longer than ``longest`` samples, that join to the whole.
+
+    Each cut is at the quietest 20 ms of a window's last second (or last half, if the window is shorter than 2 s).
+    """
+    pieces = []
+    while wave.numel() > longest:
+        seam = min(int(SEAM_SECONDS * SAMPLE_RATE), longest // 2)
+        energy = wave[longest - seam : longest].square().unfold(0, QUIET_SAMPLES, QUIET_SAMPLES // 2).sum(1)
+        cut = longest - seam + int(energy.argmin()) * (QUIET_SAMPLES // 2) + QUIET_SAMPLES // 2
+        pieces.append(wave[:cut])
+        wave = wave[cut:]
+    return [*pieces, wave]
+
+
+@lru_cache(maxsize=1)
+def _english() -> EnglishTextNormalizer:
+    return EnglishTextNormalizer()
+
+
+def normalize(text: str) -> str:
+    """Whisper's own English normaliser, then every run of digits split: ``"Seven, two nine."`` -> ``"7 2 9"``.
+
+    The normaliser writes spoken numbers as figures (``"seven two nine"`` -> ``"729"``), so that "50" and "fifty"
+    agree; left at that, a whole digit string would be one word and one wrong digit would make all of it wrong.
+    Splitting restores one word a digit. It is applied to reference and hypothesis alike and never looks at the
+    other side. In ordinary English a number then weighs as many words as it has digits ("fifty" is "5 0").
+    Two habits of the normaliser would still count one digit string in two ways and are undone: it reads "007" as the
+    number 7, and it writes a lone 1 as "one" for looks.
+    """
+    kept = LEADING_ZERO.sub(lambda match: " ".join(match[0]), text)
+    figures = re.sub(r"\bone\b", "1", _english()(kept))
+    return re.sub(r"(?<=\d)(?=\d)", " ", figures)

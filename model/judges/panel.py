@@ -1,0 +1,88 @@
+"""The judges together: what a waveform says, and whose voice it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchaudio
+
+from model.judges import asr, speaker
+from model.metrics import count_missing, edit_counts
+
+JUDGE_RATE = 16000  # of Whisper and Resemblyzer
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One utterance, heard. Similarity is 0.0 where there is no sound to compare."""
+
+    hypothesis: str
+    word_errors: int
+    words: int
+    character_errors: int
+    characters: int
+    similarity: float
+
+    @property
+    def wer(self) -> float:
+        return self.word_errors / max(1, self.words)
+
+
+class Panel:
+    """A recogniser and a speaker encoder, loaded once."""
+
+    def __init__(self, recognizer: str, device: str | torch.device = "cpu", batch_size: int = 64):
+        self.recognizer = asr.load_recognizer(recognizer, device)
+        self.speaker = speaker.load_speaker_encoder(device)
+        self.batch_size = batch_size
+
+    def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
+        """Voices ``(n, 256)`` of mono waveforms."""
+        return speaker.embed(self.speaker, _at_judge_rate(waves, sample_rate))
+
+    def judge(
+        self,
+        waves: Sequence[np.ndarray],
+        sample_rate: int,
+        texts: Sequence[str],
+        voices: np.ndarray,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[Judgement]:
+        """Judge each waveform against its text and against its row of ``voices (n, 256)``.
+
+        A waveform with nothing in it counts as all words deleted and similarity 0; none is ever skipped.
+        """
+        judgements: list[Judgement] = []
+        for first in range(0, len(waves), 4 * self.batch_size):
+            part = slice(first, first + 4 * self.batch_size)
+            heard = _at_judge_rate(waves[part], sample_rate)
+            hypotheses = asr.transcribe(self.recognizer, heard, self.batch_size)
+            similarities = count_missing(speaker.similarity(speaker.embed(self.speaker, heard), voices[part]))
+            for text, hypothesis, similarity in zip(texts[part], hypotheses, similarities, strict=True):
+                said, wanted = asr.normalize(hypothesis), asr.normalize(text)
+                words, characters = edit_counts(wanted, said), edit_counts(wanted, said, unit="char")
+                judgements.append(
+                    Judgement(
+                        hypothesis,
+                        words.errors,
+                        words.n_reference,
+                        characters.errors,
+                        characters.n_reference,
+                        float(similarity),
+                    )
+                )
+            if on_done:
+                on_done(len(heard))
+        return judgements
+
+
+def _at_judge_rate(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
+    if sample_rate == JUDGE_RATE:
+        return list(waves)
+    return [
+        torchaudio.functional.resample(torch.from_numpy(w), sample_rate, JUDGE_RATE).numpy() if w.size else w
+        for w in waves
+    ]

@@ -1,0 +1,84 @@
+"""Resemblyzer as the judge of voice: embed utterances in batches, compare them.
+
+The encoder is the package's own ``VoiceEncoder`` with the weights that the package carries. What differs from its
+``preprocess_wav``: volume is normalised as there, but silences are not trimmed (its voice-activity detector decides
+by 30 ms blocks of 16-bit audio, which makes short synthetic utterances lose words); the mel spectrogram is torch's
+(the same numbers; librosa's compiles for seconds at its first call); and the partial windows of many utterances go
+through the LSTM together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torchaudio
+from resemblyzer import VoiceEncoder
+from resemblyzer.audio import normalize_volume
+from resemblyzer.hparams import audio_norm_target_dBFS
+
+RATE, MIN_COVERAGE = 1.3, 0.75  # VoiceEncoder.embed_utterance's defaults: windows a second, least filled share
+N_FFT, HOP, N_MELS, SAMPLE_RATE = 400, 160, 40, 16000  # the encoder's 25 ms windows every 10 ms
+MEL_FILTERS = torchaudio.functional.melscale_fbanks(
+    N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
+)
+
+
+def load_speaker_encoder(device: str | torch.device = "cpu") -> VoiceEncoder:
+    """Resemblyzer's encoder in evaluation mode; input 16 kHz, output 256 numbers."""
+    return VoiceEncoder(torch.device(device), verbose=False).eval()
+
+
+def loudness_normalized(wave: np.ndarray | torch.Tensor) -> np.ndarray | None:
+    """The waveform raised to -30 dBFS if it is softer, as the encoder was trained; None if there is nothing to hear."""
+    wave = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float32)
+    if wave.ndim != 1:
+        raise ValueError(f"waveform has shape {wave.shape}; expected (samples,)")
+    if wave.size == 0 or not np.isfinite(wave).all() or not wave.any():
+        return None
+    return normalize_volume(wave, audio_norm_target_dBFS, increase_only=True).astype(np.float32)
+
+
+def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
+    """``(frames, 40)`` mel power (not logarithmic) of ``(samples,)``: ``resemblyzer.audio.wav_to_mel_spectrogram``."""
+    window = torch.hann_window(N_FFT)
+    stft = torch.stft(torch.from_numpy(wave), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
+    return (stft.abs().square().T @ MEL_FILTERS).numpy()
+
+
+@torch.inference_mode()
+def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 256) -> np.ndarray:
+    """``(n, 256)`` float32 L2-normalised embeddings of mono 16 kHz waveforms ``(samples,)``.
+
+    A waveform shorter than the encoder's 1.6 s window is padded with silence, as ``embed_utterance`` does: its
+    embedding is less certain, so compare like with like. A waveform with no voice at all (empty, silent, or with a
+    sample that is not finite) gives a row of NaN, which ``model.metrics.count_missing`` counts as similarity 0.
+
+    Args:
+        batch_size: windows of 1.6 s in one forward pass.
+    """
+    windows: list[np.ndarray] = []
+    owners: list[int] = []
+    for index, wave in enumerate(waves):
+        normalized = loudness_normalized(wave)
+        if normalized is None:
+            continue
+        wave_slices, mel_slices = encoder.compute_partial_slices(len(normalized), RATE, MIN_COVERAGE)
+        missing = wave_slices[-1].stop - len(normalized)
+        mel = mel_spectrogram(np.pad(normalized, (0, max(0, missing))))
+        windows += [mel[s] for s in mel_slices]
+        owners += [index] * len(mel_slices)
+    sums = np.zeros((len(waves), encoder.linear.out_features), dtype=np.float32)
+    for start in range(0, len(windows), batch_size):
+        mels = torch.from_numpy(np.stack(windows[start : start + batch_size])).to(encoder.device)
+        np.add.at(sums, owners[start : start + batch_size], encoder(mels).cpu().numpy())
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.divide(sums, norms, out=np.full_like(sums, np.nan), where=norms > 0)
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``(n,)`` cosine of each row of ``a`` ``(n, 256)`` with the same row of ``b``; NaN where either is NaN."""
+    if a.shape != b.shape:
+        raise ValueError(f"embeddings differ in shape: {a.shape} and {b.shape}")
+    return (a * b).sum(axis=-1)

@@ -1,0 +1,172 @@
+"""The NAR model: codebook levels 2 and up from level 1 and a voice prompt.
+
+Level by level and in parallel over time, as VALL-E's NAR (arXiv 2301.02111, section 4.2.2): the input of level ``l``
+is the sum of the embeddings of levels below ``l``; the voice is a prompt of frames with all levels. Neighbouring frames
+decide most of a residual code, so the blocks are depthwise convolutions (ConvNeXt, arXiv 2201.03545), which learn that
+at once where plain attention needs minutes to find its neighbours; each block also attends to the prompt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+
+@dataclass(frozen=True)
+class NarConfig:
+    """Shape of the NAR."""
+
+    n_codebooks: int = 4
+    codebook_size: int = 256
+    layers: int = 6
+    width: int = 192
+    heads: int = 4
+    kernel: int = 7
+
+
+class _Block(nn.Module):
+    """Depthwise convolution over time, attention to the prompt, and an MLP; each with a residual."""
+
+    def __init__(self, config: NarConfig, attends: bool):
+        super().__init__()
+        width = config.width
+        self.conv = nn.Conv1d(width, width, config.kernel, padding=config.kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+        self.heads = config.heads
+        self.attends = attends
+        if attends:
+            self.norm_attention = nn.LayerNorm(width)
+            self.query = nn.Linear(width, width)
+            self.key_value = nn.Linear(width, 2 * width)
+            self.out = nn.Linear(width, width)
+
+    def forward(self, x, mask, prompt=None, prompt_mask=None):
+        """``x (batch, frames, width)``, ``mask (batch, frames, 1)``: 1 where there is a frame."""
+        if self.attends:
+            batch, frames, width = x.shape
+            split = (batch, -1, self.heads, width // self.heads)
+            q = self.query(self.norm_attention(x)).view(split).transpose(1, 2)
+            k, v = (t.reshape(split).transpose(1, 2) for t in self.key_value(prompt).chunk(2, dim=-1))
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=prompt_mask[:, None, None])
+            x = x + self.out(attended.transpose(1, 2).reshape(batch, frames, width))
+        h = self.conv((x * mask).transpose(1, 2)).transpose(1, 2)
+        return x + self.mlp(self.norm(h))
+
+
+class Nar(nn.Module):
+    """Logits of one level's codes given the levels below it and a voice prompt."""
+
+    def __init__(self, config: NarConfig):
+        super().__init__()
+        self.config = config
+        # One table for every level, each with its own rows, plus a padding row.
+        self.codes = nn.Embedding(config.n_codebooks * config.codebook_size, config.width)
+        nn.init.normal_(self.codes.weight, std=0.5)
+        self.level = nn.Embedding(config.n_codebooks, config.width)
+        self.prompt_encoder = nn.ModuleList(_Block(config, attends=False) for _ in range(2))
+        self.prompt_norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(_Block(config, attends=True) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.heads = nn.ModuleList(nn.Linear(config.width, config.codebook_size) for _ in range(config.n_codebooks - 1))
+
+    def _embed(self, codes: torch.Tensor) -> torch.Tensor:
+        """Sum over levels of ``codes (batch, levels, frames)`` → ``(batch, frames, width)``."""
+        offsets = torch.arange(codes.shape[1], device=codes.device)[:, None] * self.config.codebook_size
+        return self.codes(codes + offsets).sum(dim=1)
+
+    def forward(
+        self,
+        codes: torch.Tensor,
+        lengths: torch.Tensor,
+        prompt: torch.Tensor,
+        prompt_lengths: torch.Tensor,
+        level: int,
+    ) -> torch.Tensor:
+        """Logits ``(batch, frames, codebook_size)`` of level index ``level`` (1 is the second level).
+
+        Args:
+            codes: int64 ``(batch, level, frames)``, the levels below.
+            lengths: true frames of each row; the rest is padding and changes nothing.
+            prompt: int64 ``(batch, n_codebooks, prompt frames)``; prompt_lengths: true frames of each.
+        """
+        mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
+        prompt_visible = torch.arange(prompt.shape[-1], device=codes.device) < prompt_lengths[:, None]
+        voice = self._embed(prompt)
+        for block in self.prompt_encoder:
+            voice = block(voice, prompt_visible.unsqueeze(-1).float())
+        voice = self.prompt_norm(voice)
+        x = self._embed(codes) + self.level.weight[level]
+        for block in self.blocks:
+            x = block(x, mask, voice, prompt_visible)
+        return self.heads[level - 1](self.norm(x))
+
+
+def pad_codes(codes: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack ``(levels, frames)`` codes to ``(batch, levels, longest)`` with zeros; and the lengths."""
+    lengths = torch.tensor([c.shape[-1] for c in codes])
+    padded = torch.zeros(len(codes), codes[0].shape[0], int(lengths.max()), dtype=torch.long)
+    for row, code in enumerate(codes):
+        padded[row, :, : code.shape[-1]] = code
+    return padded, lengths
+
+
+@torch.inference_mode()
+def complete(
+    model: Nar, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64
+) -> list[torch.Tensor]:
+    """All levels ``(n_codebooks, frames)`` from level-1 codes ``(frames,)`` and prompts ``(n_codebooks, frames)``.
+
+    Greedy at each level, as in VALL-E. An empty level-1 sequence gives empty codes.
+    """
+    device = next(model.parameters()).device
+    done: list[torch.Tensor] = [torch.zeros(model.config.n_codebooks, 0, dtype=torch.long)] * len(level1)
+    order = sorted((i for i in range(len(level1)) if len(level1[i])), key=lambda i: len(level1[i]))
+    for first in range(0, len(order), batch_size):
+        chosen = order[first : first + batch_size]
+        codes, lengths = pad_codes([level1[i].long().unsqueeze(0) for i in chosen])
+        prompt, prompt_lengths = pad_codes([prompts[i].long() for i in chosen])
+        codes, lengths = codes.to(device), lengths.to(device)
+        prompt, prompt_lengths = prompt.to(device), prompt_lengths.to(device)
+        for level in range(1, model.config.n_codebooks):
+            predicted = model(codes, lengths, prompt, prompt_lengths, level).argmax(dim=-1)
+            codes = torch.cat([codes, predicted.unsqueeze(1)], dim=1)
+        for row, i in enumerate(chosen):
+            done[i] = codes[row, :, : int(lengths[row])].cpu()
+    return done
+
+
+def save(model: Nar, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    config = {"model_type": "speechalign-nar", **asdict(model.config)}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:
+    """Load a NAR in evaluation mode.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: weights that do not fit the configuration.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"no NAR in {folder}: expected config.json and model.safetensors")
+    fields = json.loads((folder / "config.json").read_text())
+    if fields.pop("model_type", None) != "speechalign-nar":
+        raise ValueError(f"{folder}/config.json is not a NAR's (model_type should be speechalign-nar)")
+    model = Nar(NarConfig(**fields))
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+    return model.eval().to(device)

@@ -1,0 +1,93 @@
+"""The AR policy: a Llama-architecture causal LM that writes level-1 codes.
+
+It is a plain ``transformers.LlamaForCausalLM`` saved as a Hugging Face folder, so ``AutoModelForCausalLM`` and vLLM
+load it as they find it; the one thing added to its ``config.json`` is the codebook size of :mod:`model.tokens`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from model.tokens import BOS, EOS, PAD, Vocabulary
+
+transformers_logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class ArShape:
+    """Size of the AR; the defaults have 1.9 M parameters."""
+
+    layers: int = 4
+    width: int = 192
+    heads: int = 4
+    max_positions: int = 1024
+
+
+def build(shape: ArShape, vocabulary: Vocabulary, dropout: float = 0.0) -> LlamaForCausalLM:
+    """An untrained AR."""
+    config = LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=shape.width,
+        # SwiGLU has three matrices where a plain MLP has two: 8/3 of the width keeps the usual parameter count.
+        intermediate_size=-(-shape.width * 8 // 3 // 64) * 64,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.max_positions,
+        attention_dropout=dropout,
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        tie_word_embeddings=False,
+    )
+    config.codebook_size = vocabulary.codebook_size
+    return LlamaForCausalLM(config)
+
+
+def save(model: LlamaForCausalLM, folder: Path) -> None:
+    """Write a Hugging Face folder with safetensors weights."""
+    model.save_pretrained(folder, safe_serialization=True)
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCausalLM:
+    """Load an AR in evaluation mode, from safetensors only.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: weights that do not fit the configuration, or no codebook size in it.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"no AR policy in {folder}: expected config.json and model.safetensors")
+    config = LlamaConfig.from_pretrained(folder)
+    if not hasattr(config, "codebook_size"):
+        raise ValueError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
+    if Vocabulary(config.codebook_size).size != config.vocab_size:
+        raise ValueError(
+            f"{folder}/config.json: {config.vocab_size} tokens do not fit a codebook of {config.codebook_size} "
+            f"(expected {Vocabulary(config.codebook_size).size})"
+        )
+    try:
+        model, info = LlamaForCausalLM.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+    wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
+    if wrong:
+        raise ValueError(f"the weights in {folder} do not fit its config.json: {wrong}")
+    return model.eval().to(device)
+
+
+def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
+    return Vocabulary(model.config.codebook_size)
+
+
+def digest(folder: str | Path) -> str:
+    """Short digest of a checkpoint's weights, by which samples and pairs name the policy they came from."""
+    return hashlib.md5((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:12]

@@ -1,0 +1,51 @@
+"""The AR's vocabulary and sequence layout.
+
+One sequence is ``<s> text <prompt> p1 … pP <speech> c1 … cT </s>``: characters of the text, level-1 codes of the
+voice prompt, then level-1 codes of the utterance. Ids: five marks, 28 characters, then the codebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
+PAD, BOS, EOS, PROMPT, SPEECH = range(5)
+_FIRST_CHARACTER = 5
+FIRST_CODE = _FIRST_CHARACTER + len(CHARACTERS)
+_CHARACTER_IDS = {c: _FIRST_CHARACTER + i for i, c in enumerate(CHARACTERS)}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Ids of text characters, marks and level-1 codes for one codebook size."""
+
+    codebook_size: int
+
+    @property
+    def size(self) -> int:
+        return FIRST_CODE + self.codebook_size
+
+    def context(self, text: str, prompt: Sequence[int]) -> list[int]:
+        """Everything the AR is given: ``<s> text <prompt> p… <speech>``.
+
+        Raises:
+            ValueError: a character or a code outside the vocabulary.
+        """
+        try:
+            characters = [_CHARACTER_IDS[c] for c in text]
+        except KeyError as error:
+            raise ValueError(
+                f"the text {text!r} has the character {error.args[0]!r}; expected lower-case a-z, space and apostrophe"
+            ) from None
+        return [BOS, *characters, PROMPT, *self.codes(prompt), SPEECH]
+
+    def codes(self, level1: Sequence[int]) -> list[int]:
+        """Vocabulary ids of level-1 codes."""
+        if len(level1) and not 0 <= min(level1) <= max(level1) < self.codebook_size:
+            raise ValueError(f"codes from {min(level1)} to {max(level1)}; expected 0 to {self.codebook_size - 1}")
+        return [FIRST_CODE + int(c) for c in level1]
+
+    def target(self, level1: Sequence[int], finished: bool = True) -> list[int]:
+        """What the AR should write: the codes and, unless the utterance was cut off, the end mark."""
+        return [*self.codes(level1), EOS] if finished else self.codes(level1)

@@ -1,0 +1,41 @@
+"""The independent digit judge: hears easy synthetic digits, is deterministic, bears odd input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from model.judges import grammar
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return grammar.load_decoder()
+
+
+def test_clear_synthetic_digits_are_mostly_heard_and_order_does_not_matter(decoder):
+    espeak = pytest.importorskip("tasks.corpora.espeak")
+    torchaudio = pytest.importorskip("torchaudio")
+    texts = ["zero two zero", "eight one", "three five nine", "six six four"]
+    waves = [
+        torchaudio.functional.resample(torch.from_numpy(espeak.synthesize(t, "m1", 150, 50)), espeak.SAMPLE_RATE, 16000)
+        for t in texts
+    ]
+    heard = grammar.transcribe_digits(waves, decoder)
+    assert grammar.transcribe_digits(waves[::-1], decoder)[::-1] == heard
+    assert all(set(h.split()) <= set(grammar.WORDS) for h in heard)
+    assert sum(h == t for h, t in zip(heard, texts, strict=True)) >= 2
+
+
+def test_nothing_to_hear_is_an_empty_text(decoder):
+    nan = np.zeros(1600, np.float32)
+    nan[0] = np.nan
+    assert grammar.transcribe_digits([np.zeros(0), np.zeros(16000), nan], decoder) == ["", "", ""]
+    [tiny] = grammar.transcribe_digits([np.full(10, 0.1)], decoder)
+    assert isinstance(tiny, str)
+
+
+def test_stereo_is_refused(decoder):
+    with pytest.raises(ValueError, match="expected"):
+        grammar.transcribe_digits([np.zeros((2, 100))], decoder)

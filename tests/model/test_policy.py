@@ -1,0 +1,38 @@
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from model import policy
+from model.tokens import Vocabulary
+
+SHAPE = policy.ArShape(layers=1, width=16, heads=2, max_positions=64)
+
+
+def test_transformers_loads_the_folder_as_it_finds_it(tmp_path):
+    model = policy.build(SHAPE, Vocabulary(8)).eval()
+    policy.save(model, tmp_path / "ar")
+    found = AutoModelForCausalLM.from_pretrained(tmp_path / "ar").eval()
+    ids = torch.randint(0, Vocabulary(8).size, (2, 9))
+    assert torch.equal(found(ids).logits, model(ids).logits)
+    assert policy.vocabulary_of(policy.load(tmp_path / "ar")) == Vocabulary(8)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
+    config = tmp_path / "ar/config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 1', '"num_hidden_layers": 2'))
+    with pytest.raises(ValueError, match="do not fit"):
+        policy.load(tmp_path / "ar")
+
+
+def test_a_vocabulary_that_does_not_fit_the_codebook_is_refused(tmp_path):
+    policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
+    config = tmp_path / "ar/config.json"
+    config.write_text(config.read_text().replace('"codebook_size": 8', '"codebook_size": 9'))
+    with pytest.raises(ValueError, match="do not fit a codebook of 9"):
+        policy.load(tmp_path / "ar")
+
+
+def test_a_missing_policy_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no AR policy in"):
+        policy.load(tmp_path)

@@ -1,0 +1,86 @@
+"""The sampler against transformers' own forward pass, and what a sample may depend on."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import policy
+from model.sampling import Decoding, Request, sample
+from model.tokens import EOS, Vocabulary
+
+VOCABULARY = Vocabulary(32)
+
+
+@pytest.fixture(scope="module")
+def ar():
+    torch.manual_seed(0)
+    model = policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), VOCABULARY).eval()
+    with torch.no_grad():  # an untrained model almost never ends; make the end mark likely enough
+        model.lm_head.weight[EOS] += 0.5
+    return model
+
+
+@pytest.fixture(scope="module")
+def requests():
+    rng = np.random.default_rng(1)
+    made = []
+    for seed in range(24):
+        text = "one two three"[: rng.integers(1, 13)]
+        context = VOCABULARY.context(text, rng.integers(0, 32, rng.integers(1, 20)).tolist())
+        made.append(Request(tuple(context), int(rng.integers(1, 60)), seed))
+    return made
+
+
+def test_logprobs_equal_a_teacher_forced_pass(ar, requests):
+    for request, sampled in zip(requests, sample(ar, requests, Decoding(), 8), strict=True):
+        target = VOCABULARY.target(sampled.tokens.tolist(), sampled.finished)
+        sequence = torch.tensor([[*request.context, *target]])
+        logprobs = ar(sequence).logits.log_softmax(-1)[0, len(request.context) - 1 : -1]
+        expected = logprobs.gather(1, torch.tensor(target)[:, None])[:, 0]
+        torch.testing.assert_close(torch.from_numpy(sampled.logprobs), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_sample_depends_on_its_own_seed_and_context_only(ar, requests):
+    together = sample(ar, requests, Decoding(), 24)
+    for batch_size in (1, 5):
+        for a, b in zip(together, sample(ar, requests, Decoding(), batch_size), strict=True):
+            assert np.array_equal(a.tokens, b.tokens)
+    backwards = sample(ar, requests[::-1], Decoding(), 7)[::-1]
+    assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(together, backwards, strict=True))
+
+
+def test_another_seed_gives_another_sample(ar, requests):
+    request = requests[0]
+    a, b = sample(ar, [Request(request.context, 60, 1), Request(request.context, 60, 2)], Decoding())
+    assert not np.array_equal(a.tokens, b.tokens)
+
+
+def test_limits_hold_and_cut_off_samples_say_so(ar, requests):
+    sampled = sample(ar, requests, Decoding(), 8)
+    assert {s.finished for s in sampled} == {True, False}
+    for request, s in zip(requests, sampled, strict=True):
+        assert 1 <= len(s.tokens) <= request.max_frames
+        assert s.finished or len(s.tokens) == request.max_frames
+        assert len(s.logprobs) == len(s.tokens) + s.finished
+        assert s.tokens.min() >= 0 and s.tokens.max() < 32
+
+
+def test_draws_follow_the_policy(ar, requests):
+    """First tokens of many seeds against the policy's own distribution over codes (chi-square)."""
+    context = requests[0].context
+    firsts = [s.tokens[0] for s in sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(), 500)]
+    probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
+    counts = np.bincount(firsts, minlength=32)
+    chi2 = ((counts - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
+    assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
+
+
+def test_top_k_one_is_greedy(ar, requests):
+    [a] = sample(ar, [Request(requests[0].context, 30, 1)], Decoding(top_k=1))
+    [b] = sample(ar, [Request(requests[0].context, 30, 2)], Decoding(top_k=1))
+    assert np.array_equal(a.tokens, b.tokens)
+
+
+def test_a_context_too_long_for_the_model_is_refused(ar):
+    with pytest.raises(ValueError, match="exceed the model's 128 positions"):
+        sample(ar, [Request(tuple([1] * 100), 60, 0)], Decoding())

@@ -1,0 +1,124 @@
+"""The loop's promises: resuming, accumulation, non-finite losses, buckets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from model.training import Optimization, TrainingError, fit, length_buckets
+
+
+@dataclass
+class Batch:
+    ids: list[str]
+    x: torch.Tensor
+    weight: float
+
+
+def batch_of(step, rows):
+    x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))[rows]
+    return Batch([str(r) for r in rows], x, float(len(rows)))
+
+
+def loss_of(model, batch):
+    error = (model(batch.x)[:, 0] - batch.x.sum(1)) ** 2
+    return error.sum(), {"error": error.sum().item()}
+
+
+def train(steps=12, split=8, total=12, state=None, fingerprint="a", stop=None, seen=None):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
+
+    def on_step(step, metrics):
+        if seen is not None:
+            seen.append((step, metrics["loss"]))
+        if step == stop:
+            raise KeyboardInterrupt
+
+    fit(
+        model,
+        lambda s: [batch_of(s, list(range(i, i + split))) for i in range(0, 8, split)],
+        loss_of,
+        Optimization(1e-2, total),
+        seed=3,
+        state_file=state,
+        fingerprint=fingerprint,
+        save_every_seconds=0.0,
+        cpu=True,
+        on_step=on_step,
+    )
+    return model
+
+
+def parameters(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_resumed_training_equals_uninterrupted(tmp_path):
+    whole, pieces = [], []
+    expected = train(seen=whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(state=tmp_path / "s.pt", stop=7, seen=pieces)
+    resumed = train(state=tmp_path / "s.pt", seen=pieces)
+    assert torch.equal(parameters(expected), parameters(resumed))
+    assert pieces[-5:] == whole[-5:]
+    assert not (tmp_path / "s.pt").exists()
+
+
+def test_a_state_of_other_settings_is_not_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(state=tmp_path / "s.pt", stop=7)
+    seen = []
+    train(state=tmp_path / "s.pt", fingerprint="b", seen=seen)
+    assert seen[0][0] == 1
+
+
+def test_a_torn_state_file_is_an_error_that_says_what_to_do(tmp_path):
+    (tmp_path / "s.pt").write_bytes(b"PK torn")
+    with pytest.raises(TrainingError, match="delete it to train from the start"):
+        train(state=tmp_path / "s.pt")
+
+
+def test_one_batch_of_eight_equals_eight_of_one():
+    torch.manual_seed(0)
+    models = []
+    for split in (8, 1):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(4, 1)
+        fit(
+            model,
+            lambda s, split=split: [batch_of(s, list(range(i, i + split))) for i in range(0, 8, split)],
+            loss_of,
+            Optimization(1e-2, 5),
+            seed=3,
+            cpu=True,
+        )
+        models.append(parameters(model))
+    torch.testing.assert_close(models[0], models[1], atol=1e-6, rtol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_ids():
+    def broken(model, batch):
+        return (model(batch.x) * float("nan")).sum(), {}
+
+    with pytest.raises(TrainingError, match=r"loss is nan at step 1, in the batch of \['0'"):
+        fit(
+            torch.nn.Linear(4, 1),
+            lambda s: [batch_of(s, list(range(8)))],
+            broken,
+            Optimization(1e-2, 2),
+            seed=0,
+            cpu=True,
+        )
+
+
+def test_buckets_hold_every_item_once_within_the_capacity():
+    lengths = np.random.default_rng(0).integers(1, 90, 3000).tolist()
+    batches = length_buckets(lengths, 400, np.random.default_rng(1))
+    assert sorted(i for b in batches for i in b) == list(range(3000))
+    assert all(max(lengths[i] for i in b) * len(b) <= 400 for b in batches)
+
+
+def test_an_item_longer_than_the_capacity_gets_its_own_batch():
+    assert length_buckets([1000], 400, np.random.default_rng(0)) == [[0]]
