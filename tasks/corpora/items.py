@@ -1,0 +1,63 @@
+"""What every corpus reader gives: utterances as the corpus has them, before any check of sound or text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+class Rejected(ValueError):  # noqa: N818 - a verdict on one utterance, not an error of the run
+    """One utterance cannot be used: a row of ``data/rejected.jsonl``, not the end of the run.
+
+    Args:
+        reason: a few words, the same for every case of its kind, so that they can be counted.
+        expected: what would have been right.
+        found: what was there.
+    """
+
+    def __init__(self, reason: str, expected: str, found: str):
+        super().__init__(f"{reason}: expected {expected}, found {found}")
+        self.reason, self.expected, self.found = reason, expected, found
+
+
+@dataclass(frozen=True)
+class Item:
+    """One utterance of a corpus, or one file that is none.
+
+    Attributes:
+        id: unique in the corpus. speaker: who says it.
+        text: as written in the corpus; None where the corpus has none for this audio.
+        source: the file relative to the corpus folder, or the settings that made the samples.
+        path: the audio file, where there is one.
+        samples: ``(n,)`` mono at ``sample_rate``, float in [-1, 1] or int16, where there is no file.
+        split: train, dev or test if the corpus says so, else None.
+        problem: why the reader itself refuses it; it is then only listed as rejected.
+    """
+
+    id: str
+    speaker: str
+    text: str | None
+    source: str
+    path: Path | None = None
+    samples: np.ndarray | None = None
+    sample_rate: int = 0
+    split: str | None = None
+    problem: Rejected | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus being read.
+
+    Attributes:
+        total: how many items will come, for the progress bar.
+        items: in a fixed order; each is made when it is asked for, so a corpus of any size streams.
+        fixed_splits: whether every item's ``split`` is final (a corpus made here) or a hint (a published corpus).
+    """
+
+    total: int
+    items: Iterator[Item]
+    fixed_splits: bool = False

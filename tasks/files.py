@@ -1,0 +1,88 @@
+"""Writing files whole or not at all, and reading the tables that stages exchange."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class DataError(RuntimeError):
+    """A file that a stage needs is missing, damaged or not what it should be."""
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling to write a file or folder to; rename it to ``path`` only if the block succeeds.
+
+    A kill or a full disk leaves at most a ``.tmp`` sibling, which nothing reads and the next run replaces.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        if not temporary.exists():
+            raise FileNotFoundError(f"nothing was written for {path}")
+        if temporary.is_file():
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+        if path.is_dir():
+            _remove(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno == 28:  # ENOSPC
+            raise DataError(f"the disk is full: {path} was not written; free some space and run again") from error
+        raise
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written."""
+    with whole(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+    """Rows of a parquet file, after checking its columns against ``schema``.
+
+    Raises:
+        DataError: the file is missing, unreadable, or has other columns than expected.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is not a readable parquet file: {error}") from error
+    if schema is not None and not table.schema.equals(schema):
+        raise DataError(f"{path} has columns {table.schema.names}, expected {schema.names} with types {schema.types}")
+    return table.to_pylist()

@@ -1,0 +1,259 @@
+"""``params.yaml`` as typed, checked values.
+
+Every stage calls :func:`load` first, so an unknown key, a wrong type or an impossible value in any block stops the
+run before any work, with one message that names the key, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Above0 = Annotated[float, Field(gt=0)]
+
+
+class ParamsError(ValueError):
+    """``params.yaml`` is missing, unreadable or holds something impossible."""
+
+
+class Block(BaseModel):
+    # Strict, so that "5e-5" (a string to YAML 1.1) or true for 1 is an error and not a guess.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Compute(Block):
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "no", "bf16", "fp16"]
+    threads: Positive
+
+
+class Models(Block):
+    codec: str
+    recognizer: str
+
+
+class Synthetic(Block):
+    utterances: Positive
+    min_words: Positive
+    max_words: Positive
+    rate: Annotated[tuple[Positive, Positive], Field(strict=False)]  # YAML writes a tuple as a list
+    pitch: Annotated[tuple[int, int], Field(strict=False)]
+    voices: list[str] = Field(min_length=1)
+    unseen_voices: list[str]
+
+    @model_validator(mode="after")
+    def _voices_apart(self):
+        if shared := set(self.voices) & set(self.unseen_voices):
+            raise ValueError(f"voices both seen and unseen: {sorted(shared)}")
+        return self
+
+
+class Fsdd(Block):
+    min_words: Positive
+    max_words: Positive
+    utterances: Positive
+
+
+class Prepare(Block):
+    corpus: Literal["synthetic", "librispeech", "libritts", "vctk", "ljspeech", "fsdd", "folder"]
+    path: str | None
+    min_seconds: Above0
+    max_seconds: Above0
+    max_clipped: Share
+    unseen_speakers: Annotated[int, Field(ge=0)]
+    test_utterances: Positive
+    dev_utterances: Positive
+    synthetic: Synthetic
+    fsdd: Fsdd
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.corpus != "synthetic" and not self.path:
+            raise ValueError(
+                f"prepare.path must say where the {self.corpus} corpus lies (a folder or s3://bucket/prefix)"
+            )
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds ({self.min_seconds}) must be below max_seconds ({self.max_seconds})")
+        return self
+
+
+class Extract(Block):
+    batch_seconds: Above0
+
+
+class Ar(Block):
+    layers: Positive
+    width: Positive
+    heads: Positive
+    max_positions: Positive
+
+    @model_validator(mode="after")
+    def _divisible(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width ({self.width}) must be a multiple of twice the heads ({self.heads})")
+        return self
+
+
+class Nar(Block):
+    layers: Positive
+    width: Positive
+
+
+class SftAr(Block):
+    epochs: Positive
+    batch_tokens: Positive
+    lr: Above0
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Share
+
+
+class SftNar(Block):
+    epochs: Positive
+    batch_frames: Positive
+    lr: Above0
+    warmup: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Decoding(Block):
+    temperature: Above0
+    top_k: Annotated[int, Field(ge=0)]
+    max_frames_per_character: Above0
+    batch_size: Positive
+
+
+class Sample(Block):
+    prompts: Positive
+    samples_per_prompt: Positive
+
+
+class Prefer(Block):
+    source: Literal["own_samples", "golden"]
+    min_wer_gap: Above0
+    accumulate: bool
+
+
+class Align(Block):
+    method: Literal["dpo"]
+    lr: Above0
+    epochs: Positive
+    batch_pairs: Positive
+    micro_pairs: Positive
+    nll_weight: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+    warmup: Share
+    max_grad_norm: Above0
+
+
+class Iteration(Block):
+    prev: str
+    beta: Above0
+
+
+class Evaluate(Block):
+    batch_size: Positive
+    bootstrap_samples: Positive
+    audio_samples: Annotated[int, Field(ge=0)]
+
+
+class Register(Block):
+    model_name: str
+    min_duration_ratio: Above0
+    max_duration_ratio: Above0
+    max_wer_increase: Share
+    max_similarity_decrease: Share
+    max_failed_increase: Share
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        if self.min_duration_ratio >= self.max_duration_ratio:
+            raise ValueError(
+                f"min_duration_ratio ({self.min_duration_ratio}) must be below "
+                f"max_duration_ratio ({self.max_duration_ratio})"
+            )
+        return self
+
+
+class Params(Block):
+    """All of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0)]
+    compute: Compute
+    models: Models
+    prepare: Prepare
+    extract: Extract
+    ar: Ar
+    nar: Nar
+    prompt_frames: Positive
+    sft_ar: SftAr
+    sft_nar: SftNar
+    decoding: Decoding
+    sample: Sample
+    prefer: Prefer
+    align: Align
+    iterations: dict[str, Iteration]
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+
+    def iteration(self, key: str) -> Iteration:
+        """One iteration's block.
+
+        Raises:
+            ParamsError: there is none of that name.
+        """
+        if key not in self.iterations:
+            raise ParamsError(f'there is no iteration "{key}" in params.yaml; it has {sorted(self.iterations)}')
+        return self.iterations[key]
+
+    @model_validator(mode="after")
+    def _chain(self):
+        known = {"0"}
+        for key, iteration in self.iterations.items():
+            if key == "0":
+                raise ValueError('iteration "0" is the SFT policy; name the first aligned iteration "1"')
+            if iteration.prev not in known:
+                raise ValueError(
+                    f'iterations.{key}.prev is "{iteration.prev}", but only {sorted(known)} come before it'
+                )
+            known.add(key)
+        return self
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check the parameters.
+
+    Raises:
+        ParamsError: with one line a problem: where, what was expected, what was found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParamsError(f"{path} does not exist; run from the repository's top folder")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} should hold named blocks, but holds {type(content).__name__}")
+    for key in content.get("iterations") or {}:
+        if not isinstance(key, str):
+            raise ParamsError(f'{path}: iterations.{key} must be a quoted string ("{key}"): DVC drops integer keys')
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in item["loc"]) or "params"
+            found = "" if item["type"] == "missing" else f" (found {_short(item['input'])})"
+            problems.append(f"  {where}: {item['msg']}{found}")
+        raise ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems)) from error
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

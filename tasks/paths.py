@@ -1,0 +1,73 @@
+"""Where every artefact lies: the file layout of ``dvc.yaml`` in Python.
+
+Relative to the repository's top folder, which is every stage's working directory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATA = Path("data")
+AUDIO = DATA / "audio"  # {split}/{speaker}.flac: utterances of one speaker end to end, mono, at the codec's rate
+CUTS = DATA / "cuts"
+REJECTED = DATA / "rejected.jsonl"
+CODES = DATA / "codes"
+CEILING = Path("runs/ceiling")  # golden and resynthesised golden speech, judged like the policies
+REPORT = Path("reports/index.html")
+REGISTRATION = Path("reports/registration.json")
+STATE = Path("runs/.state")  # training checkpoints for resuming: outside every stage's outs, which DVC deletes
+
+SPLITS = ("train", "dev", "test")
+
+
+def cuts(split: str) -> Path:
+    return CUTS / f"{split}.jsonl.gz"
+
+
+def codes(split: str) -> Path:
+    return CODES / f"{split}.parquet"
+
+
+def run(iteration: str) -> Path:
+    """Folder of one iteration; "0" is the SFT policy."""
+    return Path("runs") / iteration
+
+
+def ar(iteration: str) -> Path:
+    """The AR, a Hugging Face causal-LM folder."""
+    return run(iteration) / "policy"
+
+
+NAR = run("0") / "nar"
+
+
+def curve(iteration: str) -> Path:
+    """Training curve of the iteration's AR: CSV of step and metrics."""
+    return run(iteration) / "curve.csv"
+
+
+def tracking(iteration: str) -> Path:
+    """Ids of the MLflow runs of this iteration, as JSON."""
+    return run(iteration) / "mlflow.json"
+
+
+def samples(iteration: str) -> Path:
+    return run(iteration) / "samples.parquet"
+
+
+def pairs(iteration: str) -> Path:
+    return run(iteration) / "pairs.parquet"
+
+
+def metrics(iteration: str) -> Path:
+    return run(iteration) / "metrics.json"
+
+
+def utterances(iteration: str) -> Path:
+    """Judgements of each test utterance, as parquet."""
+    return run(iteration) / "utterances.parquet"
+
+
+def audio(iteration: str) -> Path:
+    """A few test utterances as FLAC."""
+    return run(iteration) / "audio"

@@ -1,0 +1,79 @@
+"""Columns of the tables that flow between stages. Token columns hold codec codes, never text ids."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+_CODES = pa.list_(pa.list_(pa.int16()))  # levels x frames
+_LEVEL1 = pa.list_(pa.int16())
+
+CODES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("speaker", pa.string()),
+        ("text", pa.string()),
+        ("seen", pa.bool_()),  # whether the speaker occurs in train
+        ("seconds", pa.float64()),
+        ("codes", _CODES),
+    ]
+)
+
+SAMPLES = pa.schema(
+    [
+        ("id", pa.string()),  # of the utterance whose text was read
+        ("prompt_id", pa.string()),  # of the utterance whose first frames are the voice prompt
+        ("draw", pa.int32()),  # which of the samples for this prompt
+        ("seed", pa.int64()),
+        ("tokens", _LEVEL1),  # exactly as sampled, end mark not included
+        ("logprobs", pa.list_(pa.float32())),  # under the policy at temperature 1, the end mark's last
+        ("finished", pa.bool_()),  # False: cut off at the length limit
+        ("temperature", pa.float64()),
+        ("top_k", pa.int32()),
+        ("policy", pa.string()),  # digest of the checkpoint that was sampled
+    ]
+)
+
+PAIRS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("iteration", pa.string()),  # that made the pair
+        ("text", pa.string()),
+        ("prompt", _LEVEL1),
+        ("chosen", _LEVEL1),
+        ("rejected", _LEVEL1),
+        ("chosen_logprob", pa.float64()),  # sum over tokens and end mark, under the reference policy
+        ("rejected_logprob", pa.float64()),
+        ("rejected_finished", pa.bool_()),  # False: cut off, so no end mark is scored
+        ("chosen_wer", pa.float64()),
+        ("rejected_wer", pa.float64()),
+        ("chosen_similarity", pa.float64()),
+        ("rejected_similarity", pa.float64()),
+        ("reason", pa.string()),  # why the chosen side is preferred
+        ("source", pa.string()),  # golden or own_samples
+        ("policy", pa.string()),  # digest of the checkpoint that made the rejected side
+        ("seed", pa.int64()),
+        ("judge", pa.string()),  # recogniser and its digest
+    ]
+)
+
+UTTERANCES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("system", pa.string()),  # policy; in the ceiling table golden, resynthesised, golden_nar
+        ("speaker", pa.string()),
+        ("seen", pa.bool_()),
+        ("text", pa.string()),
+        ("prompt_id", pa.string()),
+        ("seed", pa.int64()),
+        ("finished", pa.bool_()),
+        ("hypothesis", pa.string()),
+        ("word_errors", pa.int32()),
+        ("words", pa.int32()),
+        ("character_errors", pa.int32()),
+        ("characters", pa.int32()),
+        ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
+        ("seconds", pa.float64()),
+        ("golden_seconds", pa.float64()),
+    ]
+)

@@ -1,0 +1,56 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks.params import ParamsError, load
+
+DEFAULTS = Path(__file__).resolve().parents[2] / "params.yaml"
+
+
+def changed(tmp_path, before, after):
+    text = DEFAULTS.read_text()
+    assert before in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(before, after, 1))
+    return path
+
+
+def test_the_defaults_are_valid(tmp_path):
+    shutil.copy(DEFAULTS, tmp_path)
+    assert load(tmp_path / "params.yaml").iteration("1").prev == "0"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("seed: 17", "sead: 17", "sead: Extra inputs are not permitted"),
+        ("seed: 17", "seed: seventeen", "seed: Input should be a valid integer"),
+        ("seed: 17", "seed: -1", "seed: Input should be greater than or equal to 0"),
+        ("lr: 2.0e-3", "lr: 2e-3", "lr: Input should be a valid number"),  # YAML 1.1 reads it as a string
+        ("corpus: synthetic", "corpus: librespeech", "prepare.corpus: Input should be"),
+        ("corpus: synthetic", "corpus: librispeech", "prepare.path must say where"),
+        ("temperature: 1.0", "temperature: 0", "decoding.temperature: Input should be greater than 0"),
+        ('"2": {prev: "1"', '"2": {prev: "7"', 'iterations.2.prev is "7"'),
+        ('"2": {prev: "1"', '2: {prev: "1"', "must be a quoted string"),
+        ("heads: 4", "heads: 5", "must be a multiple of twice the heads"),
+        ("min_seconds: 0.2", "min_seconds: 99.0", "must be below max_seconds"),
+    ],
+)
+def test_each_mistake_is_named_with_what_was_found(tmp_path, before, after, message):
+    with pytest.raises(ParamsError) as error:
+        load(changed(tmp_path, before, after))
+    assert message in str(error.value)
+
+
+def test_an_unknown_iteration_is_named(tmp_path):
+    with pytest.raises(ParamsError, match='no iteration "9"'):
+        load(DEFAULTS).iteration("9")
+
+
+def test_a_missing_or_broken_file_says_so(tmp_path):
+    with pytest.raises(ParamsError, match="does not exist"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seed: [")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        load(tmp_path / "params.yaml")
