@@ -1,0 +1,78 @@
+"""The champion's judged utterances, to compare a candidate with: from this loop, from the registry, or made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import paths, schemas
+from tasks.files import DataError, read_table
+from tasks.judge_name import judge_name
+from tasks.mlflow_client import TrackingError, failures
+from tasks.params import Params
+from tasks.registry import gate
+from tasks.registry.versions import DIGEST, UTTERANCES, Candidate, codec
+
+if TYPE_CHECKING:
+    import torch
+    from mlflow.entities.model_registry import ModelVersion
+
+Rows = list[dict[str, Any]]
+
+
+def rows_of(
+    champion: ModelVersion, candidate: Candidate, loop: list[Candidate], params: Params, device: torch.device
+) -> Rows:
+    """The champion's table on the candidate's test utterances, prompts and seeds, heard by the same judge.
+
+    Raises:
+        DataError: the champion has no such table and cannot be evaluated now; the message says why.
+    """
+    for other in loop:
+        if other.digest == champion.tags.get(DIGEST) and gate.comparable(candidate.rows, other.rows):
+            return other.rows
+    if champion.tags.get("judge") == judge_name(params.models.recognizer):
+        stored = stored_rows(champion)
+        if stored and gate.comparable(candidate.rows, stored):
+            return stored
+    return evaluate_again(champion, params, device)
+
+
+def stored_rows(version: ModelVersion) -> Rows | None:
+    """The table that was registered with a version; None where it cannot be read any more."""
+    import mlflow
+
+    uri = f"models:/{version.name}/{version.version}/artifacts/{UTTERANCES}.parquet"
+    try:
+        with failures():
+            return read_table(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)), schemas.UTTERANCES)
+    except (TrackingError, DataError):
+        return None
+
+
+def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
+    """Load a registered version and judge it on the present test split, as ``evaluate`` does."""
+    import mlflow
+
+    from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
+    from tasks.codec_info import facts
+    from tasks.evaluation import TestSet, evaluate_policy
+
+    title = f"champion v{version.version}"
+    print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
+    try:
+        with failures():
+            uri = f"models:/{version.name}/{version.version}"
+            loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
+        voice = loaded.unwrap_python_model().voice
+    except (TrackingError, FileNotFoundError, ValueError) as error:
+        raise DataError(
+            f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
+            f"{error}. Restore its artifacts, or move the alias `champion` by hand"
+        ) from error
+    test = TestSet(read_table(paths.codes("test"), schemas.CODES), params)
+    if version.tags.get("codec_md5") != codec(params):
+        # Its tokens come from another codec: encode the same voice prompts with its own.
+        rate = int(facts(params.models.codec)["sample_rate"])
+        test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
+    return evaluate_policy(voice, test, Panel(params.models.recognizer, device), params, title)[0]

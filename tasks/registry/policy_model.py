@@ -1,0 +1,128 @@
+"""The registered model: text and a voice prompt in, speech out.
+
+MLflow stores this file itself (models from code), so loading a version runs readable source and unpickles nothing.
+It runs wherever the model is loaded, with the copy of ``model/`` that was stored beside it: it may import that and
+the packages of its requirements, nothing else of this repository.
+
+    policy = mlflow.pyfunc.load_model("models:/speechalign-policy@champion")
+    policy.predict({"text": ["seven two nine"], "prompt": ["voice.flac"]}, params={"seed": 1})
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from model.sampling import Decoding
+from model.voice import Voice
+
+AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
+
+
+class PolicyModel(PythonModel):
+    """AR, NAR and codec of one iteration, with the decoding settings it was evaluated with."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the three parts; ``model_config`` at load time overrides device, decoding and batch size."""
+        self.config: dict[str, Any] = dict(context.model_config or {})
+        device = self.config.get("device", "auto")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        folders = context.artifacts
+        # A published codec is fetched by its name; one of this project's own travels with the model.
+        codec = folders.get(CODEC) or self.config["codec"]
+        self.voice = Voice.load(folders[AR], folders[NAR], codec, device, self.config["prompt_frames"])
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Speak each row.
+
+        Args:
+            model_input: a row an utterance. ``text``, and the voice prompt: ``prompt`` (path of an audio file) or
+                ``prompt_audio`` (the bytes of one; base64 over HTTP).
+            params: ``seed`` of the first row, one more for each row after it; ``temperature`` and ``top_k``
+                (default: as the policy was evaluated).
+
+        Returns:
+            ``samples`` (float32 array), ``sample_rate`` (Hz) and ``finished`` (False: ran into the length limit).
+
+        Raises:
+            ValueError: a row without text, or without one readable prompt.
+        """
+        rows = rows_of(model_input)
+        asked = params or {}
+        chosen = {key: asked[key] for key in ("temperature", "top_k") if key in asked}
+        decoding = Decoding(**{**self.config["decoding"], **chosen})
+        if decoding.temperature <= 0 or decoding.top_k < 0:
+            raise ValueError(
+                f"temperature is {decoding.temperature} and top_k {decoding.top_k}; expected a temperature above 0 "
+                "and a top_k of 0 (no limit) or more"
+            )
+        texts = [clean_text(row.get("text"), number) for number, row in enumerate(rows)]
+        prompts = [self.voice.encode_prompt(*read_prompt(row, number)) for number, row in enumerate(rows)]
+        seeds = [int(asked.get("seed", 0)) + number for number in range(len(rows))]
+        spoken = self.voice.speak(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
+        return pd.DataFrame(
+            {
+                "samples": [utterance.wave for utterance in spoken],
+                "sample_rate": self.voice.sample_rate,
+                "finished": [utterance.sampled.finished for utterance in spoken],
+            }
+        )
+
+
+def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
+    """The input as one dictionary an utterance.
+
+    MLflow turns a dictionary of columns of strings into a single row of lists (over HTTP, of arrays): undone here.
+    """
+    rows: list[dict[str, Any]] = []
+    for record in model_input.to_dict("records"):
+        columns = {str(name): value for name, value in record.items() if isinstance(value, (list, np.ndarray))}
+        if "text" not in columns:
+            rows.append({str(name): value for name, value in record.items()})
+        elif len({len(column) for column in columns.values()}) > 1:
+            lengths = {name: len(column) for name, column in columns.items()}
+            raise ValueError(f"columns of different lengths: {lengths}; expected one value of each a text")
+        else:
+            rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return rows
+
+
+def clean_text(text: Any, row: int = 0) -> str:
+    """Lower case, single spaces."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"row {row} has the text {text!r}; expected words to say")
+    return " ".join(text.lower().split())
+
+
+def read_prompt(row: dict[str, Any], number: int = 0) -> tuple[np.ndarray, int]:
+    """The voice prompt of an input row as mono float32 samples and their rate in Hz."""
+    # A column that only other rows fill has NaN here.
+    given = [row[name] for name in ("prompt", "prompt_audio") if isinstance(row.get(name), (str, bytes)) and row[name]]
+    if len(given) != 1:
+        raise ValueError(
+            f"row {number} has {len(given)} voice prompts; expected one: prompt (path of an audio file) or "
+            "prompt_audio (the bytes of one)"
+        )
+    [prompt] = given
+    if isinstance(prompt, str) and not Path(prompt).is_file():
+        raise ValueError(f"row {number}: there is no voice prompt {prompt!r}; expected the path of an audio file")
+    try:
+        source = prompt if isinstance(prompt, str) else io.BytesIO(prompt)
+        samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"row {number}: the voice prompt is not readable audio: {error}") from error
+    return samples.mean(axis=1), int(rate)
+
+
+mlflow.models.set_model(PolicyModel())
