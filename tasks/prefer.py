@@ -1,0 +1,143 @@
+"""Stage ``prefer@k``: samples → pairs with reference log-probabilities. ``python -m tasks.prefer --iteration 1``"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from model import policy
+from model.judges.panel import Judgement, Panel
+from model.objectives.logprobs import collate, sequence_logprobs
+from model.pairs import golden, own_samples
+from model.pairs.candidate import Candidate
+from model.voice import Voice
+from tasks import paths, runtime, schemas
+from tasks.files import DataError, read_table, write_table
+from tasks.golden_audio import load_waves
+from tasks.judge_name import judge_name
+from tasks.params import Params
+from tasks.progress import Bar
+from tasks.prompts import codes_of
+
+Row = dict[str, Any]
+GOLDEN = -1  # key of the golden candidate
+
+
+@runtime.stage
+def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to pair")]) -> None:
+    """Judge an iteration's samples, build its pairs, and cache the reference log-probabilities with them."""
+    params, device = runtime.start()
+    folder = paths.ar(params.iteration(iteration).prev)
+    rows = {row["id"]: row for row in read_table(paths.codes("train"), schemas.CODES)}
+    samples = read_table(paths.samples(iteration), schemas.SAMPLES)
+    if unknown := {s["id"] for s in samples} - rows.keys():
+        raise DataError(
+            f"{paths.samples(iteration)} has ids that are not in train: {sorted(unknown)[:5]}; sample again"
+        )
+    voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
+    judgements = judge(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, sample in enumerate(samples):
+        groups[sample["id"]].append(index)
+
+    pairs = []
+    for utterance, members in groups.items():
+        candidates = [
+            Candidate(i, len(samples[i]["tokens"]), samples[i]["finished"], judgements[i].wer, judgements[i].similarity)
+            for i in members
+        ]
+        if params.prefer.source == "golden":
+            n_frames = len(rows[utterance]["codes"][0])
+            preference = golden.prefer(Candidate(GOLDEN, n_frames, True, float("nan"), float("nan")), candidates)
+        else:
+            preference = own_samples.prefer(candidates, params.prefer.min_wer_gap)
+        if preference is None:
+            continue
+        chosen, rejected = preference.chosen, preference.rejected
+        row, sample = rows[utterance], samples[rejected.key]
+        tokens = row["codes"][0] if chosen.key == GOLDEN else samples[chosen.key]["tokens"]
+        if tokens == sample["tokens"]:
+            continue  # nothing to prefer
+        pairs.append(
+            {
+                "id": utterance,
+                "prompt_id": sample["prompt_id"],
+                "iteration": iteration,
+                "text": row["text"],
+                "prompt": rows[sample["prompt_id"]]["codes"][0][: params.prompt_frames],
+                "chosen": tokens,
+                "rejected": sample["tokens"],
+                "rejected_finished": sample["finished"],
+                "chosen_wer": chosen.wer,
+                "rejected_wer": rejected.wer,
+                "chosen_similarity": chosen.similarity,
+                "rejected_similarity": rejected.similarity,
+                "reason": preference.reason,
+                "source": params.prefer.source,
+                "policy": sample["policy"],
+                "seed": sample["seed"],
+                "judge": judge_name(params.models.recognizer),
+            }
+        )
+    if not pairs:
+        raise DataError(
+            f"iteration {iteration}: {len(groups)} texts gave no pair (source {params.prefer.source}, WER gap "
+            f"{params.prefer.min_wer_gap}); lower prefer.min_wer_gap, or raise sample.prompts or samples_per_prompt"
+        )
+    if params.prefer.accumulate:
+        pairs += read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
+    add_reference_logprobs(pairs, voice.ar, params.decoding.batch_size, iteration)
+    write_table(paths.pairs(iteration), pairs, schemas.PAIRS)
+    mean = float(np.mean([j.word_errors for j in judgements]) / np.mean([j.words for j in judgements]))
+    new = sum(p["iteration"] == iteration for p in pairs)
+    print(
+        f"prefer@{iteration}: {new} new pairs and {len(pairs) - new} earlier ones; WER of all fresh samples {mean:.4f}"
+    )
+
+
+def judge(
+    params: Params, voice: Voice, samples: list[Row], rows: dict[str, Row], panel: Panel, iteration: str
+) -> list[Judgement]:
+    """Render every sample and judge it against its text and its prompt's voice."""
+    prompt_ids = sorted({s["prompt_id"] for s in samples})
+    waves = load_waves("train", prompt_ids)
+    place = {id_: i for i, id_ in enumerate(prompt_ids)}
+    voices = panel.embed([waves[i] for i in prompt_ids], voice.sample_rate)
+    judgements: list[Judgement] = []
+    chunk = 16 * params.decoding.batch_size
+    with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
+        for first in range(0, len(samples), chunk):
+            part = samples[first : first + chunk]
+            prompts = [codes_of(rows[s["prompt_id"]])[:, : params.prompt_frames] for s in part]
+            level1 = [torch.tensor(s["tokens"], dtype=torch.long) for s in part]
+            _, rendered = voice.render(level1, prompts, params.decoding.batch_size)
+            texts = [rows[s["id"]]["text"] for s in part]
+            part_voices = voices[[place[s["prompt_id"]] for s in part]]
+            judgements += panel.judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
+    return judgements
+
+
+@torch.inference_mode()
+def add_reference_logprobs(pairs: list[Row], ar: torch.nn.Module, batch_size: int, iteration: str) -> None:
+    """Fill in both sides' log-probabilities under ``ar``, the policy this iteration starts from (re-anchored)."""
+    vocabulary, device = policy.vocabulary_of(ar), next(ar.parameters()).device
+    order = sorted(range(len(pairs)), key=lambda i: len(pairs[i]["chosen"]) + len(pairs[i]["rejected"]))
+    with Bar(f"prefer@{iteration} reference", len(pairs)) as bar:
+        for first in range(0, len(order), batch_size):
+            part = [pairs[i] for i in order[first : first + batch_size]]
+            contexts = [vocabulary.context(p["text"], p["prompt"]) for p in part]
+            targets = [vocabulary.target(p["chosen"]) for p in part]
+            targets += [vocabulary.target(p["rejected"], p["rejected_finished"]) for p in part]
+            ids, labels = collate(contexts * 2, targets)
+            scored = sequence_logprobs(ar(input_ids=ids.to(device), use_cache=False).logits.float(), labels.to(device))
+            for pair, chosen, rejected in zip(part, scored[: len(part)], scored[len(part) :], strict=True):
+                pair["chosen_logprob"], pair["rejected_logprob"] = chosen.item(), rejected.item()
+            bar.advance(len(part))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,67 @@
+"""What every stage does first and last: threads, device, seeds, and errors a person can act on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+
+from model.training import TrainingError
+from tasks.files import DataError
+from tasks.params import Params, ParamsError, load
+
+
+def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
+    """Read the parameters, set threads and determinism, choose the device.
+
+    ``SPEECHALIGN_THREADS`` overrides ``compute.threads``: the flow sets it when two stages run side by side, since
+    two PyTorch programs that each take every core slow each other tenfold.
+    """
+    params = load(path)
+    torch.set_num_threads(int(os.environ.get("SPEECHALIGN_THREADS", params.compute.threads)))
+    torch.manual_seed(params.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return params, device_of(params.compute.device)
+
+
+def device_of(name: str) -> torch.device:
+    """The device to use; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        ParamsError: a device that this machine does not have.
+    """
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if have[d]))
+    if not have[name]:
+        raise ParamsError(f"compute.device is {name}, but this machine has {[d for d, h in have.items() if h]}")
+    return torch.device(name)
+
+
+def precision_of(name: str, device: torch.device) -> str:
+    """accelerate's name of the precision to train in; ``auto`` is bf16 where the hardware computes it, else full."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "no"
+
+
+def stage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn the errors that a user can mend into one message and exit status 1; leave bugs their traceback."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (DataError, ParamsError, TrainingError, ValueError, FileNotFoundError) as error:
+            if os.environ.get("SPEECHALIGN_DEBUG"):
+                raise
+            print(f"error: {error}\n(SPEECHALIGN_DEBUG=1 shows where)", file=sys.stderr, flush=True)
+            raise SystemExit(1) from error
+
+    return run
