@@ -1,0 +1,195 @@
+"""DVC's graph of ``dvc.yaml``, read and never written down a second time.
+
+What the flow knows about an iteration comes from stage names (``align@2`` belongs to iteration "2") and from the files
+that stages declare (the stage that writes ``runs/2/metrics.json`` judges iteration "2").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks import paths
+
+PIPELINE = "dvc.yaml"
+
+
+class GraphError(ValueError):
+    """The pipeline cannot be run as it is written, or a named stage is not in it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    upstream: tuple[str, ...]  # names of the stages it depends on
+    deps: tuple[str, ...]  # paths it reads, relative to the project
+    outs: tuple[str, ...]  # paths it writes
+    changed: bool  # whether `dvc repro` would do something if nothing upstream ran
+
+    @property
+    def iteration(self) -> str | None:
+        """``k`` of ``name@k``."""
+        return self.name.rpartition("@")[2] if "@" in self.name else None
+
+    def missing(self) -> list[str]:
+        """Paths it reads that do not exist."""
+        return [path for path in self.deps if not Path(path).exists()]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages by name, each after those it depends on."""
+
+    stages: dict[str, Stage]
+    parents: dict[str, set[str]] = field(default_factory=dict)  # iteration -> the iterations it builds on, all the way
+
+    def __post_init__(self) -> None:
+        for stage in self.stages.values():
+            if stage.iteration is None:
+                continue
+            parents = self.parents.setdefault(stage.iteration, set())
+            for name in stage.upstream:
+                above = self.stages[name].iteration
+                if above is not None and above != stage.iteration:
+                    parents |= {above} | self.parents[above]
+
+    def judge(self, iteration: str) -> Stage | None:
+        """The stage that writes the iteration's metrics."""
+        return self.writes(str(paths.metrics(iteration)))
+
+    def writes(self, path: str) -> Stage | None:
+        return next((stage for stage in self.stages.values() if path in stage.outs), None)
+
+    def judges(self) -> dict[str, Stage]:
+        """Iteration -> the stage that writes its metrics, in the order they run."""
+        pattern = re.compile(re.escape(str(paths.metrics("\0"))).replace("\0", r"([^/]+)"))
+        ceiling = str(paths.CEILING / "metrics.json")
+        found = {}
+        for stage in self.stages.values():
+            for match in filter(None, map(pattern.fullmatch, stage.outs)):
+                if match.string != ceiling:
+                    found[match[1]] = stage
+        return found
+
+    def up_to_date(self, chosen: Iterable[str]) -> bool:
+        return not any(self.stages[name].changed for name in chosen)
+
+    def closure(self, targets: Iterable[str]) -> set[str]:
+        """The named stages and all they depend on. ``evaluate`` names every ``evaluate@k``.
+
+        Raises:
+            GraphError: a name is not in the graph.
+        """
+        chosen: set[str] = set()
+        for target in targets:
+            matching = [name for name in self.stages if name == target or name.partition("@")[0] == target]
+            if not matching:
+                raise GraphError(f"{PIPELINE} has no stage {target!r}; its stages are: {', '.join(self.stages)}")
+            chosen.update(matching)
+        for name in reversed(self.stages):
+            if name in chosen:
+                chosen.update(self.stages[name].upstream)
+        return chosen
+
+
+def read() -> Graph:
+    """The graph of the current folder's ``dvc.yaml`` and what has changed since each stage last ran.
+
+    Pipelines in other folders (``bootstrap/``) are left out.
+
+    Raises:
+        GraphError: there is no pipeline, DVC cannot read it, or foreach stages are lost.
+    """
+    from dvc.dvcfile import load_file
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    if not Path(PIPELINE).is_file():
+        raise GraphError(f"no {PIPELINE} in {Path.cwd()}: run from the repository's top folder")
+    try:
+        with Repo(".", _wait_for_lock=True) as repo:
+            own = [stage for stage in repo.index.graph if stage.path_in_repo == PIPELINE]
+            _check_foreach(_generated(repo))
+            by_name = {stage.name: stage for stage in own}
+            edges = {
+                stage.name: [other.name for other in repo.index.graph.successors(stage) if other in own]
+                for stage in own
+            }
+            stages = {}
+            with repo.lock:
+                for name in _ordered(edges, list(load_file(repo, PIPELINE).resolver.get_keys())):
+                    stage = by_name[name]
+                    stages[name] = Stage(
+                        name=name,
+                        upstream=tuple(sorted(edges[name])),
+                        deps=tuple(dep.def_path for dep in stage.deps),
+                        outs=tuple(out.def_path for out in stage.outs),
+                        changed=bool(stage.changed()),
+                    )
+            return Graph(stages)
+    except DvcException as error:
+        raise GraphError(f"DVC cannot use {PIPELINE}: {error}") from error
+
+
+def discard_outputs(name: str) -> None:
+    """Remove what a stage wrote, as DVC does before it runs one; ``dvc checkout`` brings it back from DVC's cache."""
+    from dvc.repo import Repo
+
+    with Repo(".", _wait_for_lock=True) as repo, repo.lock:
+        for stage in repo.stage.collect(name):
+            stage.remove_outs(ignore_remove=False)
+
+
+def _generated(repo: Any) -> dict[str, tuple[Any, list[str]]]:
+    """Foreach stage -> (what it iterates over, as written; the names of the stages DVC makes of it)."""
+    from dvc.dvcfile import load_file
+    from dvc.parsing import ForeachDefinition
+
+    definitions = load_file(repo, PIPELINE).resolver.definitions
+    return {
+        name: (definition.foreach_data, definition.get_generated_names())
+        for name, definition in definitions.items()
+        if isinstance(definition, ForeachDefinition)
+    }
+
+
+def _check_foreach(generated: dict[str, tuple[Any, list[str]]]) -> None:
+    """DVC drops the integer keys of a mapping it iterates over and says nothing: fail instead."""
+    for name, (data, stages) in generated.items():
+        written = _lookup(data)
+        if isinstance(written, dict) and (lost := [key for key in written if not isinstance(key, str)]):
+            raise GraphError(
+                f"DVC dropped {', '.join(f'{name}@{key}' for key in lost)}: the keys of {data} must be strings, "
+                f'but {lost[0]!r} is not; write it in quotes ("{lost[0]}")'
+            )
+        if not stages:
+            raise GraphError(f"{PIPELINE}: {name} iterates over {data}, which is empty, so it has no stages")
+
+
+def _lookup(data: Any) -> Any:
+    """The value of ``${a.b}`` in ``params.yaml`` as YAML has it, before DVC touches it."""
+    if not (isinstance(data, str) and (match := re.fullmatch(r"\$\{([\w.-]+)\}", data.strip()))):
+        return data
+    value = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if Path("params.yaml").is_file() else None
+    for part in match[1].split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _ordered(edges: dict[str, list[str]], written: list[str]) -> list[str]:
+    """Topological order; among stages that could come next, the earliest iteration, then the order of dvc.yaml."""
+    import networkx as nx
+
+    def rank(name: str) -> tuple[int, int]:
+        key = name.rpartition("@")[2] if "@" in name else ""
+        return (int(key) if key.isdigit() else 0, written.index(name))
+
+    forward = nx.DiGraph()
+    forward.add_nodes_from(edges)
+    forward.add_edges_from((above, name) for name, aboves in edges.items() for above in aboves)
+    return list(nx.lexicographical_topological_sort(forward, key=rank))

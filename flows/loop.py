@@ -1,0 +1,80 @@
+"""The whole loop as a Prefect flow: one task a stage of ``dvc.yaml``, in the order of DVC's graph.
+
+    python -m flows run
+
+Works without a server (Prefect starts a temporary one) and as a deployment (``prefect.yaml``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+from pydantic import Field
+
+from flows import results
+from flows.graph import Graph, GraphError, read
+from flows.schedule import Options, Schedule
+from flows.stage import SKIPPED, UNCHANGED
+
+
+@flow(name="speechalign-loop")
+def speechalign_loop(
+    jobs: Annotated[int, Field(ge=1)] = 2,
+    early_stop: bool = True,
+    retries: Annotated[int, Field(ge=0)] = 0,
+    stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
+    targets: list[str] | None = None,
+) -> dict[str, str] | State[None]:
+    """Run what has changed and what depends on it.
+
+    Args:
+        jobs: stages at once; they share ``compute.threads``.
+        early_stop: leave out the iterations that build on one whose held-out WER is significantly worse.
+        retries: of a stage that failed.
+        stage_timeout_seconds: a stage that takes longer is killed and has failed.
+        targets: only these stages and what they depend on; "evaluate" names every ``evaluate@k``.
+
+    Returns:
+        What became of each stage (ran, restored, unchanged, skipped), or a failed state that names the error.
+    """
+    try:
+        graph = read()
+        chosen = graph.closure(targets or graph.stages)
+    except GraphError as error:
+        return Failed(message=str(error))
+    return walk(graph, chosen, Options(jobs, early_stop, retries, stage_timeout_seconds))
+
+
+def walk(graph: Graph, chosen: set[str], options: Options) -> dict[str, str] | State[None]:
+    """Run the chosen stages, then show and keep the results."""
+    logger = get_run_logger()
+    schedule = Schedule(graph, chosen, options)
+    outcomes = schedule.run()
+    logger.info(summary(schedule))
+    if failed := schedule.failed:
+        return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
+    table = results.rows(graph)
+    results.publish(table)
+    results.show(table)
+    return {name: outcome.how for name, outcome in outcomes.items()}
+
+
+def summary(schedule: Schedule) -> str:
+    """What became of the stages, in a few lines."""
+    outcomes = schedule.outcomes
+    skipped = [name for name, outcome in outcomes.items() if outcome.how == SKIPPED]
+    if {outcome.how for outcome in outcomes.values()} <= {UNCHANGED, SKIPPED} and outcomes.keys() == schedule.chosen:
+        text = f"nothing to do: {len(outcomes) - len(skipped)} stages are up to date"
+        return f"{text}; skipped: {outcomes[skipped[0]].message} ({', '.join(skipped)})" if skipped else text
+    lines = [", ".join(f"{count} {how}" for how, count in Counter(item.how for item in outcomes.values()).items())]
+    for name, outcome in outcomes.items():
+        if outcome.how != UNCHANGED:
+            seconds = f"{outcome.seconds:7.1f} s" if outcome.seconds else " " * 9
+            lines.append(f"  {name:<14} {outcome.how:<10} {seconds}  {outcome.message}".rstrip())
+    if left := [name for name in schedule.graph.stages if name in schedule.chosen - outcomes.keys()]:
+        lines.append(f"  not started: {', '.join(left)}")
+    return "\n".join(lines)

@@ -1,0 +1,183 @@
+"""Walks the graph: starts a stage when what it depends on is done, a few at once, and stops when going on is no use."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Cancelled, Completed, Failed
+
+from flows import process
+from flows.graph import Graph, Stage, discard_outputs
+from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, repro
+from tasks import paths
+
+RETRY_DELAY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    jobs: int = 2  # stages at once
+    early_stop: bool = True
+    retries: int = 0  # of a stage that failed
+    timeout: float | None = None  # seconds of one stage
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{stage}")
+def run_stage(stage: str, known: Outcome | None, threads: int, timeout: float | None) -> State[Outcome]:
+    """Bring a stage up to date, or record what is known of it already; the state is named after the outcome."""
+    logger = get_run_logger()
+    try:
+        outcome = known or repro(stage, threads, timeout, logger.info)
+    except process.StoppedError as error:
+        return Cancelled(message=str(error))
+    if outcome.how == FAILED:
+        return Failed(message=f"{stage}: {outcome.message}", data=outcome)
+    message = outcome.message or f"{outcome.how}, {outcome.seconds:.1f} s"
+    return Completed(name=outcome.how.capitalize(), message=message, data=outcome)
+
+
+@dataclass
+class Schedule:
+    """One walk over the chosen stages.
+
+    A stage is started if DVC says that it changed or something above it was made anew; ``dvc repro`` then has the last
+    word.
+    After the first failure no other stage starts; those under way finish.
+    """
+
+    graph: Graph
+    chosen: set[str]
+    options: Options
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    stopped: str | None = None  # the iteration that made things worse
+    _futures: dict[str, PrefectFuture[Any]] = field(default_factory=dict)
+    _running: dict[PrefectFuture[Any], Stage] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Outcome]:
+        """Outcome of each stage that was reached."""
+        process.allow()
+        try:
+            while True:
+                self._settle()
+                self._start()
+                if not self._running:
+                    return self.outcomes
+                self._finish(next(as_completed(list(self._running))))
+        finally:
+            # Something still runs only when the flow is cancelled or breaks: its processes end with it.
+            process.stop_all()
+            for future in self._running:
+                future.wait()
+
+    @property
+    def failed(self) -> dict[str, Outcome]:
+        return {name: outcome for name, outcome in self.outcomes.items() if outcome.how == FAILED}
+
+    def _ready(self) -> list[Stage]:
+        if self.failed:
+            return []
+        open_ = self.chosen - self.outcomes.keys() - {stage.name for stage in self._running.values()}
+        stages = [stage for stage in self.graph.stages.values() if stage.name in open_]
+        return [stage for stage in stages if self._awaited(stage) <= self.outcomes.keys()]
+
+    def _awaited(self, stage: Stage) -> set[str]:
+        """What it depends on and, to stop early, the judgement of the iterations it builds on."""
+        awaited = set(stage.upstream)
+        if self.options.early_stop:
+            judges = map(self.graph.judge, self.graph.parents.get(stage.iteration or "", ()))
+            awaited |= {judge.name for judge in judges if judge}
+        return awaited & self.chosen
+
+    def _known(self, stage: Stage) -> Outcome | None:
+        """Its outcome, where nothing has to run to know it."""
+        above = {name: self.outcomes[name].how for name in stage.upstream if name in self.outcomes}
+        if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
+            return Outcome(UNCHANGED, message="nothing to do")
+        if self.stopped and self.stopped in self.graph.parents.get(stage.iteration or "", ()):
+            return Outcome(SKIPPED, message=f"early stop: iteration {self.stopped} made held-out WER worse")
+        if SKIPPED in above.values() and (missing := stage.missing()):
+            return Outcome(SKIPPED, message=f"it reads {', '.join(missing)}, which a skipped stage makes")
+        return None
+
+    def _settle(self) -> None:
+        """Record the stages that need no process; each may make others ready."""
+        while known := [(stage, outcome) for stage in self._ready() if (outcome := self._known(stage))]:
+            for stage, outcome in known:
+                if outcome.how == SKIPPED and stage.iteration is not None:
+                    # What an earlier run left here belongs to another policy; no report may take it for this one's.
+                    discard_outputs(stage.name)
+                self._submit(stage, outcome, threads=1)
+                self._record(stage, outcome)
+
+    def _start(self) -> None:
+        starting = self._ready()[: self.options.jobs - len(self._running)]
+        threads = max(machine_threads() // max(len(self._running) + len(starting), 1), 1)
+        for stage in starting:
+            self._running[self._submit(stage, None, threads)] = stage
+
+    def _submit(self, stage: Stage, known: Outcome | None, threads: int) -> PrefectFuture[Any]:
+        retries = 0 if known else self.options.retries
+        configured = run_stage.with_options(
+            # Prefect logs a stack of its own frames when retries run out; the condition ends them one earlier instead.
+            retries=retries + 1,
+            retry_delay_seconds=RETRY_DELAY_SECONDS,
+            retry_condition_fn=lambda _task, run, _state: _worth_retrying(run, retries),
+        )
+        future = configured.submit(
+            stage.name,
+            known,
+            threads,
+            self.options.timeout,
+            return_state=False,
+            wait_for=[self._futures[name] for name in stage.upstream if name in self._futures],
+        )
+        self._futures[stage.name] = future
+        return future
+
+    def _finish(self, future: PrefectFuture[Any]) -> None:
+        stage = self._running.pop(future)
+        self._record(stage, future.result(raise_on_failure=False))
+
+    def _record(self, stage: Stage, outcome: Outcome | Exception) -> None:
+        if not isinstance(outcome, Outcome):
+            raise outcome
+        self.outcomes[stage.name] = outcome
+        iteration = stage.iteration
+        if not self.options.early_stop or self.stopped or outcome.how == FAILED or iteration is None:
+            return
+        if self.graph.judge(iteration) == stage and (least := least_rise(iteration)) is not None and least > 0:
+            self.stopped = iteration
+            get_run_logger().warning(
+                f"iteration {iteration} made held-out WER worse than the one before, by {least:.4f} at least: "
+                f"iterations that build on it are skipped"
+            )
+
+
+def _worth_retrying(run: TaskRun, retries: int) -> bool:
+    return run.run_count <= retries
+
+
+def least_rise(iteration: str) -> float | None:
+    """Lower end of the interval of the WER's rise over the iteration before; None if it is compared with nothing."""
+    path = Path(paths.metrics(iteration))
+    if not path.is_file():
+        return None
+    against = json.loads(path.read_text(encoding="utf-8")).get("versus_previous")
+    return against["wer"]["low"] if against else None
+
+
+def machine_threads() -> int:
+    """``compute.threads``, which the stages that run at once share."""
+    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if Path("params.yaml").is_file() else None
+    compute = content.get("compute") if isinstance(content, dict) else None
+    threads = compute.get("threads") if isinstance(compute, dict) else None
+    return threads if isinstance(threads, int) and threads > 0 else os.cpu_count() or 1

@@ -1,0 +1,113 @@
+"""One stage: ``dvc repro --single-item`` in a process of its own, watched line by line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows import QUIET, process
+
+THREADS = "SPEECHALIGN_THREADS"  # overrides compute.threads, for stages that share the machine
+
+# What became of a stage.
+RAN = "ran"
+RESTORED = "restored"  # its outputs came back from DVC's cache: the same work was done before
+UNCHANGED = "unchanged"
+SKIPPED = "skipped"
+FAILED = "failed"
+
+_SAYS = {
+    RAN: "Running stage '{}':",
+    RESTORED: "Stage '{}' is cached - skipping run, checking out outputs",
+    UNCHANGED: "Stage '{}' didn't change, skipping",
+}
+_LOCKED = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
+_LOCK_TRIES, _LOCK_SECONDS = 60, 2.0
+# Advice that DVC repeats after every stage.
+_NOISE = re.compile(
+    r"Updating lock file|Generating lock file|Use `dvc push`|To track the changes|git add |To enable auto"
+    r"|core\.autostage|pipelines are up to date"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    how: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass
+class _Heard:
+    """What DVC and the stage said."""
+
+    stage: str
+    show: Callable[[str], None]
+    how: str | None = None
+    errors: list[str] = field(default_factory=list)  # the stage's standard error
+    dvc_errors: list[str] = field(default_factory=list)
+
+    def line(self, stream: str, text: str) -> None:
+        for how, says in _SAYS.items():
+            if text == says.format(self.stage):
+                self.how = how
+                return
+        if stream == "stderr" and (text.startswith("ERROR: ") or self.dvc_errors):
+            self.dvc_errors.append(text.removeprefix("ERROR: "))
+            return
+        if stream == "stderr":
+            self.errors.append(text)
+        if not _NOISE.search(text):
+            self.show(text)
+
+    def reason(self) -> str:
+        """Why it failed, in the stage's own words if it had any."""
+        exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
+        if exited and int(exited[1]) < 0:  # what it said last was no explanation
+            hint = "; was there memory enough?" if exited[1] == "-9" else ""
+            return f"killed by signal {exited[1][1:]}{hint}"
+        if not self.errors:
+            return "\n".join(self.dvc_errors) or "DVC failed and did not say why"
+        last = len(self.errors) - 1
+        while last > 0 and self.errors[last].startswith(" "):  # an indented list belongs to the line above it
+            last -= 1
+        return "\n".join(self.errors[last:]).removeprefix(f"{self.stage.partition('@')[0]}: ")
+
+
+def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:
+    """Bring one stage up to date; what it depends on must be.
+
+    Another DVC process may hold the stage's files for a moment, so only that error is tried again here.
+
+    Raises:
+        process.StoppedError: the flow ended meanwhile.
+    """
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    started = time.monotonic()
+    for _ in range(_LOCK_TRIES):
+        heard = _Heard(stage, show)
+        try:
+            code = process.run(command, _environment(threads), heard.line, timeout)
+        except process.TimeLimitError as error:
+            return Outcome(FAILED, time.monotonic() - started, str(error))
+        seconds = time.monotonic() - started
+        if code == 0:
+            # Only an unknown wording of DVC leaves nothing heard; having run is then the safe reading.
+            return Outcome(heard.how or RAN, seconds)
+        if heard.how == RAN or not _LOCKED.search(" ".join(heard.dvc_errors)):
+            return Outcome(FAILED, seconds, heard.reason())
+        show("another DVC process holds these files; trying again")
+        process.wait(_LOCK_SECONDS)
+    return Outcome(FAILED, time.monotonic() - started, heard.reason())
+
+
+def _environment(threads: int) -> dict[str, str]:
+    # Stages say `python -m tasks...`: that must be this Python, whether or not its environment is activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    quiet = {**QUIET, "PYTHONWARNINGS": "ignore::FutureWarning"}
+    return {**quiet, **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", THREADS: str(threads)}

@@ -1,0 +1,138 @@
+"""The loop on a toy pipeline: what runs, what does not, and how it ends."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+
+from flows import schedule
+from flows.evaluate import speechalign_evaluate
+from flows.loop import speechalign_loop
+from tests.flows.conftest import gone
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+WITHIN, WORSE = 0.005, 0.05  # rise of the WER over the iteration before; its interval is 0.01 either way
+
+
+def chain(first: float = WITHIN, second: float = 0.0) -> dict:
+    return {"1": {"prev": "0", "rise": first}, "2": {"prev": "1", "rise": second}}
+
+
+def artifact(key: str):
+    from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=[key]))
+        found = client.request(
+            "POST", "/artifacts/latest/filter", json={"artifacts": wanted.model_dump(mode="json")}
+        ).json()
+    return found[0]["data"] if found else None
+
+
+def test_a_first_run_makes_everything_and_a_second_does_nothing(toy, capsys):
+    # Iteration 1 is worse, but within the interval: that stops nothing.
+    outcomes = speechalign_loop()
+    assert set(outcomes.values()) == {"ran"}
+    lines = (toy.folder / "calls.log").read_text().splitlines()
+    names = toy.calls()
+    assert sorted(names) == sorted(
+        ["prepare", "policy@0", "policy@1", "policy@2", "evaluate@0", "evaluate@1", "evaluate@2", "report"]
+    )
+    assert names[:2] == ["prepare", "policy@0"]
+    assert names.index("policy@1") < names.index("evaluate@1") < names.index("policy@2")
+    # Alone a stage has the whole machine; two that start together share it.
+    threads = dict(line.split(" threads=") for line in lines)
+    assert threads["prepare"] == "2"
+    assert threads["evaluate@0"] == threads["policy@1"] == "1"
+    assert (toy.folder / "reports/index.html").read_text() == "0 1 2"
+    # The table, on the console and as an artifact, and the link to the report.
+    printed = capsys.readouterr().out
+    assert "10.0 [9.0, 11.0]" in printed
+    assert "reports/index.html" in printed
+    assert '"iteration": "2"' in artifact("speechalign-results")
+    assert "reports/index.html" in artifact("speechalign-report")
+
+    assert set(speechalign_loop().values()) == {"unchanged"}
+    assert toy.calls() == []
+
+
+def test_a_changed_iteration_reruns_with_its_dependents_and_a_reverted_one_is_restored(finished):
+    finished.set(iterations=chain(second=-0.005))
+    outcomes = speechalign_loop()
+    assert {name for name, how in outcomes.items() if how == "ran"} == {"align@2", "evaluate@2", "report"}
+    assert finished.calls() == ["policy@2", "evaluate@2", "report"]
+
+    finished.set(iterations=chain())
+    outcomes = speechalign_loop()
+    assert {name for name, how in outcomes.items() if how == "restored"} == {"align@2", "evaluate@2", "report"}
+    assert finished.calls() == []
+
+
+def test_an_iteration_that_makes_it_worse_stops_those_that_build_on_it(finished):
+    finished.set(iterations=chain(first=WORSE))
+    outcomes = speechalign_loop()
+    assert outcomes["align@2"] == outcomes["evaluate@2"] == "skipped"
+    # Iteration 2 of the run before was built on another iteration 1: the report must not show it.
+    assert (finished.folder / "reports/index.html").read_text() == "0 1"
+    assert not (finished.folder / "runs/2/policy").exists()
+    assert finished.calls() == ["policy@1", "evaluate@1", "report"]
+
+    outcomes = speechalign_loop()
+    assert set(outcomes.values()) == {"unchanged", "skipped"}
+
+    assert speechalign_loop(early_stop=False)["align@2"] == "ran"
+    assert (finished.folder / "reports/index.html").read_text() == "0 1 2"
+
+
+def test_a_failure_stops_what_depends_on_it_and_is_told_in_the_stages_words(finished):
+    message = "params.yaml has 1 problem(s):\n  align.lr: should be positive (found -1)"
+    finished.set(iterations=chain(first=0.001), trouble={"policy@1": {"message": message}})
+    state = speechalign_loop(return_state=True)
+    assert isinstance(state, State)
+    assert state.is_failed()
+    assert state.message == f"align@1: {message}"
+    assert finished.calls() == ["policy@1"]
+    # The stage that failed left nothing half-written, and the next run goes on from there.
+    finished.set(trouble={})
+    assert speechalign_loop(targets=["align@1"])["align@1"] == "ran"
+    assert finished.calls() == ["policy@1"]
+
+
+def test_a_failure_is_tried_again_as_often_as_asked(finished, monkeypatch):
+    monkeypatch.setattr(schedule, "RETRY_DELAY_SECONDS", 0)
+    trouble = {"policy@1": {"message": "the disk was away for a moment", "leaves": "tried", "unless": "tried"}}
+    finished.set(iterations=chain(first=0.001), trouble=trouble)
+    assert speechalign_loop(targets=["align@1"], retries=1)["align@1"] == "ran"
+    assert finished.calls() == ["policy@1", "policy@1"]
+
+
+def test_a_stage_over_its_time_limit_fails_and_nothing_of_it_is_left(finished):
+    finished.set(iterations=chain(first=0.001), trouble={"policy@1": {"sleep": True}})
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    state = speechalign_loop(stage_timeout_seconds=20, return_state=True)
+    assert state.is_failed()
+    assert "align@1: ran longer than 20 s" in state.message
+    gone([child.pid for child in psutil.Process().children(recursive=True) if child.pid not in before])
+    gone(finished.pids())
+
+
+def test_a_wrong_target_is_named(toy):
+    state = speechalign_loop(targets=["nothing"], return_state=True)
+    assert state.is_failed()
+    assert "no stage 'nothing'" in state.message
+
+
+def test_evaluation_alone_judges_what_is_there_and_trains_nothing(finished):
+    (finished.folder / "runs/1/metrics.json").unlink()
+    (finished.folder / "runs/2/policy").unlink()
+    outcomes = speechalign_evaluate()
+    assert outcomes["evaluate@1"] == "restored"
+    assert outcomes.keys() == {"evaluate@0", "evaluate@1", "report"}
+    assert finished.calls() == ["report"]
+
+    state = speechalign_evaluate(iterations=["2"], return_state=True)
+    assert state.is_failed()
+    assert "evaluate@2 needs runs/2/policy" in state.message

@@ -1,0 +1,65 @@
+"""One stage through DVC: its outcome, its words, and what happens when another process is at it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from flows import process
+from flows.stage import FAILED, UNCHANGED, _Heard, repro
+
+
+@pytest.fixture(autouse=True)
+def _allowed():
+    process.allow()
+
+
+def test_files_that_another_dvc_process_holds_are_waited_for(finished):
+    lock = Path(".dvc/tmp/rwlock")
+    held = str(Path("runs/2/policy").resolve())
+    lock.write_text(json.dumps({"write": {held: {"pid": os.getpid(), "cmd": "another dvc"}}}))
+    shown = []
+
+    def show(text: str) -> None:
+        shown.append(text)
+        if "another DVC process" in text:
+            lock.unlink()
+
+    assert repro("align@2", 1, None, show).how == UNCHANGED
+    assert shown == ["another DVC process holds these files; trying again"]
+
+
+def test_a_missing_input_is_told_as_dvc_tells_it(finished):
+    Path("runs/1/policy").unlink()
+    outcome = repro("align@2", 1, None, lambda _: None)
+    assert outcome.how == FAILED
+    assert "runs/1/policy" in outcome.message
+    assert "\n" not in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (["align: data/codes does not exist"], "data/codes does not exist"),
+        (
+            ["UserWarning: old", "2 problem(s):", "  lr: too large", "  beta: missing"],
+            "2 problem(s):\n  lr: too large\n  beta: missing",
+        ),
+        (["Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'x'"], "KeyError: 'x'"),
+    ],
+)
+def test_a_failure_is_told_in_the_stages_own_words(said, reason):
+    heard = _Heard("align@1", lambda _: None)
+    for line in (*said, "ERROR: failed to reproduce 'align@1': failed to run: python x.py, exited with 1"):
+        heard.line("stderr", line)
+    assert heard.reason() == reason
+
+
+def test_a_killed_stage_says_by_what():
+    heard = _Heard("align@1", lambda _: None)
+    heard.line("stderr", "UserWarning: old")
+    heard.line("stderr", "ERROR: failed to reproduce 'align@1': failed to run: python x.py, exited with -9")
+    assert heard.reason().startswith("killed by signal 9")
