@@ -1,0 +1,193 @@
+"""Ship the trained models: ``python -m bootstrap.export``.
+
+Copies ``<work>/codec`` and ``<work>/whisper`` to ``<out>/codec`` and ``<out>/whisper`` in half precision and writes a
+model card beside each, with the numbers of ``<work>/measure.json``. Then reads the copies back and refuses the export
+if halving changed what they do: a codec's resynthesis or a recogniser's transcript of held-out speech.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+import typer
+import yaml
+
+from bootstrap.measure import load_split
+from model import codec as codec_lib
+from model.judges import asr
+
+BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
+CHECKED = 50  # utterances on which the halved models must agree with the full ones
+MIN_CODEC_AGREEMENT = 0.99  # of codes: a value halfway between two codebook entries may fall to either side
+
+CODEC_CARD = """# Codec: a small EnCodec for synthetic spoken digits
+
+An `encodec.EncodecModel` at 16 kHz: {frame_rate:.0f} frames a second, {n_codebooks} codebooks of {codebook_size}
+entries, {parameters:.2f} M parameters, half precision. `config.json` holds its shape; load it with
+`model.codec.load("<this folder>")`.
+
+## Data
+
+{train_utterances} utterances ({train_minutes:.0f} min) of digit strings by {train_voices} voices of the espeak-ng
+formant synthesiser. No human was recorded.
+
+## Recipe
+
+`bootstrap/train_codec.py`: reconstruction only (log-mel at three scales, waveform, commitment), {codec_steps} steps of
+{codec_batch} crops of {crop_seconds} s, AdamW at {codec_lr} with a cosine, one CPU thread. No discriminator.
+`dvc repro bootstrap/dvc.yaml` makes it again.
+
+## Measured
+
+On texts that were never trained on ({voices} voices heard in training; then {unseen_voices} voices never heard). A 95 %
+interval by bootstrap over utterances stands in brackets. PocketSphinx reads with a digit grammar; Resemblyzer compares
+the resynthesis with the original.
+
+| | heard voices | unheard voices |
+|---|---|---|
+| PocketSphinx WER, original | {wer_original} | {unseen_wer_original} |
+| PocketSphinx WER, resynthesis | {wer_resynthesis} | {unseen_wer_resynthesis} |
+| difference | {wer_difference} | {unseen_wer_difference} |
+| Resemblyzer similarity to the original | {similarity} | {unseen_similarity} |
+| the same, worst voice | {worst} | {unseen_worst} |
+
+## Limits and use
+
+Made to run this project's loop anywhere, offline: it knows formant-synthesised digits and nothing else. Human speech,
+other words, noise and music come out badly. For those, load a published EnCodec by name, or train one with
+`bootstrap/`. Same licence as the code. It learned from what espeak-ng (GPL-3.0) speaks and contains no part of it.
+"""
+
+WHISPER_CARD = """# Recogniser: a small Whisper for spoken digits
+
+A `whisper.model.Whisper` of width {width}, {layers} + {layers} layers, {context:.0f} s of context, with Whisper's own
+tokenizer and vocabulary of 51,864 (all but 13 rows are zero), half precision. `config.json` holds its dimensions; load
+it with `model.judges.asr.load_recognizer("<this folder>")` and it works with `whisper.decode`.
+
+## Data
+
+{train_utterances} utterances ({train_minutes:.0f} min) of digit strings by {train_voices} espeak-ng voices, golden and
+resynthesised by this project's codec (with all its codebooks, and with the first two).
+
+## Recipe
+
+`bootstrap/train_recognizer.py`: {golden_steps} steps on golden speech with a CTC loss beside Whisper's own, then
+{steps} steps on {pools}; batches of {batch} windows of one to four utterances, AdamW, one CPU thread. Gain, speed
+(±{speed:.0%}), silence and noise vary; {empty:.0%} of the windows hold noise or nothing, and their text is empty.
+`dvc repro bootstrap/dvc.yaml` makes it again.
+
+## Measured
+
+Word error rate (each digit a word, micro-averaged) on texts that were never trained on, with 95 % intervals:
+
+| | golden | resynthesised |
+|---|---|---|
+| {voices} voices heard in training | {wer_golden} | {wer_copy} |
+| {unseen_voices} voices never heard | {unseen_wer_golden} | {unseen_wer_copy} |
+
+## Limits and use
+
+A judge for this project's embedded default, nothing more. It can only ever write the ten digits, so other speech is
+forced into digits or silence; it learned from the codec's output, so it forgives the codec's artefacts more than a
+person would (PocketSphinx, in `model/judges/grammar.py`, is the second opinion); audio longer than its context is cut
+at a quiet point. For real speech load a published Whisper by name. Same licence as the code.
+"""
+
+
+def with_interval(value: dict, digits: int = 2, percent: bool = True) -> str:
+    """``"0.43 % [0.21, 0.69]"`` of a measurement; without its interval if it has none."""
+    scale, unit = (100, " %") if percent else (1, "")
+    text = f"{value['value'] * scale:.{digits}f}{unit}"
+    if "low" in value:
+        text += f" [{value['low'] * scale:.{digits}f}, {value['high'] * scale:.{digits}f}]"
+    return text
+
+
+def facts(work: Path, params: dict, measured: dict, codec, judge) -> dict:
+    """Everything that the cards name."""
+    waves, _, voices = load_split(work / "data" / "train.npz")
+    fields = {
+        "train_utterances": f"{len(waves):,}",
+        "train_minutes": sum(map(len, waves)) / asr.SAMPLE_RATE / 60,
+        "train_voices": len(set(voices)),
+        "frame_rate": codec.frame_rate,
+        "n_codebooks": codec_lib.n_codebooks(codec),
+        "codebook_size": codec.quantizer.bins,
+        "parameters": sum(p.numel() for p in codec.parameters()) / 1e6,
+        "codec_steps": f"{params['codec']['max_steps']:,}",
+        "codec_batch": params["codec"]["batch_size"],
+        "codec_lr": params["codec"]["lr"],
+        "crop_seconds": params["codec"]["crop_seconds"],
+        "width": judge.dims.n_text_state,
+        "layers": judge.dims.n_text_layer,
+        "context": asr.context_samples(judge) / asr.SAMPLE_RATE,
+        "golden_steps": f"{params['recognizer_golden']['max_steps']:,}",
+        "steps": f"{params['recognizer']['max_steps']:,}",
+        "pools": ", ".join(
+            f"{share:.0%} {'golden' if k == 'golden' else f'resynthesis by {k} codebooks'}"
+            for k, share in params["recognizer"]["pools"].items()
+        ),
+        "batch": params["recognizer"]["batch_size"],
+        "speed": params["recognizer"]["speed"],
+        "empty": params["recognizer"]["empty_share"],
+    }
+    for prefix, suffix in (("", ""), ("unseen_", "_unseen_voices")):
+        part, read = measured[f"codec{suffix}"], measured[f"recognizer{suffix}"]
+        fields |= {
+            f"{prefix}wer_golden": with_interval(read["wer_golden"]),
+            f"{prefix}wer_copy": with_interval(read["wer_resynthesis"]),
+            f"{prefix}voices": part["voices"],
+            f"{prefix}wer_original": with_interval(part["pocketsphinx_wer_original"], 1),
+            f"{prefix}wer_resynthesis": with_interval(part["pocketsphinx_wer_resynthesis"], 1),
+            f"{prefix}wer_difference": with_interval(part["pocketsphinx_wer_difference"], 1),
+            f"{prefix}similarity": with_interval(part["similarity_to_original"], 3, percent=False),
+            f"{prefix}worst": with_interval(part["similarity_of_worst_voice"], 3, percent=False),
+        }
+    return fields
+
+
+def check_halved(work: Path, codec: Path, recognizer: Path, out: Path) -> None:
+    """Raises ValueError if the exported models do not do what the trained ones do, or are too large together."""
+    waves = load_split(work / "data" / "test.npz")[0][:CHECKED]
+    full, halved = (codec_lib.encode(codec_lib.load(str(p)), waves) for p in (codec, out / "codec"))
+    same = torch.cat([(a == b)[0] for a, b in zip(full, halved, strict=True)]).float().mean().item()
+    if same < MIN_CODEC_AGREEMENT:
+        raise ValueError(f"in half precision only {same:.1%} of the codec's level-1 codes stay: export it in float32")
+    a, b = (asr.transcribe(asr.load_recognizer(p), waves) for p in (recognizer, out / "whisper"))
+    if a != b:
+        changed = sum(x != y for x, y in zip(a, b, strict=True))
+        raise ValueError(f"in half precision {changed} of {CHECKED} transcripts change: export it in float32")
+    size = sum(f.stat().st_size for f in out.rglob("*.safetensors"))
+    if size > BUDGET_BYTES:
+        raise ValueError(f"the checkpoints take {size / 2**20:.1f} MiB together, over {BUDGET_BYTES / 2**20:.0f} MiB")
+    print(f"{size / 2**20:.1f} MiB; {same:.2%} of level-1 codes and every checked transcript as before halving")
+
+
+def main(
+    params_file: Path = Path("bootstrap/params.yaml"),
+    work: Path = Path("bootstrap/work"),
+    codec: Path | None = None,
+    recognizer: Path | None = None,
+    out: Path = Path("checkpoints"),
+) -> None:
+    """Export ``<work>/codec`` and ``<work>/whisper``, or the folders given (those that were measured)."""
+    params = yaml.safe_load(params_file.read_text())
+    torch.set_num_threads(params["recognizer"]["threads"])
+    codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
+    codec_model, judge = codec_lib.load(str(codec)), asr.load_recognizer(recognizer)
+    fields = json.loads((codec / "config.json").read_text())
+    fields.pop("model_type")
+    config = codec_lib.CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
+    codec_lib.save(codec_model, config, out / "codec", torch.float16)
+    asr.save(judge, out / "whisper", torch.float16)
+    check_halved(work, codec, recognizer, out)
+    measured = json.loads((work / "measure.json").read_text())
+    told = facts(work, params, measured, codec_model, judge)
+    (out / "codec" / "README.md").write_text(CODEC_CARD.format(**told))
+    (out / "whisper" / "README.md").write_text(WHISPER_CARD.format(**told))
+
+
+if __name__ == "__main__":
+    typer.run(main)

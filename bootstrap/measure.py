@@ -1,0 +1,106 @@
+"""How good are the checkpoints? ``python -m bootstrap.measure``.
+
+Codec: PocketSphinx (which nobody here trained) reads the original and the resynthesis of the held-out texts, and
+Resemblyzer compares the voices. Recogniser: Whisper reads golden and resynthesised speech, of voices that it heard
+in training (``test``) and of voices that it never heard (``unseen``). Writes ``<work>/measure.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import typer
+import yaml
+
+from model import codec as codec_lib
+from model import metrics
+from model.judges import asr, grammar, speaker
+
+
+def load_split(path: Path) -> tuple[list[torch.Tensor], list[str], list[str]]:
+    """Waveforms ``(samples,)`` float, texts and voices of one file of ``bootstrap.data``."""
+    data = np.load(path)
+    ends = np.cumsum(data["lengths"])
+    audio = torch.from_numpy(data["audio"])
+    waves = [audio[end - n : end].float() / 32768 for end, n in zip(ends, data["lengths"], strict=True)]
+    return waves, [str(t) for t in data["texts"]], [str(v) for v in data["voices"]]
+
+
+def error_counts(references: Sequence[str], hypotheses: Sequence[str]) -> list[metrics.EditCounts]:
+    """Word edits of each utterance, both sides normalised alike."""
+    pairs = zip(references, hypotheses, strict=True)
+    return [metrics.edit_counts(asr.normalize(r), asr.normalize(h)) for r, h in pairs]
+
+
+def rate(counts: list[metrics.EditCounts]) -> dict:
+    """Micro-averaged error rate with its interval."""
+    errors, words = [c.errors for c in counts], [c.n_reference for c in counts]
+    low, high = metrics.bootstrap_interval(errors, words)
+    return {"value": metrics.error_rate(counts), "low": low, "high": high, "utterances": len(counts)}
+
+
+def measure_codec(waves, copies, texts, voices) -> dict:
+    """Content by PocketSphinx and voice by Resemblyzer, original against resynthesis."""
+    decoder = grammar.load_decoder()
+    before = error_counts(texts, grammar.transcribe_digits(waves, decoder))
+    after = error_counts(texts, grammar.transcribe_digits(copies, decoder))
+    words = [c.n_reference for c in before]
+    low, high = metrics.paired_interval([c.errors for c in before], [c.errors for c in after], words, words)
+    encoder = speaker.load_speaker_encoder()
+    same = metrics.count_missing(speaker.similarity(speaker.embed(encoder, waves), speaker.embed(encoder, copies)))
+    by_voice = {v: float(np.mean([s for s, w in zip(same, voices, strict=True) if w == v])) for v in set(voices)}
+    sim_low, sim_high = metrics.bootstrap_interval(same)
+    original, resynthesis = rate(before), rate(after)
+    return {
+        "voices": len(set(voices)),
+        "pocketsphinx_wer_original": original,
+        "pocketsphinx_wer_resynthesis": resynthesis,
+        "pocketsphinx_wer_difference": {"value": resynthesis["value"] - original["value"], "low": low, "high": high},
+        "similarity_to_original": {"value": float(same.mean()), "low": sim_low, "high": sim_high},
+        "similarity_of_worst_voice": {"value": min(by_voice.values()), "voice": min(by_voice, key=by_voice.get)},
+    }
+
+
+def main(
+    params_file: Path = Path("bootstrap/params.yaml"),
+    work: Path = Path("bootstrap/work"),
+    codec: Path | None = None,
+    recognizer: Path | None = None,
+    part: str = "all",
+) -> None:
+    """Measure ``<work>/codec`` and ``<work>/whisper``, or the folders given (the exported ones, say).
+
+    ``--part codec`` or ``--part recognizer`` measures one of them and leaves the other's numbers as they are.
+    """
+    if part not in ("all", "codec", "recognizer"):
+        raise typer.BadParameter(f"part is {part!r}; expected all, codec or recognizer")
+    torch.set_num_threads(yaml.safe_load(params_file.read_text())["recognizer"]["threads"])
+    codec_model = codec_lib.load(str(codec or work / "codec"))
+    judge = asr.load_recognizer(recognizer or work / "whisper") if part != "codec" else None
+    out = work / "measure.json"
+    result: dict = json.loads(out.read_text()) if part != "all" and out.is_file() else {}
+    for split, suffix in (("test", ""), ("unseen", "_unseen_voices")):
+        waves, texts, voices = load_split(work / "data" / f"{split}.npz")
+        copies = codec_lib.decode(codec_model, codec_lib.encode(codec_model, waves))
+        copies = [c[: len(w)] for c, w in zip(copies, waves, strict=True)]  # the codec fills its last frame
+        if part != "recognizer":
+            result[f"codec{suffix}"] = measure_codec(waves, copies, texts, voices)
+        if judge is not None:
+            result[f"recognizer{suffix}"] = {
+                "wer_golden": rate(error_counts(texts, asr.transcribe(judge, waves))),
+                "wer_resynthesis": rate(error_counts(texts, asr.transcribe(judge, copies))),
+            }
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    for name, values in result.items():
+        for key, value in values.items():
+            if isinstance(value, dict):
+                interval = f"[{value['low']:.4f}, {value['high']:.4f}]" if "low" in value else f"({value['voice']})"
+                print(f"{name:25} {key:28} {value['value']:.4f} {interval}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

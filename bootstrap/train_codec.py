@@ -1,0 +1,195 @@
+"""Train a small EnCodec: ``python -m bootstrap.train_codec``.
+
+Reconstruction only (log-mel at several scales, waveform, commitment): at 14 M parameters the paper adds a
+discriminator, at 0.4 M the recogniser and the speaker encoder already read the result as well as the original.
+The quantiser joins once the autoencoder works; its codebooks start from k-means over real embeddings.
+Resumable: the state goes to ``work/codec_state`` every 500 steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchaudio
+import typer
+import yaml
+from encodec import EncodecModel
+
+from model import codec as codec_lib
+
+
+class MelLoss(torch.nn.Module):
+    """Mean absolute log-mel difference over window lengths of 256, 512 and 1024 samples.
+
+    The floor (1e-2) keeps near-silence, where log explodes, from ruling the loss.
+    """
+
+    def __init__(self, sample_rate: int, floor: float = 1e-2):
+        super().__init__()
+        self.floor = floor
+        self.mels = torch.nn.ModuleList(
+            torchaudio.transforms.MelSpectrogram(
+                sample_rate, n_fft=n_fft, hop_length=n_fft // 4, n_mels=n_mels, power=1.0, f_max=sample_rate / 2
+            )
+            for n_fft, n_mels in ((256, 32), (512, 64), (1024, 80))
+        )
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Scalar loss of two waveform batches ``(batch, samples)``."""
+        terms = [(m(x).clamp(min=self.floor).log() - m(y).clamp(min=self.floor).log()).abs().mean() for m in self.mels]
+        return torch.stack(terms).mean()
+
+
+def scale_gains(model: torch.nn.Module, gain: float) -> None:
+    """Multiply every weight-norm gain, so that the signal survives a stack of ELUs at initialisation."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("weight_g"):
+            parameter.data.mul_(gain)
+
+
+def random_crops(audio: torch.Tensor, n: int, samples: int, generator: torch.Generator) -> torch.Tensor:
+    """``(n, samples)`` crops of the int16 stream, as float. They may span utterances, which a codec must bear."""
+    starts = torch.randint(0, audio.numel() - samples, (n,), generator=generator)
+    return torch.stack([audio[s : s + samples] for s in starts.tolist()]).float() / 32768.0
+
+
+def main(params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work")) -> None:
+    everything = yaml.safe_load(params_file.read_text())
+    p = everything["codec"]
+    torch.set_num_threads(p["threads"])
+    torch.manual_seed(p["seed"])
+    config = codec_lib.CodecConfig()
+    model = codec_lib.build(config)
+    if p.get("init"):
+        model = codec_lib.load(p["init"])
+    else:
+        scale_gains(model, p["gain"])
+    audio = torch.from_numpy(np.load(work / "data" / "train.npz")["audio"])
+    mel_loss = MelLoss(config.sample_rate)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=p["lr"], betas=(0.8, 0.99), weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: lr_scale(s, p["restart_step"], p["max_steps"]))
+    generator = torch.Generator().manual_seed(p["seed"])
+    step, state_file = 0, work / "codec_state" / "state.pt"
+    if state_file.is_file():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        generator.set_state(state["generator"])
+        step = state["step"]
+        print(f"resuming at step {step}", flush=True)
+
+    for book in codebooks(model):
+        book.threshold_ema_dead_code = 0  # revive_dead_codes does what this should
+    samples = int(p["crop_seconds"] * config.sample_rate)
+    samples -= samples % codec_lib.hop_length(model)
+    model.train()
+    recent, started = [], time.time()
+    while step < p["max_steps"]:
+        x = random_crops(audio, p["batch_size"], samples, generator)
+        embedding = model.encoder(x.unsqueeze(1))
+        commitment = torch.zeros(())
+        if step >= p["quantize_from_step"] or p.get("init"):
+            if step == p["restart_step"] or not all(book.inited for book in codebooks(model)):
+                initialise_codebooks(model, random_crops(audio, 160, samples, generator))
+            if step % 20 == 0:
+                revive_dead_codes(model, embedding.detach(), p["dead_code_threshold"])
+            quantized = model.quantizer(embedding, model.frame_rate, None)
+            embedding, commitment = quantized.quantized, quantized.penalty
+        y = model.decoder(embedding)[:, 0, :samples]
+        loss = mel_loss(y, x) + (y - x).abs().mean() + p["commitment"] * commitment
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"codec training diverged at step {step}: loss {loss.item()}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        step += 1
+        recent.append(loss.item())
+        if step % 200 == 0:
+            left = (time.time() - started) / 200 * (p["max_steps"] - step)
+            used = int((codebooks(model)[0].cluster_size > 0.1).sum())
+            print(
+                f"step {step}: loss {np.mean(recent):.4f}, level 1 uses {used} codes, {left / 60:.0f} min left",
+                flush=True,
+            )
+            recent, started = [], time.time()
+        if step % 500 == 0 or step == p["max_steps"]:
+            save_state(state_file, model, optimizer, schedule, generator, step)
+            codec_lib.save(model, config, work / "codec")
+
+
+def codebooks(model: EncodecModel) -> list[Any]:
+    """encodec's ``EuclideanCodebook`` of each residual level."""
+    return [layer._codebook for layer in model.quantizer.vq.layers]
+
+
+def lr_scale(step: int, restart: int, end: int) -> float:
+    """Warm-up and cosine decay, twice: the second time, from ``restart`` on, at half the height."""
+    first, begin, stop = (1.0, 0, restart) if step < restart else (0.5, restart, end)
+    return (
+        first
+        * min(1.0, (step - begin + 1) / 200)
+        * 0.5
+        * (1 + math.cos(math.pi * min(1.0, (step - begin) / (stop - begin))))
+    )
+
+
+@torch.no_grad()
+def revive_dead_codes(model: EncodecModel, embedding: torch.Tensor, threshold: float) -> None:
+    """Move codes that are hardly used onto residuals of this batch.
+
+    encodec's own expiry replaces ``embed`` only, and its moving average writes the old code back in the same step, so
+    that a code once dead stays dead and level 1 can shrink to a handful. Here the averages move along.
+    """
+    residual = embedding.permute(0, 2, 1).reshape(-1, embedding.shape[1])
+    for book in codebooks(model):
+        dead = (book.cluster_size < threshold).nonzero()[:, 0]
+        if len(dead):
+            fresh = residual[torch.randint(0, len(residual), (len(dead),))]
+            book.embed[dead], book.embed_avg[dead], book.cluster_size[dead] = fresh, fresh, 1.0
+        residual = residual - book.dequantize(book.quantize(residual))
+
+
+def initialise_codebooks(model: EncodecModel, crops: torch.Tensor) -> None:
+    """k-means of each residual level over real embeddings, instead of the first batch's handful of frames."""
+    with torch.no_grad():
+        residual = torch.cat([model.encoder(c.unsqueeze(1)) for c in crops.split(8)]).permute(0, 2, 1)
+        residual = residual.reshape(-1, residual.shape[-1])[:4000]
+        for book in codebooks(model):
+            book.inited.zero_()
+            book.init_embed_(residual)
+            # Counts as they are in the long run (a batch has samples / hop frames a crop), and averages that fit them.
+            book.cluster_size.fill_(1.0)
+            book.embed_avg.copy_(book.embed)
+            residual = residual - book.dequantize(book.quantize(residual))
+
+
+def save_state(
+    path: Path,
+    model: EncodecModel,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generator: torch.Generator,
+    step: int,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "generator": generator.get_state(),
+        "step": step,
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").rename(path)
+
+
+if __name__ == "__main__":
+    typer.run(main)

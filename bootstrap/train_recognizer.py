@@ -1,0 +1,275 @@
+"""Train a small Whisper: ``python -m bootstrap.train_recognizer``.
+
+Two runs of this program make the judge, each named by its block of the params file: ``recognizer_golden`` learns to
+read golden speech, with a CTC loss beside Whisper's own so that the encoder finds the words before the decoder can
+point at them; ``recognizer`` goes on from it with golden and codec-resynthesised speech.
+
+Three things make it small enough for one thread and honest enough to judge with:
+
+* The vocabulary is Whisper's own 51,864 tokens, but the texts use 13 of them. Only those rows are trained; the others
+  stay zero, so their logits are 0 and the full softmax is computed exactly as 13 logits and one constant.
+* Windows hold up to four utterances of any voice, joined with silences, so that neither a text seen in training nor a
+  usual number of words is worth guessing; some windows hold noise or nothing, and their text is empty.
+* Part of the speech is the codec's, some of it decoded from the lower codebooks only: the artefacts that a
+  synthesiser's tokens bring, without the judged system's own output.
+
+Writes ``<work>/<out>``; resumable: the state goes to ``<work>/<out>_state`` every 500 steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+import whisper
+import yaml
+from safetensors.torch import load_file, save_file
+from whisper.model import ModelDimensions, Whisper
+
+from model import codec as codec_lib
+from model.judges import asr
+from tasks.corpora import digits
+
+N_VOCAB = 51864  # Whisper's English vocabulary
+SAMPLE_RATE = whisper.audio.SAMPLE_RATE
+IGNORE = -100
+
+
+class Vocabulary:
+    """The tokens that the texts use, numbered 0..n-1; ``ids[i]`` is token i's number in Whisper's vocabulary."""
+
+    def __init__(self) -> None:
+        self.tokenizer = whisper.tokenizer.get_tokenizer(multilingual=False)
+        self.start = list(self.tokenizer.sot_sequence_including_notimestamps)
+        words = {token for word in digits.WORDS for token in self.tokenizer.encode(" " + word)}
+        self.ids = [*self.start, self.tokenizer.eot, *sorted(words)]
+        self.index = {token: i for i, token in enumerate(self.ids)}
+
+    def encode(self, text: str) -> list[int]:
+        """Start tokens, the text's tokens, end token."""
+        tokens = self.start + (self.tokenizer.encode(" " + text) if text else []) + [self.tokenizer.eot]
+        return [self.index[t] for t in tokens]
+
+
+def build(dims: ModelDimensions) -> Whisper:
+    """An untrained Whisper. The package leaves the decoder's positions uninitialised (it only ever loads them)."""
+    model = Whisper(dims)
+    torch.nn.init.normal_(model.decoder.positional_embedding, std=0.05)
+    torch.nn.init.normal_(model.decoder.token_embedding.weight, std=0.2)
+    return model
+
+
+def widen(model: Whisper, vocabulary: Vocabulary) -> Whisper:
+    """The same model over all of Whisper's tokens: the trained rows in their places, the others zero."""
+    full = Whisper(replace(model.dims, n_vocab=N_VOCAB))
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    rows = torch.zeros(N_VOCAB, model.dims.n_text_state)
+    rows[vocabulary.ids] = state["decoder.token_embedding.weight"]
+    full.load_state_dict({**state, "decoder.token_embedding.weight": rows})
+    return full
+
+
+def narrow(model: Whisper, vocabulary: Vocabulary) -> Whisper:
+    """The inverse of :func:`widen`: only the rows that the texts use."""
+    small = Whisper(replace(model.dims, n_vocab=len(vocabulary.ids)))
+    state = model.state_dict()
+    rows = state["decoder.token_embedding.weight"][vocabulary.ids]
+    small.load_state_dict({**state, "decoder.token_embedding.weight": rows})
+    return small
+
+
+def text_loss(model: Whisper, features: torch.Tensor, tokens: torch.Tensor, n_start: int) -> torch.Tensor:
+    """Cross-entropy (nats a token) over the whole vocabulary, text and end tokens only.
+
+    Args:
+        features: the encoder's, ``(batch, n_audio_ctx, n_audio_state)``.
+        tokens: ``(batch, length)``, IGNORE where a row has ended.
+    """
+    inputs, targets = tokens[:, :-1].clamp(min=0), tokens[:, 1:].clone()
+    targets[:, : n_start - 1] = IGNORE  # the start tokens are given, never predicted
+    logits = model.decoder(inputs, features)
+    # N untrained rows with logit 0 add N * exp(0) to the softmax's denominator: one logit of ln N.
+    others = logits.new_full((*logits.shape[:-1], 1), math.log(N_VOCAB - logits.shape[-1]))
+    return F.cross_entropy(torch.cat([logits, others], -1).flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+
+def ctc_loss(head: torch.nn.Module, features: torch.Tensor, tokens: torch.Tensor, n_special: int) -> torch.Tensor:
+    """CTC (nats a word) of the words, blank 0, on the encoder's frames; a zero-word row counts as one word."""
+    is_word = tokens >= n_special
+    log_probs = head(features).log_softmax(-1).transpose(0, 1)  # (frames, batch, words + 1)
+    frames = torch.full((len(tokens),), features.shape[1])
+    return F.ctc_loss(log_probs, tokens[is_word] - n_special + 1, frames, is_word.sum(1), zero_infinity=True)
+
+
+@torch.inference_mode()
+def resynthesize(codec, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
+    """int16 waves through the codec, decoded from the first n codebooks for each n of ``levels``."""
+    out: dict[int, list[torch.Tensor]] = {n: [] for n in levels}
+    started = time.time()
+    for i, wave in enumerate(waves):
+        [codes] = codec_lib.encode(codec, [wave.float() / 32768])
+        for n, copies in out.items():
+            [copy] = codec_lib.decode(codec, [codes[:n]])
+            copies.append((copy[: len(wave)].clamp(-1, 1) * 32767).to(torch.int16))
+        if (i + 1) % 100 == 0:
+            left = (time.time() - started) / (i + 1) * (len(waves) - i - 1)
+            print(f"resynthesis: {i + 1}/{len(waves)}, {left:.0f} s left", flush=True)
+    return out
+
+
+class Speech:
+    """Training windows of ``longest`` samples: drawn from pools of (int16 wave, text), joined and disturbed."""
+
+    def __init__(self, pools: list[list[tuple[torch.Tensor, str]]], weights: list[float], p: dict, longest: int):
+        self.pools, self.weights, self.p, self.longest = pools, weights, p, longest
+        self.train_only = all(digits.split_of(text) == "train" for pool in pools for _, text in pool)
+
+    def utterance(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
+        """One utterance of one pool, at another speed and gain."""
+        pool = self.pools[rng.choice(len(self.pools), p=self.weights)]
+        wave, text = pool[rng.integers(len(pool))]
+        wave = wave.float() / 32768
+        speed = 1 + rng.uniform(-1, 1) * self.p["speed"]
+        wave = F.interpolate(wave[None, None], size=int(len(wave) / speed), mode="linear")[0, 0]
+        return wave * 10 ** (rng.uniform(*self.p["gain_db"]) / 20), text
+
+    def window(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
+        """A window ``(longest,)`` and its text."""
+        empty = rng.random() < self.p["empty_share"]
+        wanted = 0 if empty else 1 + int(rng.choice(len(self.p["joined"]), p=self.p["joined"]))
+        parts, words, room = [torch.zeros(int(rng.uniform(0, 0.5) * SAMPLE_RATE))], "", self.longest
+        room -= len(parts[0])
+        for _ in range(wanted):
+            wave, text = self.utterance(rng)
+            joined = f"{words} {text}".strip()
+            held_out = self.train_only and digits.split_of(joined) != "train"
+            if len(wave) > room or (held_out and words):
+                break
+            pause = torch.zeros(min(int(rng.uniform(0.05, 0.5) * SAMPLE_RATE), room - len(wave)))
+            parts += [wave, pause]
+            words, room = joined, room - len(wave) - len(pause)
+        window = torch.cat([*parts, torch.zeros(room)])
+        if rng.random() < self.p["noise_share"] or (empty and rng.random() < 0.7):
+            level = 10 ** (rng.uniform(*self.p["noise_db"]) / 20)
+            window = window + level * torch.from_numpy(rng.standard_normal(self.longest).astype(np.float32))
+        return window, words
+
+
+def batch_of(
+    speech: Speech, model: Whisper, vocabulary: Vocabulary, size: int, rng
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mels ``(size, n_mels, frames)`` and tokens ``(size, longest)`` padded with IGNORE."""
+    windows, texts = zip(*(speech.window(rng) for _ in range(size)), strict=True)
+    tokens = [torch.tensor(vocabulary.encode(t)[: model.dims.n_text_ctx]) for t in texts]
+    tokens = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
+    return torch.stack([asr.log_mel(w, model) for w in windows]), tokens
+
+
+def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
+    """(int16 wave, text) of the golden speech, or of its resynthesis, for each entry of ``p["pools"]``.
+
+    A random part of the speech is resynthesised: encoding all of it would take longer than training. The result is
+    kept in ``<work>/<out>_state``, so that a resumed run does not make it again.
+    """
+    data = np.load(work / "data" / "train.npz")
+    waves, texts = torch.from_numpy(data["audio"]).split(data["lengths"].tolist()), [str(t) for t in data["texts"]]
+    levels = [int(name) for name in p["pools"] if name != "golden"]
+    pools = {"golden": list(zip(waves, texts, strict=True))}
+    if levels:
+        chosen = np.random.default_rng(p["seed"]).permutation(len(waves))[: p["resynthesized"]]
+        file = work / f"{p['out']}_state" / "resynthesis.safetensors"
+        if not file.is_file():
+            copies = resynthesize(codec_lib.load(str(work / p["codec"])), [waves[i] for i in chosen], levels)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({str(n): torch.cat(c) for n, c in copies.items()}, file.with_suffix(".tmp"))
+            file.with_suffix(".tmp").rename(file)
+        for name, audio in load_file(file).items():
+            pools[name] = [
+                (w, texts[i]) for w, i in zip(audio.split([len(waves[i]) for i in chosen]), chosen, strict=True)
+            ]
+    return [pools[name] for name in p["pools"]]
+
+
+def save_state(path: Path, model, head, optimizer, schedule, rng: np.random.Generator, step: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "model": model.state_dict(),
+        "head": head.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "rng": json.dumps(rng.bit_generator.state),  # as text: its integers have 128 bits
+        "step": step,
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").rename(path)
+
+
+def main(
+    params_file: Path = Path("bootstrap/params.yaml"),
+    work: Path = Path("bootstrap/work"),
+    block: str = "recognizer",
+) -> None:
+    p = yaml.safe_load(params_file.read_text())[block]
+    torch.set_num_threads(p["threads"])
+    torch.manual_seed(p["seed"])
+    vocabulary = Vocabulary()
+    n_special = len(vocabulary.ids) - len(digits.WORDS)
+    if p["init"]:
+        model = narrow(asr.load_recognizer(work / p["init"]), vocabulary)
+    else:
+        model = build(ModelDimensions(n_vocab=len(vocabulary.ids), **p["dims"]))
+    head = torch.nn.Linear(model.dims.n_audio_state, len(digits.WORDS) + 1)  # for CTC; not part of the checkpoint
+    speech = Speech(load_pools(work, p), list(p["pools"].values()), p, asr.context_samples(model))
+    parameters = [*model.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=p["lr"], betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / 300, 0.5 * (1 + math.cos(math.pi * min(1.0, s / p["max_steps"]))))
+    )
+    rng = np.random.default_rng(p["seed"])
+    step, state_file = 0, work / f"{p['out']}_state" / "state.pt"
+    if state_file.is_file():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        head.load_state_dict(state["head"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        rng.bit_generator.state = json.loads(state["rng"])
+        step = state["step"]
+        print(f"resuming at step {step}", flush=True)
+
+    model.train()
+    recent, started = [], time.time()
+    while step < p["max_steps"]:
+        mels, tokens = batch_of(speech, model, vocabulary, p["batch_size"], rng)
+        features = model.encoder(mels)
+        reading = text_loss(model, features, tokens, len(vocabulary.start))
+        spotting = ctc_loss(head, features, tokens, n_special) if p["ctc_weight"] else torch.zeros(())
+        loss = reading + p["ctc_weight"] * spotting
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"recogniser training diverged at step {step}: loss {loss.item()}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        step += 1
+        recent.append((reading.item(), spotting.item()))
+        if step % 100 == 0:
+            left = (time.time() - started) / 100 * (p["max_steps"] - step)
+            text, ctc = np.mean(recent, axis=0)
+            print(f"step {step}: text {text:.4f}, CTC {ctc:.4f}, {left / 60:.1f} min left", flush=True)
+            recent, started = [], time.time()
+        if step % 500 == 0 or step == p["max_steps"]:
+            save_state(state_file, model, head, optimizer, schedule, rng, step)
+            asr.save(widen(model, vocabulary), work / p["out"])
+
+
+if __name__ == "__main__":
+    typer.run(main)

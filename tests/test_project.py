@@ -1,0 +1,222 @@
+"""What holds for the repository as a whole: its lock, its graph, which folder may import which, its documents."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from functools import cache
+from importlib import import_module
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import typer
+from dvc.repo import Repo
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
+
+from tasks import params
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
+FOLDERS = ["model", "tasks", "flows", "bootstrap"]
+SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+STAGES = ["prepare", "extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "report", "register"]
+STAGES_OF_AN_ITERATION = ["sample", "prefer", "align", "evaluate"]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """The stages of the loop, as DVC resolves them."""
+    return [stage for stage in Repo(str(ROOT)).index.stages if stage.path_in_repo == "dvc.yaml"]
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Each package's block of a lock, by name."""
+    text = "\n".join(line for line in (ROOT / lock).read_text().splitlines() if not line.lstrip().startswith("#"))
+    blocks = re.split(r"\n(?=\S)", text.strip())
+    return {canonicalize_name(re.split(r"[=\[ ]", block, maxsplit=1)[0]): block for block in blocks}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_one_version_and_a_hash(lock):
+    for name, block in locked(lock).items():
+        assert re.match(r"[A-Za-z0-9._-]+==\S+", block), f"{name} is not pinned"
+        assert "--hash=sha256:" in block, f"{name} has no hash"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_name_no_index_and_no_address(lock):
+    assert not re.search(r"https?://|file:|--(extra-)?index-url|--find-links| @ ", (ROOT / lock).read_text())
+
+
+def test_the_lock_covers_what_pyproject_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["dev"]}
+    blocks = locked("requirements.lock")
+    for requirement in wanted:
+        found = [
+            version
+            for name, block in blocks.items()
+            if name == canonicalize_name(requirement.name)
+            for version in re.findall(r"==([^\s;]+)", block.split("\\")[0].split(";")[0])
+        ]
+        assert found, f"{requirement.name} is not in requirements.lock; run `make lock`"
+        assert all(requirement.specifier.contains(version) for version in found), f"{requirement}: locked {found}"
+
+
+def test_every_package_that_the_code_imports_is_asked_for():
+    # One that only another package brings would vanish with that package's next version.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    if_measured = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["dev"]}
+    distributions = packages_distributions()
+    for file in SOURCES:
+        for module in {name.split(".")[0] for name in imports(file)} - sys.stdlib_module_names - set(FOLDERS):
+            names = {canonicalize_name(name) for name in distributions.get(module, [module])}
+            assert names & (asked | if_measured), f"{relative(file)} imports {module}; add it to pyproject.toml"
+
+
+def test_the_package_that_needs_a_compiler_is_not_locked():
+    assert "webrtcvad" not in locked("requirements.lock")
+    assert "webrtcvad-wheels" in locked("requirements.lock")
+
+
+# --- parameters and graph ---------------------------------------------------------------------------------------
+
+
+def test_the_graph_has_every_stage_of_every_iteration(stages):
+    # DVC drops a foreach over integer keys in silence, so the count is worth a test.
+    iterations = params.load(ROOT / "params.yaml").iterations
+    expected = [*STAGES, *(f"{stage}@{key}" for stage in STAGES_OF_AN_ITERATION for key in iterations)]
+
+    assert sorted(stage.name for stage in stages) == sorted(expected)
+
+
+def test_an_iteration_follows_from_its_predecessors_policy(stages):
+    by_name = {stage.name: stage for stage in stages}
+    for key, iteration in params.load(ROOT / "params.yaml").iterations.items():
+        for name in (f"sample@{key}", f"align@{key}"):
+            assert f"runs/{iteration.prev}/policy" in {dep.def_path for dep in by_name[name].deps}
+
+
+def test_the_code_that_stages_depend_on_exists(stages):
+    for stage in stages:
+        for dep in stage.deps:
+            if dep.def_path.split("/")[0] in FOLDERS:
+                assert (ROOT / dep.def_path).exists(), f"{stage.name} depends on {dep.def_path}, which does not exist"
+
+
+def stage_modules() -> list[str]:
+    return sorted(set(re.findall(r"python -m (tasks\.\w+)", (ROOT / "dvc.yaml").read_text())))
+
+
+@pytest.mark.parametrize("name", stage_modules())
+def test_every_stage_explains_itself(name):
+    module = import_module(name)
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer()
+        app.command()(module.main)
+
+    result = CliRunner().invoke(app, ["--help"])
+
+    assert result.exit_code == 0, result.output
+    assert "Usage" in result.output
+
+
+# --- who may import whom ----------------------------------------------------------------------------------------
+
+
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text(), str(file))))
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, with dots."""
+    found = set()
+    for node in nodes(file):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{relative(file)}:{node.lineno}: a relative import; imports here name the folder"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FORBIDDEN = {
+    "model": {"tasks", "flows", "bootstrap", "dvc", "prefect", "mlflow"},
+    "tasks": {"flows", "bootstrap", "prefect"},
+    "flows": {"bootstrap"},
+    "bootstrap": {"flows", "prefect", "mlflow"},
+}
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=relative)
+def test_imports_point_one_way(file):
+    folder = file.relative_to(ROOT).parts[0]
+
+    assert not {name.split(".")[0] for name in imports(file)} & FORBIDDEN[folder]
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=relative)
+def test_no_module_imports_a_stage(file):
+    # What two stages share lives in a module of its own; a stage imported elsewhere would hide a dependency.
+    own = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+    assert not imports(file) & (set(stage_modules()) - {own})
+
+
+# --- nothing is unpickled ---------------------------------------------------------------------------------------
+
+UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def calls(file: Path) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(node.func), node) for node in nodes(file) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=relative)
+def test_no_file_is_loaded_in_a_way_that_could_run_code(file):
+    imported = imports(file)
+    assert not {name.split(".")[0] for name in imported} & UNSAFE_MODULES
+    for name, call in calls(file):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        where = f"{relative(file)}:{call.lineno}"
+        if name == "torch.load":
+            assert keywords.get("weights_only") == "True", f"{where}: torch.load without weights_only=True"
+        if "yaml" in imported:
+            assert name not in {"yaml.load", "yaml.unsafe_load"}, f"{where}: use yaml.safe_load"
+        assert keywords.get("allow_pickle", "False") == "False", f"{where}: allow_pickle"
+        assert keywords.get("trust_remote_code", "False") == "False", f"{where}: trust_remote_code"
+
+
+# --- documents --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_documents_name_make_targets_that_exist(document):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)\b", document.read_text(), re.MULTILINE))
+
+    assert named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
+def test_links_in_documents_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#\s]+)", document.read_text())
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+
+    assert not missing
