@@ -67,7 +67,7 @@ ui: env ## MLflow's pages on 127.0.0.1:5000
 	  $(BIN)/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)" --host 127.0.0.1 --port 5000 ;; esac
 
 prefect: env ## Prefect's server and pages on 127.0.0.1:4200
-	@$(BIN)/prefect server start --host 127.0.0.1 --port 4200
+	@PREFECT_HOME="$(CURDIR)/.prefect" $(BIN)/prefect server start --host 127.0.0.1 --port 4200
 
 test: env lint ## lint, types and all tests
 	@$(BIN)/python -m pytest

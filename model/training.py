@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ValueError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
 
 

@@ -24,6 +24,7 @@ from tasks.digests import md5
 from tasks.files import DataError, read_json, read_table, whole, write_json
 from tasks.params import Align
 from tasks.progress import Bar
+from tasks.stage import stage
 
 
 @dataclass
@@ -119,7 +120,7 @@ def schedule_of(pairs: list[dict[str, Any]], p: Align, seed: int) -> list[list[i
     return steps
 
 
-@runtime.stage
+@stage
 def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> None:
     """Align the previous policy on this iteration's preference pairs."""
     params, device = runtime.start()

@@ -19,9 +19,10 @@ from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
 from tasks.files import read_table, whole, write_json, write_table
 from tasks.progress import Bar
 from tasks.prompts import codes_of
+from tasks.stage import stage
 
 
-@runtime.stage
+@stage
 def main() -> None:
     """Judge golden, resynthesised and golden-through-the-NAR speech of the test split."""
     params, device = runtime.start()

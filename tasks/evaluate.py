@@ -12,9 +12,10 @@ from model.voice import Voice
 from tasks import curves, paths, runtime, schemas, tracking
 from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm
 from tasks.files import read_json, read_table, whole, write_json, write_table
+from tasks.stage import stage
 
 
-@runtime.stage
+@stage
 def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0" is the SFT policy')]) -> None:
     """Evaluate one iteration's policy on the test split."""
     params, device = runtime.start()

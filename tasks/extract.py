@@ -10,11 +10,12 @@ from model import codec
 from tasks import paths, runtime, schemas
 from tasks.files import DataError, write_table
 from tasks.progress import Bar
+from tasks.stage import stage
 
 CHUNK = 512  # cuts in memory at a time
 
 
-@runtime.stage
+@stage
 def main() -> None:
     """Extract golden codec tokens of every split."""
     params, device = runtime.start()

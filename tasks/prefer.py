@@ -22,12 +22,13 @@ from tasks.judge_name import judge_name
 from tasks.params import Params
 from tasks.progress import Bar
 from tasks.prompts import codes_of
+from tasks.stage import stage
 
 Row = dict[str, Any]
 GOLDEN = -1  # key of the golden candidate
 
 
-@runtime.stage
+@stage
 def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to pair")]) -> None:
     """Judge an iteration's samples, build its pairs, and cache the reference log-probabilities with them."""
     params, device = runtime.start()

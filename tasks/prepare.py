@@ -9,7 +9,6 @@ torch, lhotse and boto3 are imported late: the readers' worker processes import 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from tasks.corpora import registry, split
 from tasks.corpora.intake import Spool, fill
 from tasks.files import DataError, whole
 from tasks.progress import Bar
+from tasks.stage import stage
 
 
 def run(p: params.Params) -> Spool:
@@ -131,16 +131,11 @@ def summary(spool: Spool, sample_rate: int) -> Table:
     return table
 
 
+@stage
 def main() -> None:
     """Read the corpus, check every utterance, write data/audio, data/cuts and data/rejected.jsonl."""
-    try:
-        p = params.load()
-        spool = run(p)
-    except (DataError, ValueError, OSError) as error:  # ParamsError is a ValueError
-        if os.environ.get("SPEECHALIGN_DEBUG"):
-            raise
-        typer.echo(f"error: {error}\n(SPEECHALIGN_DEBUG=1 shows where)", err=True)
-        raise typer.Exit(1) from error
+    p = params.load()
+    spool = run(p)
     Console().print(summary(spool, codec_sample_rate(p.models.codec)))
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-LOG_EVERY_SECONDS = 10.0
+LOG_EVERY_SECONDS = 5.0
 
 
 class Bar:

@@ -20,6 +20,7 @@ from tasks.mlflow_client import connect, failures
 from tasks.params import Params
 from tasks.registry import champion as champions
 from tasks.registry import gate, versions
+from tasks.stage import stage
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +134,7 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
             raise
 
 
-@runtime.stage
+@stage
 def main() -> None:
     """Register every iteration's policy; move `champion` if the gate allows it."""
     params, device = runtime.start()

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from tasks import params as parameters
-from tasks import paths, runtime
+from tasks import paths
 from tasks.files import whole
 from tasks.progress import Bar
 from tasks.reporting import listening, load, page
+from tasks.stage import stage
 
 
 def write(output: Path) -> int:
@@ -31,7 +32,7 @@ def write(output: Path) -> int:
     return len(html.encode("utf-8"))
 
 
-@runtime.stage
+@stage
 def main(output: Annotated[Path, typer.Option(help="where to write the page")] = paths.REPORT) -> None:
     """Write the report page from what the other stages left."""
     size = write(output)

@@ -1,17 +1,11 @@
-"""What every stage does first and last: threads, device, seeds, and errors a person can act on."""
+"""What every training or sampling stage does first: parameters, threads, seeds, device, precision."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import torch
 
-from model.training import TrainingError
-from tasks.files import DataError
 from tasks.params import Params, ParamsError, load
 
 
@@ -49,19 +43,3 @@ def precision_of(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
     return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "no"
-
-
-def stage(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors that a user can mend into one message and exit status 1; leave bugs their traceback."""
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except (DataError, ParamsError, TrainingError, ValueError, FileNotFoundError) as error:
-            if os.environ.get("SPEECHALIGN_DEBUG"):
-                raise
-            print(f"error: {error}\n(SPEECHALIGN_DEBUG=1 shows where)", file=sys.stderr, flush=True)
-            raise SystemExit(1) from error
-
-    return run

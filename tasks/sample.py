@@ -13,9 +13,10 @@ from tasks import paths, runtime, schemas
 from tasks.files import read_table, write_table
 from tasks.progress import Bar
 from tasks.prompts import Prompts
+from tasks.stage import stage
 
 
-@runtime.stage
+@stage
 def main(
     iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy speaks")],
 ) -> None:

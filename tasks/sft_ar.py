@@ -18,6 +18,7 @@ from tasks.curves import Curve
 from tasks.files import read_table, whole, write_json, write_table
 from tasks.progress import Bar
 from tasks.prompts import Prompts
+from tasks.stage import stage
 
 
 @dataclass
@@ -68,7 +69,7 @@ def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: 
     return sum(loss_of(model, b)[0].item() for b in batches) / sum(b.weight for b in batches)
 
 
-@runtime.stage
+@stage
 def main() -> None:
     """Train the AR from nothing on golden level-1 tokens: iteration 0."""
     params, device = runtime.start()

@@ -17,6 +17,7 @@ from tasks.curves import Curve
 from tasks.files import read_table, whole
 from tasks.progress import Bar
 from tasks.prompts import Prompts, codes_of
+from tasks.stage import stage
 
 
 @dataclass
@@ -67,7 +68,7 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
     return F.cross_entropy(scored, target, reduction="sum"), {"accuracy": float(correct)}
 
 
-@runtime.stage
+@stage
 def main() -> None:
     """Train the NAR on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tasks.files import DataError
-from tasks.runtime import stage
+from tasks.stage import stage
 
 DEFAULT_MODEL = "models:/speechalign-policy@champion"
 

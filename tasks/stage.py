@@ -1,0 +1,45 @@
+"""The frame around every stage: errors a person can act on, and a note of the time it took."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from tasks import paths
+from tasks.files import DataError
+from tasks.params import ParamsError
+
+
+def note_time(started: float) -> None:
+    """Append the stage's own working time (imports and DVC left out) to ``timings.jsonl``, for benchmarks/demo.py."""
+    if not Path("dvc.yaml").is_file():
+        return  # not in a workspace: a tool used elsewhere leaves no folders behind
+    paths.STATE.mkdir(parents=True, exist_ok=True)
+    entry = {"command": " ".join(sys.orig_argv[1:]), "start": started, "end": time.time()}
+    with (paths.STATE / "timings.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(entry) + "\n")
+
+
+def stage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn the errors that a user can mend into one message and exit status 1; leave bugs their traceback."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        started = time.time()
+        try:
+            result = function(*args, **kwargs)
+            note_time(started)
+            return result
+        except (DataError, ParamsError, ValueError, OSError) as error:
+            if os.environ.get("SPEECHALIGN_DEBUG"):
+                raise
+            print(f"error: {error}\n(SPEECHALIGN_DEBUG=1 shows where)", file=sys.stderr, flush=True)
+            raise SystemExit(1) from error
+
+    return run
