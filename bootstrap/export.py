@@ -74,8 +74,9 @@ resynthesised by this project's codec (with all its codebooks, and with the firs
 ## Recipe
 
 `bootstrap/train_recognizer.py`: {golden_steps} steps on golden speech with a CTC loss beside Whisper's own, then
-{steps} steps on {pools}; batches of {batch} windows of one to four utterances, AdamW, one CPU thread. Gain, speed
-(±{speed:.0%}), silence and noise vary; {empty:.0%} of the windows hold noise or nothing, and their text is empty.
+{steps} steps on {pools}.
+Batches of {batch} windows of one to four utterances, AdamW, one CPU thread. Gain, speed (±{speed:.0%}), silence and
+noise vary; {empty:.0%} of the windows hold noise or nothing, and their text is empty.
 `dvc repro bootstrap/dvc.yaml` makes it again.
 
 ## Measured
