@@ -3,11 +3,13 @@
 Reconstruction only (log-mel at several scales, waveform, commitment): at 14 M parameters the paper adds a
 discriminator, at 0.4 M the recogniser and the speaker encoder already read the result as well as the original.
 The quantiser joins once the autoencoder works; its codebooks start from k-means over real embeddings.
-Resumable: the state goes to ``work/codec_state`` every 500 steps.
+With ``init``, a codec folder, it goes on from those weights; with ``restart_step: 0`` the codebooks start anew from
+the new speech. Resumable: the state goes to ``work/codec_state`` every 500 steps.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -45,6 +47,31 @@ class MelLoss(torch.nn.Module):
         return torch.stack(terms).mean()
 
 
+def linear_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Spectral convergence (Arik et al., arXiv 1808.06719): relative error of linear magnitudes, three windows.
+
+    A waveform loss is least where unpredictable harmonics are left out, and a log-mel loss hardly sees it: copies lose
+    half their energy, and with it the voice. This one sees loud harmonics most.
+    """
+    terms = []
+    for n_fft in (256, 512, 1024):
+        window = torch.hann_window(n_fft)
+        a, b = (torch.stft(w, n_fft, n_fft // 4, window=window, return_complex=True).abs() for w in (x, y))
+        error, size = (a - b).square().sum((1, 2)), a.square().sum((1, 2))
+        terms.append(((error + 1e-6).sqrt() / (size + 1e-2).sqrt()).mean())
+    return torch.stack(terms).mean()
+
+
+def load_audio(path: Path, skip_voices: list[str]) -> torch.Tensor:
+    """The int16 stream of a split without some voices."""
+    data = dict(np.load(path))
+    if not skip_voices:
+        return torch.from_numpy(data["audio"])
+    ends = np.cumsum(data["lengths"])
+    kept = [i for i, voice in enumerate(data["voices"]) if str(voice) not in skip_voices]
+    return torch.from_numpy(np.concatenate([data["audio"][ends[i] - data["lengths"][i] : ends[i]] for i in kept]))
+
+
 def scale_gains(model: torch.nn.Module, gain: float) -> None:
     """Multiply every weight-norm gain, so that the signal survives a stack of ELUs at initialisation."""
     for name, parameter in model.named_parameters():
@@ -58,23 +85,27 @@ def random_crops(audio: torch.Tensor, n: int, samples: int, generator: torch.Gen
     return torch.stack([audio[s : s + samples] for s in starts.tolist()]).float() / 32768.0
 
 
-def main(params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work")) -> None:
-    everything = yaml.safe_load(params_file.read_text())
-    p = everything["codec"]
+def main(
+    params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work"), block: str = "codec"
+) -> None:
+    """Train the codec that ``block`` of the parameters describes."""
+    p = yaml.safe_load(params_file.read_text())[block]
+    out, restart = p.get("out", "codec"), p.get("restart_step")
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])
-    config = codec_lib.CodecConfig()
-    model = codec_lib.build(config)
     if p.get("init"):
-        model = codec_lib.load(p["init"])
+        model, config = codec_lib.load(p["init"]), shape_of(Path(p["init"]))
     else:
+        config = codec_lib.CodecConfig()
+        model = codec_lib.build(config)
         scale_gains(model, p["gain"])
-    audio = torch.from_numpy(np.load(work / "data" / "train.npz")["audio"])
+    audio = load_audio(work / "data" / "train.npz", p.get("skip_voices", []))
     mel_loss = MelLoss(config.sample_rate)
+    weights = {"log_mel": 1.0, "linear": 0.0, "waveform": 1.0, **p.get("losses", {})}
     optimizer = torch.optim.AdamW(model.parameters(), lr=p["lr"], betas=(0.8, 0.99), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: lr_scale(s, p["restart_step"], p["max_steps"]))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: lr_scale(s, restart or 0, p["max_steps"]))
     generator = torch.Generator().manual_seed(p["seed"])
-    step, state_file = 0, work / "codec_state" / "state.pt"
+    step, state_file = 0, work / f"{out}_state" / "state.pt"
     if state_file.is_file():
         state = torch.load(state_file, weights_only=True)
         model.load_state_dict(state["model"])
@@ -95,14 +126,18 @@ def main(params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("b
         embedding = model.encoder(x.unsqueeze(1))
         commitment = torch.zeros(())
         if step >= p["quantize_from_step"] or p.get("init"):
-            if step == p["restart_step"] or not all(book.inited for book in codebooks(model)):
+            if step == restart or not all(book.inited for book in codebooks(model)):
                 initialise_codebooks(model, random_crops(audio, 160, samples, generator))
             if step % 20 == 0:
                 revive_dead_codes(model, embedding.detach(), p["dead_code_threshold"])
             quantized = model.quantizer(embedding, model.frame_rate, None)
             embedding, commitment = quantized.quantized, quantized.penalty
         y = model.decoder(embedding)[:, 0, :samples]
-        loss = mel_loss(y, x) + (y - x).abs().mean() + p["commitment"] * commitment
+        loss = weights["log_mel"] * mel_loss(y, x) + p["commitment"] * commitment
+        if weights["waveform"]:
+            loss = loss + weights["waveform"] * (y - x).abs().mean()
+        if weights["linear"]:
+            loss = loss + weights["linear"] * linear_loss(y, x)
         if not torch.isfinite(loss):
             raise RuntimeError(f"codec training diverged at step {step}: loss {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
@@ -122,7 +157,14 @@ def main(params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("b
             recent, started = [], time.time()
         if step % 500 == 0 or step == p["max_steps"]:
             save_state(state_file, model, optimizer, schedule, generator, step)
-            codec_lib.save(model, config, work / "codec")
+            codec_lib.save(model, config, work / out)
+
+
+def shape_of(folder: Path) -> codec_lib.CodecConfig:
+    """The shape of a saved codec."""
+    fields = json.loads((folder / "config.json").read_text())
+    fields.pop("model_type", None)
+    return codec_lib.CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
 
 
 def codebooks(model: EncodecModel) -> list[Any]:

@@ -30,6 +30,7 @@ import torch.nn.functional as F
 import typer
 import whisper
 import yaml
+from encodec import EncodecModel
 from safetensors.torch import load_file, save_file
 from whisper.model import ModelDimensions, Whisper
 
@@ -109,7 +110,7 @@ def ctc_loss(head: torch.nn.Module, features: torch.Tensor, tokens: torch.Tensor
 
 
 @torch.inference_mode()
-def resynthesize(codec, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
+def resynthesize(codec: EncodecModel, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
     """int16 waves through the codec, decoded from the first n codebooks for each n of ``levels``."""
     out: dict[int, list[torch.Tensor]] = {n: [] for n in levels}
     started = time.time()
@@ -163,13 +164,13 @@ class Speech:
 
 
 def batch_of(
-    speech: Speech, model: Whisper, vocabulary: Vocabulary, size: int, rng
+    speech: Speech, model: Whisper, vocabulary: Vocabulary, size: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mels ``(size, n_mels, frames)`` and tokens ``(size, longest)`` padded with IGNORE."""
     windows, texts = zip(*(speech.window(rng) for _ in range(size)), strict=True)
     tokens = [torch.tensor(vocabulary.encode(t)[: model.dims.n_text_ctx]) for t in texts]
-    tokens = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
-    return torch.stack([asr.log_mel(w, model) for w in windows]), tokens
+    padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
+    return torch.stack([asr.log_mel(w, model) for w in windows]), padded
 
 
 def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
@@ -197,7 +198,15 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
     return [pools[name] for name in p["pools"]]
 
 
-def save_state(path: Path, model, head, optimizer, schedule, rng: np.random.Generator, step: int) -> None:
+def save_state(
+    path: Path,
+    model: Whisper,
+    head: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    rng: np.random.Generator,
+    step: int,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         "model": model.state_dict(),
