@@ -93,7 +93,7 @@ Word error rate (each digit a word, micro-averaged) on texts that were never tra
 
 | | golden | resynthesised |
 |---|---|---|
-| {voices} voices heard in training | {wer_golden} | {wer_copy} |
+| {train_voices} voices heard in training | {wer_golden} | {wer_copy} |
 | {unseen_voices} voices never heard | {unseen_wer_golden} | {unseen_wer_copy} |
 
 ## Limits and use

@@ -8,6 +8,7 @@ folder holding ``config.json`` and ``model.safetensors`` (the embedded default, 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,7 +49,9 @@ def build(config: CodecConfig) -> EncodecModel:
         "causal": False,
         "lstm": config.lstm,
     }
-    encoder, decoder = SEANetEncoder(**shape), SEANetDecoder(**shape)
+    with warnings.catch_warnings():  # encodec uses torch's older weight_norm, which works and says so each time
+        warnings.simplefilter("ignore", FutureWarning)
+        encoder, decoder = SEANetEncoder(**shape), SEANetDecoder(**shape)
     quantizer = ResidualVectorQuantizer(dimension=config.dimension, n_q=config.n_codebooks, bins=config.codebook_size)
     model = EncodecModel(encoder, decoder, quantizer, [], config.sample_rate, channels=1, name="speechalign")
     model.bandwidth = None  # None means every codebook

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+
+from model import codec, nar, policy
+from model.sampling import Decoding
+from model.tokens import Vocabulary
+from model.voice import Voice
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("voice")
+    config = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16)
+    model = codec.build(config)
+    for layer in model.quantizer.vq.layers:
+        layer._codebook.embed.normal_()
+        layer._codebook.inited.fill_(1)
+    codec.save(model, config, root / "codec")
+    nar.save(nar.Nar(nar.NarConfig(n_codebooks=2, codebook_size=16, layers=1, width=16, heads=2)), root / "nar")
+    shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=256)
+    policy.save(policy.build(shape, Vocabulary(16)), root / "ar")
+    policy.save(policy.build(shape, Vocabulary(32)), root / "other_ar")
+    return root
+
+
+def load(folder, ar="ar"):
+    return Voice.load(folder / ar, folder / "nar", str(folder / "codec"), prompt_frames=5)
+
+
+def test_text_and_a_prompt_give_speech_that_depends_on_the_seed_only(folder):
+    voice = load(folder)
+    prompt = voice.encode_prompt(0.1 * np.random.default_rng(0).standard_normal(22050).astype(np.float32), 22050)
+    assert prompt.shape == (2, 5)
+    texts, decoding = ["one two", "three"], Decoding(max_frames_per_character=2.0)
+    first = voice.speak(texts, [prompt, prompt], [1, 2], decoding)
+    again = voice.speak(texts[::-1], [prompt, prompt], [2, 1], decoding, batch_size=1)[::-1]
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a.sampled.tokens, b.sampled.tokens)
+        assert a.wave.shape == (len(a.sampled.tokens) * 320,) and np.isfinite(a.wave).all()
+        np.testing.assert_allclose(a.wave, b.wave, atol=1e-5)
+
+
+def test_parts_of_other_codebooks_are_refused(folder):
+    with pytest.raises(ValueError, match="codebook sizes differ"):
+        load(folder, "other_ar")
+
+
+@pytest.mark.parametrize("wave", [np.zeros((2, 8000), np.float32), np.array([np.nan] * 8000, np.float32)])
+def test_a_bad_prompt_is_refused(folder, wave):
+    with pytest.raises(ValueError, match="finite mono samples"):
+        load(folder).encode_prompt(wave, 16000)
