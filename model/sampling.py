@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
+from model.parallel import spread
 from model.policy import vocabulary_of
 from model.tokens import EOS, FIRST_CODE
 
@@ -143,14 +144,22 @@ def sample(
             )
     decoder = _Decoder(model)
     order = sorted(range(len(requests)), key=lambda i: -len(requests[i].context))
-    results: list[Sampled | None] = [None] * len(requests)
-    for first in range(0, len(order), batch_size):
-        chosen = order[first : first + batch_size]
-        for index, sampled in zip(chosen, _batch(decoder, model, [requests[i] for i in chosen], decoding), strict=True):
-            results[index] = sampled
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+    def one(_worker: int, chosen: list[int]) -> list[Sampled]:
+        with torch.inference_mode():  # a property of the thread
+            sampled = _batch(decoder, model, [requests[i] for i in chosen], decoding)
         if on_done:
             on_done(len(chosen))
-    return [r for r in results if r is not None]
+        return sampled
+
+    parts = spread(one, batches) if decoder.embed.device.type == "cpu" else [one(0, b) for b in batches]
+    place = {
+        index: sampled
+        for chosen, part in zip(batches, parts, strict=True)
+        for index, sampled in zip(chosen, part, strict=True)
+    }
+    return [place[i] for i in range(len(requests))]
 
 
 def _batch(decoder: _Decoder, model: LlamaForCausalLM, requests: list[Request], decoding: Decoding) -> list[Sampled]:

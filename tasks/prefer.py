@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from model.judges.panel import Judgement, Panel
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.pairs import golden, own_samples
 from model.pairs.candidate import Candidate
+from model.parallel import spread
 from model.voice import Voice
 from tasks import paths, runtime, schemas
 from tasks.files import DataError, read_table, write_table
@@ -108,18 +110,23 @@ def judge(
     waves = load_waves("train", prompt_ids)
     place = {id_: i for i, id_ in enumerate(prompt_ids)}
     voices = panel.embed([waves[i] for i in prompt_ids], voice.sample_rate)
-    judgements: list[Judgement] = []
-    chunk = 16 * params.decoding.batch_size
+    chunk = 4 * params.decoding.batch_size
+    on_cpu = next(voice.ar.parameters()).device.type == "cpu"
+    # Whisper hangs its cache on the model while it decodes, so each worker needs a panel of its own.
+    panels = [panel, *(copy.deepcopy(panel) for _ in range(torch.get_num_threads() - 1 if on_cpu else 0))]
     with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
-        for first in range(0, len(samples), chunk):
-            part = samples[first : first + chunk]
+
+        def one(worker: int, part: list[Row]) -> list[Judgement]:
             prompts = [codes_of(rows[s["prompt_id"]])[:, : params.prompt_frames] for s in part]
             level1 = [torch.tensor(s["tokens"], dtype=torch.long) for s in part]
             _, rendered = voice.render(level1, prompts, params.decoding.batch_size)
             texts = [rows[s["id"]]["text"] for s in part]
             part_voices = voices[[place[s["prompt_id"]] for s in part]]
-            judgements += panel.judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
-    return judgements
+            return panels[worker].judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
+
+        parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
+        judged = spread(one, parts) if on_cpu else [one(0, part) for part in parts]
+    return [judgement for part in judged for judgement in part]
 
 
 @torch.inference_mode()

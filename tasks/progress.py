@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -21,6 +22,7 @@ class Bar:
         self.title, self.total, self.done = title, total, 0
         self._live = sys.stderr.isatty()
         self._started = self._printed = time.monotonic()
+        self._lock = threading.Lock()  # workers of model.parallel advance the same bar
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -39,6 +41,10 @@ class Bar:
         return self
 
     def advance(self, n: int = 1, note: str = "") -> None:
+        with self._lock:
+            self._advance(n, note)
+
+    def _advance(self, n: int, note: str) -> None:
         self.done += n
         if self._live:
             self._progress.update(self._task, advance=n, note=note)
