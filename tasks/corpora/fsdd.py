@@ -28,6 +28,10 @@ TEST_INDICES, DEV_INDICES = range(0, 5), range(5, 10)
 _NAME = re.compile(r"([0-9])_([A-Za-z][\w-]*)_([0-9]+)", re.ASCII)
 _GAP = (0.04, 0.12)  # seconds of silence between recordings, which are trimmed
 _EDGE = 0.05  # seconds of silence before the first and after the last
+# The recordings differ in level by 36 dB, one speaker's by as much within themselves, and a codec that hears the
+# strings as they are learns the loud ones only.
+_LEVEL = 0.08  # root mean square of every recording, if its peak allows
+_PEAK = 0.9
 
 Bank = dict[int, list[tuple[str, np.ndarray]]]  # digit -> recordings: file name, samples at 8 kHz
 
@@ -63,7 +67,7 @@ def read(params: Params, root: Path) -> Corpus:
             bad.append(Item(file.stem, match[2] if match else "", None, source, problem=problem))
             continue
         split = "test" if match[2] in unseen else _split(int(match[3]))
-        banks[split, match[2]][int(match[1])].append((file.name, samples))
+        banks[split, match[2]][int(match[1])].append((file.name, levelled(samples)))
     n_unseen = p.test_utterances // 2 if unseen else 0
     plan: list[tuple[str, str, int]] = []  # split, speaker, utterances
     for split, total, members in (
@@ -80,6 +84,13 @@ def read(params: Params, root: Path) -> Corpus:
             )
     total = len(bad) + sum(n for _, _, n in plan)
     return Corpus(total, _items(bad, plan, banks, params), fixed_splits=True)
+
+
+def levelled(samples: np.ndarray) -> np.ndarray:
+    """The recording ``(samples,)`` without its offset, at the common level."""
+    centred = samples - samples.mean()
+    gain = min(_LEVEL / float(np.sqrt((centred**2).mean())), _PEAK / float(np.abs(centred).max()))
+    return (centred * gain).astype(np.float32)
 
 
 def _split(index: int) -> str:

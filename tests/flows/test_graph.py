@@ -34,7 +34,7 @@ def test_iterations_follow_their_chain(toy):
 
 def test_only_what_changed_is_changed(finished):
     assert read().up_to_date(read().stages)
-    finished.set(iterations={"1": {"prev": "0", "rise": -0.02}, "2": {"prev": "1", "rise": 0.01}})
+    finished.set(iterations={"1": {"prev": "0", "rise": 0.005}, "2": {"prev": "1", "rise": 0.01}})
     assert [name for name, stage in read().stages.items() if stage.changed] == ["align@2"]
 
 
