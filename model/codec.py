@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from encodec import EncodecModel
 from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.quantization import ResidualVectorQuantizer
 from safetensors.torch import load_file, save_file
+
+from model.parallel import spread
 
 PUBLISHED = {"encodec_24khz": EncodecModel.encodec_model_24khz}
 MIN_SAMPLES = 640  # two frames: the shortest input whose reflect padding EnCodec accepts at our strides
@@ -105,7 +107,6 @@ def n_codebooks(model: EncodecModel) -> int:
     return model.quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, model.bandwidth)
 
 
-@torch.inference_mode()
 def encode(model: EncodecModel, waves: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
     """Codes of each waveform: int64 ``(n_codebooks, ceil(samples / hop))``, on the CPU, in the order given.
 
@@ -126,35 +127,55 @@ def encode(model: EncodecModel, waves: Sequence[torch.Tensor], batch_seconds: fl
             )
         groups.setdefault(-(-wave.numel() // hop) * hop, []).append(index)
     codes: list[torch.Tensor] = [torch.empty(0)] * len(waves)
-    for length, members in groups.items():
-        step = max(1, int(batch_seconds * model.sample_rate / length))
-        for start in range(0, len(members), step):
-            chosen = members[start : start + step]
-            padded = [torch.nn.functional.pad(waves[i], (0, length - waves[i].numel())) for i in chosen]
-            batch = torch.stack(padded).unsqueeze(1).to(device)
-            [(batch_codes, _)] = model.encode(batch)
-            for row, i in enumerate(chosen):
-                codes[i] = batch_codes[row].cpu()
+
+    def one(_worker: int, batch: tuple[int, list[int]]) -> None:
+        length, chosen = batch
+        padded = [torch.nn.functional.pad(waves[i], (0, length - waves[i].numel())) for i in chosen]
+        with torch.inference_mode():
+            [(batch_codes, _)] = model.encode(torch.stack(padded).unsqueeze(1).to(device))
+        for row, i in enumerate(chosen):
+            codes[i] = batch_codes[row].cpu()
+
+    _run(one, _batches(groups, batch_seconds * model.sample_rate), device)
     return codes
 
 
-@torch.inference_mode()
+def _batches(groups: dict[int, list[int]], samples: float) -> list[tuple[int, list[int]]]:
+    """(length, indices) of each forward pass: members of one group, at most ``samples`` in all, at least one."""
+    return [
+        (length, members[start : start + step])
+        for length, members in groups.items()
+        for step in [max(1, int(samples / length))]
+        for start in range(0, len(members), step)
+    ]
+
+
+def _run(
+    one: Callable[[int, tuple[int, list[int]]], None], batches: list[tuple[int, list[int]]], device: torch.device
+) -> None:
+    if device.type == "cpu":
+        spread(one, batches)
+    else:
+        for batch in batches:
+            one(0, batch)
+
+
 def decode(model: EncodecModel, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
     """Waveforms ``(frames * hop,)`` of codes ``(n_codebooks, frames)``, grouped by length as in :func:`encode`."""
     device = next(model.parameters()).device
     hop = hop_length(model)
     groups: dict[int, list[int]] = {}
     for index, code in enumerate(codes):
-        groups.setdefault(code.shape[-1], []).append(index)
+        if code.shape[-1]:
+            groups.setdefault(code.shape[-1] * hop, []).append(index)
     waves: list[torch.Tensor] = [torch.zeros(0)] * len(codes)
-    for length, members in groups.items():
-        if length == 0:
-            continue
-        step = max(1, int(batch_seconds * model.sample_rate / (length * hop)))
-        for start in range(0, len(members), step):
-            chosen = members[start : start + step]
-            batch = torch.stack([codes[i] for i in chosen]).to(device)
-            audio = model.decode([(batch, None)])[:, 0, : length * hop]
-            for row, i in enumerate(chosen):
-                waves[i] = audio[row].cpu()
+
+    def one(_worker: int, batch: tuple[int, list[int]]) -> None:
+        length, chosen = batch
+        with torch.inference_mode():
+            audio = model.decode([(torch.stack([codes[i] for i in chosen]).to(device), None)])[:, 0, :length]
+        for row, i in enumerate(chosen):
+            waves[i] = audio[row].cpu()
+
+    _run(one, _batches(groups, batch_seconds * model.sample_rate), device)
     return waves
