@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import typer
 
 from tasks import params, paths, prepare
 from tasks.corpora import manifest
@@ -100,9 +99,9 @@ def test_wrong_settings_end_in_one_message(
     workspace: Configure, capsys: pytest.CaptureFixture[str], changes: dict, message: str
 ) -> None:
     workspace(changes)
-    with pytest.raises(typer.Exit) as caught:
+    with pytest.raises(SystemExit) as caught:
         prepare.main()
-    assert caught.value.exit_code == 1
+    assert caught.value.code == 1
     assert message in capsys.readouterr().err
     assert not paths.CUTS.exists()
 
