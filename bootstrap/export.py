@@ -191,10 +191,7 @@ def main(
     torch.set_num_threads(params["recognizer"]["threads"])
     codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
     codec_model, judge = codec_lib.load(str(codec)), asr.load_recognizer(recognizer)
-    fields = json.loads((codec / "config.json").read_text())
-    fields.pop("model_type")
-    config = codec_lib.CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
-    codec_lib.save(codec_model, config, out / "codec", torch.float16)
+    codec_lib.save(codec_model, codec_lib.read_config(codec), out / "codec", torch.float16)
     asr.save(judge, out / "whisper", torch.float16)
     check_halved(work, codec, recognizer, out)
     measured = json.loads((work / "measure.json").read_text())

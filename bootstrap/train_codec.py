@@ -9,7 +9,6 @@ the new speech. Resumable: the state goes to ``work/codec_state`` every 500 step
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -94,7 +93,7 @@ def main(
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])
     if p.get("init"):
-        model, config = codec_lib.load(p["init"]), shape_of(Path(p["init"]))
+        model, config = codec_lib.load(p["init"]), codec_lib.read_config(Path(p["init"]))
     else:
         config = codec_lib.CodecConfig()
         model = codec_lib.build(config)
@@ -158,13 +157,6 @@ def main(
         if step % 500 == 0 or step == p["max_steps"]:
             save_state(state_file, model, optimizer, schedule, generator, step)
             codec_lib.save(model, config, work / out)
-
-
-def shape_of(folder: Path) -> codec_lib.CodecConfig:
-    """The shape of a saved codec."""
-    fields = json.loads((folder / "config.json").read_text())
-    fields.pop("model_type", None)
-    return codec_lib.CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
 
 
 def codebooks(model: EncodecModel) -> list[Any]:

@@ -68,6 +68,13 @@ def save(model: EncodecModel, config: CodecConfig, folder: Path, dtype: torch.dt
     (folder / "config.json").write_text(json.dumps({"model_type": "encodec", **asdict(config)}, indent=2) + "\n")
 
 
+def read_config(folder: Path) -> CodecConfig:
+    """The shape of a saved codec."""
+    fields = json.loads((folder / "config.json").read_text())
+    fields.pop("model_type", None)
+    return CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
+
+
 def load(name_or_path: str, device: str | torch.device = "cpu") -> EncodecModel:
     """Load a codec by folder or by published name, in evaluation mode.
 
@@ -85,10 +92,7 @@ def load(name_or_path: str, device: str | torch.device = "cpu") -> EncodecModel:
             f"no codec at {name_or_path!r}: expected a folder with config.json and model.safetensors, "
             f"or one of {sorted(PUBLISHED)}"
         )
-    fields = json.loads((folder / "config.json").read_text())
-    fields.pop("model_type", None)
-    config = CodecConfig(**{**fields, "ratios": tuple(fields["ratios"])})
-    model = build(config)
+    model = build(read_config(folder))
     state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
     try:
         model.load_state_dict(state)
