@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ def encode(model: EncodecModel, waves: Sequence[torch.Tensor], batch_seconds: fl
         for row, i in enumerate(chosen):
             codes[i] = batch_codes[row].cpu()
 
-    _run(one, _batches(groups, batch_seconds * model.sample_rate), device)
+    spread(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
     return codes
 
 
@@ -152,16 +152,6 @@ def _batches(groups: dict[int, list[int]], samples: float) -> list[tuple[int, li
         for step in [max(1, int(samples / length))]
         for start in range(0, len(members), step)
     ]
-
-
-def _run(
-    one: Callable[[int, tuple[int, list[int]]], None], batches: list[tuple[int, list[int]]], device: torch.device
-) -> None:
-    if device.type == "cpu":
-        spread(one, batches)
-    else:
-        for batch in batches:
-            one(0, batch)
 
 
 def decode(model: EncodecModel, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
@@ -181,5 +171,5 @@ def decode(model: EncodecModel, codes: Sequence[torch.Tensor], batch_seconds: fl
         for row, i in enumerate(chosen):
             waves[i] = audio[row].cpu()
 
-    _run(one, _batches(groups, batch_seconds * model.sample_rate), device)
+    spread(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
     return waves

@@ -18,14 +18,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def spread(work: Callable[[int, T], R], pieces: Sequence[T]) -> list[R]:
+def spread(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu") -> list[R]:
     """``work(worker, piece)`` for every piece, results in the order of the pieces.
 
     There are as many workers as PyTorch has threads (``torch.set_num_threads``), each with one thread of its own;
-    ``worker`` counts them from 0, for work that needs an object no other worker touches. With one thread, or one piece,
-    nothing is started.
+    ``worker`` counts them from 0, for work that needs an object no other worker touches. With one thread, one
+    piece, or another ``device`` type than the CPU (which is kept busy by one), nothing is started.
     """
-    workers = min(torch.get_num_threads(), len(pieces))
+    workers = min(torch.get_num_threads(), len(pieces)) if device == "cpu" else 1
     if workers <= 1:
         return [work(0, piece) for piece in pieces]
     numbers, own = count(), local()

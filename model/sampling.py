@@ -153,7 +153,7 @@ def sample(
             on_done(len(chosen))
         return sampled
 
-    parts = spread(one, batches) if decoder.embed.device.type == "cpu" else [one(0, b) for b in batches]
+    parts = spread(one, batches, decoder.embed.device.type)
     place = {
         index: sampled
         for chosen, part in zip(batches, parts, strict=True)

@@ -111,9 +111,9 @@ def judge(
     place = {id_: i for i, id_ in enumerate(prompt_ids)}
     voices = panel.embed([waves[i] for i in prompt_ids], voice.sample_rate)
     chunk = 4 * params.decoding.batch_size
-    on_cpu = next(voice.ar.parameters()).device.type == "cpu"
+    device = next(voice.ar.parameters()).device.type
     # Whisper hangs its cache on the model while it decodes, so each worker needs a panel of its own.
-    panels = [panel, *(copy.deepcopy(panel) for _ in range(torch.get_num_threads() - 1 if on_cpu else 0))]
+    panels = [panel, *(copy.deepcopy(panel) for _ in range(torch.get_num_threads() - 1 if device == "cpu" else 0))]
     with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
 
         def one(worker: int, part: list[Row]) -> list[Judgement]:
@@ -125,7 +125,7 @@ def judge(
             return panels[worker].judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
 
         parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
-        judged = spread(one, parts) if on_cpu else [one(0, part) for part in parts]
+        judged = spread(one, parts, device)
     return [judgement for part in judged for judgement in part]
 
 
