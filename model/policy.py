@@ -1,7 +1,8 @@
 """The AR policy: a Llama-architecture causal LM that writes level-1 codes.
 
 It is a plain ``transformers.LlamaForCausalLM`` saved as a Hugging Face folder, so ``AutoModelForCausalLM`` and vLLM
-load it as they find it; the one thing added to its ``config.json`` is the codebook size of :mod:`model.tokens`.
+load it as they find it. Added to its ``config.json``: the codebook size of :mod:`model.tokens` and, after Chain of
+Hindsight, the text prefix that asks for good speech.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
 
 
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
-    return Vocabulary(model.config.codebook_size)
+    """The policy's own sequence layout, with whatever it wants said before a text."""
+    return Vocabulary(model.config.codebook_size, getattr(model.config, "text_prefix", ""))
 
 
 def digest(folder: str | Path) -> str:

@@ -18,9 +18,13 @@ _CHARACTER_IDS = {c: _FIRST_CHARACTER + i for i, c in enumerate(CHARACTERS)}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Ids of text characters, marks and level-1 codes for one codebook size."""
+    """Ids of text characters, marks and level-1 codes for one codebook size.
+
+    ``text_prefix`` goes before every text: a policy aligned by Chain of Hindsight is asked for "good " speech.
+    """
 
     codebook_size: int
+    text_prefix: str = ""
 
     @property
     def size(self) -> int:
@@ -33,7 +37,7 @@ class Vocabulary:
             ValueError: a character or a code outside the vocabulary.
         """
         try:
-            characters = [_CHARACTER_IDS[c] for c in text]
+            characters = [_CHARACTER_IDS[c] for c in self.text_prefix + text]
         except KeyError as error:
             raise ValueError(
                 f"the text {text!r} has the character {error.args[0]!r}; expected lower-case a-z, space and apostrophe"

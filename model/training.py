@@ -70,6 +70,7 @@ def fit(
     precision: str = "no",
     cpu: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
+    may_save: Callable[[int], bool] = lambda step: True,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
@@ -80,6 +81,8 @@ def fit(
             on from there, and one with another's ignores it. Removed at the end.
         fingerprint: says which run a state belongs to: settings and digests of the data.
         on_step: called after each step with the step's number (from 1) and mean metrics, with ``loss`` and ``lr``.
+        may_save: whether a run can go on from after this many steps. False between the steps that share samples drawn
+            from the model itself (PPO): those can't be drawn again from a later model.
 
     Raises:
         TrainingError: a loss that is not finite, with the ids of its batch. Nothing is updated by it.
@@ -121,7 +124,8 @@ def fit(
         if on_step:
             means = {name: value / weight for name, value in sums.items()}
             on_step(step, {**means, "lr": optimizer.param_groups[0]["lr"], "grad_norm": float(norm)})
-        if state_file and time.monotonic() - saved > save_every_seconds and accelerator.is_main_process:
+        due = time.monotonic() - saved > save_every_seconds and may_save(step)
+        if state_file and due and accelerator.is_main_process:
             save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizer, step)
             saved = time.monotonic()
     model = accelerator.unwrap_model(model).eval()

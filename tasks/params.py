@@ -15,6 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+
+
+# Methods that need a judge's number for both sides of a pair; the others can use every source.
+USABLE_SOURCES = {"rpo": ("own_samples",), "grpo": ("own_samples",)}
 
 
 class ParamsError(ValueError):
@@ -109,7 +114,7 @@ class SftAr(Block):
     batch_tokens: Positive
     lr: Above0
     warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: AtLeast0
     dropout: Share
 
 
@@ -118,7 +123,7 @@ class SftNar(Block):
     batch_frames: Positive
     lr: Above0
     warmup: Share
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: AtLeast0
 
 
 class Decoding(Block):
@@ -134,21 +139,75 @@ class Sample(Block):
 
 
 class Prefer(Block):
-    source: Literal["own_samples", "golden"]
+    source: Literal["own_samples", "golden", "votes"]
+    votes: str | None
     min_wer_gap: Above0
     accumulate: bool
+    reference: Literal["previous", "sft"]
+
+    @model_validator(mode="after")
+    def _votes(self):
+        if self.source == "votes" and not self.votes:
+            raise ValueError("source is votes, so prefer.votes must name the file of votes (CSV or JSON lines)")
+        return self
+
+
+class Simpo(Block):
+    gamma: AtLeast0
+
+
+class Rpo(Block):
+    eta: Above0
+
+
+class Kto(Block):
+    desirable_weight: Above0
+    undesirable_weight: Above0
+
+
+class RewardModel(Block):
+    lr: Above0
+    epochs: Positive
+
+
+class Ppo(Block):
+    rollouts: Positive
+    prompts: Positive
+    inner_epochs: Positive
+    clip: Above0
+    kl_weight: AtLeast0
+    value_weight: Above0
+    gae_lambda: Share
+
+
+class Grpo(Block):
+    clip: Above0
+    kl_weight: AtLeast0
+    similarity_weight: AtLeast0
+
+
+class BestOfN(Block):
+    n: Annotated[int, Field(ge=2)]
 
 
 class Align(Block):
-    method: Literal["dpo"]
+    method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "sft"]
     lr: Above0
     epochs: Positive
     batch_pairs: Positive
     micro_pairs: Positive
-    nll_weight: Annotated[float, Field(ge=0)]
+    nll_weight: AtLeast0
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
+    length_normalized: bool
     warmup: Share
     max_grad_norm: Above0
+    simpo: Simpo
+    rpo: Rpo
+    kto: Kto
+    reward_model: RewardModel
+    ppo: Ppo
+    grpo: Grpo
+    best_of_n: BestOfN
 
 
 class Iteration(Block):
@@ -210,6 +269,16 @@ class Params(Block):
         if key not in self.iterations:
             raise ParamsError(f'there is no iteration "{key}" in params.yaml; it has {sorted(self.iterations)}')
         return self.iterations[key]
+
+    @model_validator(mode="after")
+    def _method_can_use_source(self):
+        usable = USABLE_SOURCES.get(self.align.method)
+        if usable and self.prefer.source not in usable:
+            raise ValueError(
+                f"align.method {self.align.method} can't use prefer.source {self.prefer.source}: it needs a reward for "
+                f"both sides; it can use {', '.join(usable)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _chain(self):

@@ -55,6 +55,11 @@ def samples(iteration: str) -> Path:
     return run(iteration) / "samples.parquet"
 
 
+def judgements(iteration: str) -> Path:
+    """What the judges heard in each of the iteration's samples."""
+    return run(iteration) / "judgements.parquet"
+
+
 def pairs(iteration: str) -> Path:
     return run(iteration) / "pairs.parquet"
 

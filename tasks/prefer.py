@@ -18,6 +18,7 @@ from model.pairs.candidate import Candidate
 from model.parallel import spread
 from model.voice import Voice
 from tasks import paths, runtime, schemas
+from tasks.aligning.pairwise import targets_of
 from tasks.files import DataError, read_table, write_table
 from tasks.golden_audio import load_waves
 from tasks.judge_name import judge_name
@@ -42,7 +43,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
             f"{paths.samples(iteration)} has ids that are not in train: {sorted(unknown)[:5]}; sample again"
         )
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-    judgements = judge(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
+    judge = judge_name(params.models.recognizer)
+    judgements = listen(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
     groups: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         groups[sample["id"]].append(index)
@@ -62,7 +64,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
             continue
         chosen, rejected = preference.chosen, preference.rejected
         row, sample = rows[utterance], samples[rejected.key]
-        tokens = row["codes"][0] if chosen.key == GOLDEN else samples[chosen.key]["tokens"]
+        winner = None if chosen.key == GOLDEN else samples[chosen.key]
+        tokens = winner["tokens"] if winner else row["codes"][0]
         if tokens == sample["tokens"]:
             continue  # nothing to prefer
         pairs.append(
@@ -74,6 +77,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
                 "prompt": rows[sample["prompt_id"]]["codes"][0][: params.prompt_frames],
                 "chosen": tokens,
                 "rejected": sample["tokens"],
+                "chosen_finished": winner is None or winner["finished"],
                 "rejected_finished": sample["finished"],
                 "chosen_wer": chosen.wer,
                 "rejected_wer": rejected.wer,
@@ -82,8 +86,11 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
                 "reason": preference.reason,
                 "source": params.prefer.source,
                 "policy": sample["policy"],
-                "seed": sample["seed"],
-                "judge": judge_name(params.models.recognizer),
+                "chosen_seed": winner["seed"] if winner else None,
+                "rejected_seed": sample["seed"],
+                "temperature": sample["temperature"],
+                "top_k": sample["top_k"],
+                "judge": judge,
             }
         )
     if not pairs:
@@ -93,7 +100,9 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
         )
     if params.prefer.accumulate:
         pairs += read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
-    add_reference_logprobs(pairs, voice.ar, params.decoding.batch_size, iteration)
+    reference = voice.ar if params.prefer.reference == "previous" else policy.load(paths.ar("0"), device)
+    add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
+    write_table(paths.judgements(iteration), table_of(samples, judgements, judge), schemas.JUDGEMENTS)
     write_table(paths.pairs(iteration), pairs, schemas.PAIRS)
     mean = float(np.mean([j.word_errors for j in judgements]) / np.mean([j.words for j in judgements]))
     new = sum(p["iteration"] == iteration for p in pairs)
@@ -102,7 +111,22 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     )
 
 
-def judge(
+def table_of(samples: list[Row], judgements: list[Judgement], judge: str) -> list[Row]:
+    """Rows of schemas.JUDGEMENTS, one a sample, in the samples' order."""
+    return [
+        {
+            **{name: sample[name] for name in ("id", "draw", "seed")},
+            "hypothesis": j.hypothesis,
+            "word_errors": j.word_errors,
+            "words": j.words,
+            "similarity": j.similarity,
+            "judge": judge,
+        }
+        for sample, j in zip(samples, judgements, strict=True)
+    ]
+
+
+def listen(
     params: Params, voice: Voice, samples: list[Row], rows: dict[str, Row], panel: Panel, iteration: str
 ) -> list[Judgement]:
     """Render every sample and judge it against its text and its prompt's voice."""
@@ -131,16 +155,13 @@ def judge(
 
 @torch.inference_mode()
 def add_reference_logprobs(pairs: list[Row], ar: torch.nn.Module, batch_size: int, iteration: str) -> None:
-    """Fill in both sides' log-probabilities under ``ar``, the policy this iteration starts from (re-anchored)."""
+    """Fill in both sides' log-probabilities under ``ar``, the reference."""
     vocabulary, device = policy.vocabulary_of(ar), next(ar.parameters()).device
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i]["chosen"]) + len(pairs[i]["rejected"]))
     with Bar(f"prefer@{iteration} reference", len(pairs)) as bar:
         for first in range(0, len(order), batch_size):
             part = [pairs[i] for i in order[first : first + batch_size]]
-            contexts = [vocabulary.context(p["text"], p["prompt"]) for p in part]
-            targets = [vocabulary.target(p["chosen"]) for p in part]
-            targets += [vocabulary.target(p["rejected"], p["rejected_finished"]) for p in part]
-            ids, labels = collate(contexts * 2, targets)
+            ids, labels = collate(*targets_of(part, vocabulary))
             scored = sequence_logprobs(ar(input_ids=ids.to(device), use_cache=False).logits.float(), labels.to(device))
             for pair, chosen, rejected in zip(part, scored[: len(part)], scored[len(part) :], strict=True):
                 pair["chosen_logprob"], pair["rejected_logprob"] = chosen.item(), rejected.item()

@@ -33,6 +33,19 @@ SAMPLES = pa.schema(
     ]
 )
 
+JUDGEMENTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("draw", pa.int32()),
+        ("seed", pa.int64()),  # with the id: which sample
+        ("hypothesis", pa.string()),
+        ("word_errors", pa.int32()),
+        ("words", pa.int32()),
+        ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
+        ("judge", pa.string()),  # recogniser and its digest
+    ]
+)
+
 PAIRS = pa.schema(
     [
         ("id", pa.string()),
@@ -44,16 +57,20 @@ PAIRS = pa.schema(
         ("rejected", _LEVEL1),
         ("chosen_logprob", pa.float64()),  # sum over tokens and end mark, under the reference policy
         ("rejected_logprob", pa.float64()),
-        ("rejected_finished", pa.bool_()),  # False: cut off, so no end mark is scored
+        ("chosen_finished", pa.bool_()),  # False: cut off, so no end mark is scored
+        ("rejected_finished", pa.bool_()),
         ("chosen_wer", pa.float64()),
         ("rejected_wer", pa.float64()),
         ("chosen_similarity", pa.float64()),
         ("rejected_similarity", pa.float64()),
         ("reason", pa.string()),  # why the chosen side is preferred
-        ("source", pa.string()),  # golden or own_samples
-        ("policy", pa.string()),  # digest of the checkpoint that made the rejected side
-        ("seed", pa.int64()),
-        ("judge", pa.string()),  # recogniser and its digest
+        ("source", pa.string()),  # golden, own_samples or votes
+        ("policy", pa.string()),  # digest of the checkpoint that was sampled
+        ("chosen_seed", pa.int64()),  # of the sample; null: golden tokens
+        ("rejected_seed", pa.int64()),
+        ("temperature", pa.float64()),  # how they were sampled
+        ("top_k", pa.int32()),
+        ("judge", pa.string()),  # recogniser and its digest; of votes, the raters
     ]
 )
 

@@ -108,7 +108,8 @@ def test_every_pair_traces_to_checkpoint_seed_and_judge(workspace):
     drawn = {(s["id"], s["seed"]): s for s in samples}
     assert pairs
     for pair in pairs:
-        source = drawn[pair["id"], pair["seed"]]
+        source = drawn[pair["id"], pair["rejected_seed"]]
+        assert pair["chosen_seed"] is None and pair["temperature"] == source["temperature"]
         assert pair["rejected"] == source["tokens"]  # the very tokens that were sampled
         assert pair["policy"] == source["policy"]
         assert pair["rejected_logprob"] == pytest.approx(sum(source["logprobs"]), abs=1e-2)

@@ -3,31 +3,17 @@
     L = -log sigmoid( beta * [ (log pi(y_w|x) - log ref(y_w|x)) - (log pi(y_l|x) - log ref(y_l|x)) ] )
 
 SpeechAlign (arXiv 2404.05600, section 3.3) uses it with golden codec tokens as ``y_w`` and synthetic ones as ``y_l``.
-Two options that later work found speech needs: label smoothing (conservative DPO: the chance that a label is wrong)
-and, added by the trainer, the chosen side's negative log-likelihood, without which its probability may fall too.
+Options that later work found speech needs: label smoothing (conservative DPO: the chance that a label is wrong),
+length normalisation (:meth:`PairLogprobs.per_token`) and, added by the trainer, the chosen side's negative
+log-likelihood, without which its probability may fall too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 
-
-@dataclass(frozen=True)
-class PairLogprobs:
-    """Sequence log-probabilities ``(batch,)`` of chosen and rejected under the policy and the frozen reference."""
-
-    chosen: torch.Tensor
-    rejected: torch.Tensor
-    reference_chosen: torch.Tensor
-    reference_rejected: torch.Tensor
-
-    @property
-    def margin(self) -> torch.Tensor:
-        """How much more than the reference the policy prefers the chosen side, in nats; 0 at step 0."""
-        return (self.chosen - self.reference_chosen) - (self.rejected - self.reference_rejected)
+from model.objectives.pairwise import PairLogprobs
 
 
 def dpo_loss(logprobs: PairLogprobs, beta: float, label_smoothing: float = 0.0) -> torch.Tensor:

@@ -34,6 +34,7 @@ def test_the_defaults_are_valid(tmp_path):
         ('"2": {prev: "1"', '"2": {prev: "7"', 'iterations.2.prev is "7"'),
         ('"2": {prev: "1"', '2: {prev: "1"', "must be a quoted string"),
         ("heads: 4", "heads: 5", "must be a multiple of twice the heads"),
+        ("source: own_samples", "source: votes", "prefer.votes must name the file"),
         ("min_seconds: 0.2", "min_seconds: 99.0", "must be below max_seconds"),
     ],
 )
@@ -54,3 +55,11 @@ def test_a_missing_or_broken_file_says_so(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [")
     with pytest.raises(ParamsError, match="not valid YAML"):
         load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("method", ["rpo", "grpo"])
+def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, method):
+    path = changed(tmp_path, "method: dpo", f"method: {method}")
+    path.write_text(path.read_text().replace("source: own_samples", "source: golden", 1))
+    with pytest.raises(ParamsError, match=f"{method} can't use prefer.source golden.*it can use own_samples"):
+        load(path)

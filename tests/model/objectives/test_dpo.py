@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from model import policy
-from model.objectives.dpo import PairLogprobs, dpo_loss
+from model.objectives.dpo import dpo_loss
 from model.objectives.logprobs import collate, sequence_logprobs
+from model.objectives.pairwise import PairLogprobs
 from model.tokens import Vocabulary
 
 VOCABULARY = Vocabulary(16)

@@ -142,6 +142,7 @@ class Loop:
                     "rejected": [3] * int(lengths[1]),
                     "chosen_logprob": float(self.rng.normal(-60, 8)),
                     "rejected_logprob": float(self.rng.normal(-66, 10)),
+                    "chosen_finished": True,
                     "rejected_finished": bool(self.rng.random() > 0.03),
                     "chosen_wer": 0.0,
                     "rejected_wer": gap,
@@ -150,7 +151,10 @@ class Loop:
                     "reason": "fewer word errors" if i % 3 else "fewer word errors, more similar",
                     "source": "own_samples",
                     "policy": "sha256:0f3c9a",
-                    "seed": 17,
+                    "chosen_seed": 17,
+                    "rejected_seed": 18,
+                    "temperature": 1.0,
+                    "top_k": 0,
                     "judge": "checkpoints/whisper sha256:77aa01",
                 }
             )

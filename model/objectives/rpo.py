@@ -1,0 +1,33 @@
+"""Reward-aware preference optimisation (Nemotron-4, arXiv 2406.11704, section 3.3.2).
+
+    L = KL( sigmoid(eta * gap) || sigmoid(beta * margin) )        of two Bernoulli variables
+
+where ``gap`` is how much better the judge found the chosen side. DPO widens the margin of every pair without end; here
+a pair that differs little by the judge is asked for a small margin only, so a near tie does not pull like a clear win.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from model.objectives.pairwise import PairLogprobs
+
+
+def rpo_loss(logprobs: PairLogprobs, beta: float, eta: float) -> torch.Tensor:
+    """Loss of each pair ``(batch,)``, at least 0; ``ln 2 - H(sigmoid(eta gap))`` where policy and reference agree.
+
+    Args:
+        beta: strength of the pull towards the reference, above 0.
+        eta: scale of the reward gap, above 0.
+
+    Raises:
+        ValueError: no reward gaps, or one that is not finite.
+    """
+    if logprobs.reward_gap is None or not torch.isfinite(logprobs.reward_gap).all():
+        raise ValueError("RPO needs a finite reward gap for every pair: use pairs whose sides were both judged")
+    wanted, scaled = eta * logprobs.reward_gap, beta * logprobs.margin
+    target = torch.sigmoid(wanted)
+    return target * (F.logsigmoid(wanted) - F.logsigmoid(scaled)) + (1 - target) * (
+        F.logsigmoid(-wanted) - F.logsigmoid(-scaled)
+    )

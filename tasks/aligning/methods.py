@@ -1,0 +1,18 @@
+"""``align.method`` → how it trains. The equations are in :mod:`model.objectives`, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks.aligning import pairwise, supervised, unpaired
+from tasks.aligning.job import Job, Plan
+
+PLANS: dict[str, Callable[[Job], Plan]] = {
+    "dpo": pairwise.plan,
+    "ipo": pairwise.plan,
+    "rpo": pairwise.plan,
+    "simpo": pairwise.plan,
+    "kto": unpaired.plan,
+    "coh": supervised.plan_hindsight,
+    "sft": supervised.plan_continued_sft,
+}
