@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from model.optimizers import build
+
 
 class TrainingError(ValueError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
@@ -40,13 +42,14 @@ LossFunction = Callable[[torch.nn.Module, Any], tuple[torch.Tensor, Metrics]]
 
 @dataclass(frozen=True)
 class Optimization:
-    """AdamW with linear warm-up and cosine decay to a tenth."""
+    """AdamW or Muon (:mod:`model.optimizers`) with linear warm-up and cosine decay to a tenth."""
 
     lr: float
     steps: int
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    optimizer: str = "adamw"
 
     def scale(self, step: int) -> float:
         """Learning-rate factor of a step."""
@@ -88,17 +91,16 @@ def fit(
         TrainingError: a loss that is not finite, with the ids of its batch. Nothing is updated by it.
     """
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=optimization.lr, betas=(0.9, 0.98), weight_decay=optimization.weight_decay
-    )
-    step = _restore(state_file, fingerprint, model, optimizer)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    optimizers = build(optimization.optimizer, model, optimization.lr, optimization.weight_decay)
+    step = _restore(state_file, fingerprint, model, optimizers)
+    model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
     while step < optimization.steps:
         torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, if any, is a function of the step too
-        for group in optimizer.param_groups:
-            group["lr"] = optimization.lr * optimization.scale(step)
+        lr = optimization.lr * optimization.scale(step)
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = lr
         everything = batches(step)
         weight = sum(b.weight for b in everything)
         mine = everything[accelerator.process_index :: accelerator.num_processes]
@@ -118,15 +120,16 @@ def fit(
             for name, value in {"loss": loss.item(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         step += 1
         if on_step:
             means = {name: value / weight for name, value in sums.items()}
-            on_step(step, {**means, "lr": optimizer.param_groups[0]["lr"], "grad_norm": float(norm)})
+            on_step(step, {**means, "lr": lr, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
         if state_file and due and accelerator.is_main_process:
-            save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizer, step)
+            save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step)
             saved = time.monotonic()
     model = accelerator.unwrap_model(model).eval()
     if state_file and accelerator.is_main_process:
@@ -135,17 +138,24 @@ def fit(
 
 
 def save_state(
-    path: Path, fingerprint: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+    path: Path, fingerprint: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], step: int
 ) -> None:
     """Write the state whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    state = {"fingerprint": fingerprint, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    state = {
+        "fingerprint": fingerprint,
+        "model": model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "step": step,
+    }
     torch.save(state, temporary)
     os.replace(temporary, path)
 
 
-def _restore(path: Path | None, fingerprint: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
+def _restore(
+    path: Path | None, fingerprint: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> int:
     """Load a state that belongs to this run; the step to go on from, 0 if there is none."""
     if path is None or not path.is_file():
         return 0
@@ -156,7 +166,8 @@ def _restore(path: Path | None, fingerprint: str, model: torch.nn.Module, optimi
     if state["fingerprint"] != fingerprint:
         return 0
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     return state["step"]
 
 

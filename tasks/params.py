@@ -20,6 +20,8 @@ AtLeast0 = Annotated[float, Field(ge=0)]
 
 # Methods that need a judge's number for both sides of a pair; the others can use every source.
 USABLE_SOURCES = {"rpo": ("own_samples",), "grpo": ("own_samples",)}
+# prefer.votes is a dependency of prefer@k in dvc.yaml, so it names a file that exists even where nobody voted.
+NO_VOTES = "tasks/voting/none.csv"
 
 
 class ParamsError(ValueError):
@@ -112,6 +114,7 @@ class Nar(Block):
 class SftAr(Block):
     epochs: Positive
     batch_tokens: Positive
+    optimizer: Literal["adamw", "muon"]
     lr: Above0
     warmup: Share
     weight_decay: AtLeast0
@@ -121,6 +124,7 @@ class SftAr(Block):
 class SftNar(Block):
     epochs: Positive
     batch_frames: Positive
+    optimizer: Literal["adamw", "muon"]
     lr: Above0
     warmup: Share
     weight_decay: AtLeast0
@@ -140,14 +144,14 @@ class Sample(Block):
 
 class Prefer(Block):
     source: Literal["own_samples", "golden", "votes"]
-    votes: str | None
+    votes: str
     min_wer_gap: Above0
     accumulate: bool
     reference: Literal["previous", "sft"]
 
     @model_validator(mode="after")
     def _votes(self):
-        if self.source == "votes" and not self.votes:
+        if self.source == "votes" and self.votes in ("", NO_VOTES):
             raise ValueError("source is votes, so prefer.votes must name the file of votes (CSV or JSON lines)")
         return self
 

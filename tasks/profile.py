@@ -62,6 +62,8 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[tuple[str, Any
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
+    # Otherwise every null would come out as nothing at all.
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
     base = yaml.load(PARAMS.read_text(encoding="utf-8"))
     file = FOLDER / f"{name}.yaml"
     if name not in available():

@@ -98,7 +98,7 @@ def main() -> None:
             model,
             lambda step: [data.batch(schedule[step][1], np.random.default_rng([params.seed, 1, step]))],
             loss_of,
-            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay),
+            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
             seed=params.seed,
             state_file=paths.STATE / "sft_ar.pt",
             fingerprint=fingerprint_of(p, params.ar, params.seed, params.prompt_frames, len(train)),

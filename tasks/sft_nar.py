@@ -100,7 +100,7 @@ def main() -> None:
             model,
             lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
             loss_of,
-            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay),
+            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
             seed=params.seed,
             state_file=paths.STATE / "sft_nar.pt",
             fingerprint=fingerprint_of(p, params.nar, params.seed, params.prompt_frames, len(rows)),

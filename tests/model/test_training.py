@@ -26,9 +26,12 @@ def loss_of(model, batch):
     return error.sum(), {"error": error.sum().item()}
 
 
-def train(steps=12, split=8, total=12, state=None, fingerprint="a", stop=None, seen=None):
+def train(steps=12, split=8, total=12, state=None, fingerprint="a", stop=None, seen=None, optimizer="adamw"):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
+    block = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
+    model = torch.nn.Sequential()
+    model.stack = torch.nn.ModuleList([block])
+    model.forward = block.forward
 
     def on_step(step, metrics):
         if seen is not None:
@@ -40,7 +43,7 @@ def train(steps=12, split=8, total=12, state=None, fingerprint="a", stop=None, s
         model,
         lambda s: [batch_of(s, list(range(i, i + split))) for i in range(0, 8, split)],
         loss_of,
-        Optimization(1e-2, total),
+        Optimization(1e-2, total, optimizer=optimizer),
         seed=3,
         state_file=state,
         fingerprint=fingerprint,
@@ -55,12 +58,13 @@ def parameters(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_resumed_training_equals_uninterrupted(tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_resumed_training_equals_uninterrupted(tmp_path, optimizer):
     whole, pieces = [], []
-    expected = train(seen=whole)
+    expected = train(seen=whole, optimizer=optimizer)
     with pytest.raises(KeyboardInterrupt):
-        train(state=tmp_path / "s.pt", stop=7, seen=pieces)
-    resumed = train(state=tmp_path / "s.pt", seen=pieces)
+        train(state=tmp_path / "s.pt", stop=7, seen=pieces, optimizer=optimizer)
+    resumed = train(state=tmp_path / "s.pt", seen=pieces, optimizer=optimizer)
     assert torch.equal(parameters(expected), parameters(resumed))
     assert pieces[-5:] == whole[-5:]
     assert not (tmp_path / "s.pt").exists()
