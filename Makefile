@@ -17,7 +17,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo repro report ui prefect test lint format bootstrap lock clean
+.PHONY: help env demo repro study report ui prefect test lint format bootstrap lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target text; \
@@ -57,6 +57,10 @@ demo: env ## run the whole loop: synthetic speech to registered policies
 
 repro: env ## the same work through `dvc repro`
 	@$(BIN)/dvc repro
+
+study: env ## the paper's experiments on the embedded default, after `make demo` (up to two hours; goes on where it was)
+	@$(BIN)/dvc repro study/dvc.yaml
+	@cat reports/study.md
 
 report: env ## open the report in a browser
 	@test -f reports/index.html || { echo "reports/index.html does not exist yet; run \`make demo\` first" >&2; exit 1; }

@@ -1,0 +1,130 @@
+"""Run one arm of the study. ``python -m tasks.study.arm --name dpo``
+
+The loop's stages run in ``study/.work/<name>``, a workspace with its own ``params.yaml`` and ``runs/``, where whatever
+the main loop has made already is linked. A stage that has finished there is not run again, so a stopped study goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from tasks import digests, paths, schemas, tracking
+from tasks.files import DataError, read_table, whole, write_json, write_table
+from tasks.params import load as load_params
+from tasks.stage import stage
+from tasks.study.arms import Arm, load, merged
+
+WORK, RESULTS = Path("study/.work"), Path("study/results")
+SHARED = ("checkpoints", "bootstrap", "model", "tasks", "study")
+KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration
+
+
+def steps_of(arm: Arm) -> list[list[str]]:
+    """The stages to run, in order, as arguments of ``python -m``."""
+    steps: list[list[str]] = []
+    if arm.own == "corpus":
+        steps += [["tasks.prepare"], ["tasks.extract"], ["tasks.sft_ar"], ["tasks.sft_nar"]]
+    if arm.own == "sft":
+        steps += [["tasks.sft_ar"]]
+    if arm.own != "nothing":
+        steps += [["tasks.evaluate", "--iteration", "0"]]
+    for k in range(arm.first, arm.last + 1):
+        making = [] if arm.pairs == "main" and k == 1 else ["sample", "prefer"]
+        steps += [[f"tasks.{name}", "--iteration", str(k)] for name in (*making, "align", "evaluate")]
+    return steps
+
+
+def links_of(arm: Arm) -> list[Path]:
+    """What of the main loop the arm uses as it is."""
+    if arm.own == "corpus":
+        return []
+    linked = [paths.DATA, paths.NAR, paths.run("0") / "nar_curve.csv"]
+    if arm.own == "nothing":
+        names = ("policy", "curve.csv", "pairs.parquet", *KEPT[:2])
+        linked += [paths.run(str(k)) / name for k in range(arm.first) for name in names]
+    if arm.pairs == "main":
+        linked += [paths.samples("1"), paths.judgements("1"), *([paths.pairs("1")] if arm.share == 1 else [])]
+    return linked
+
+
+def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
+    """Make the arm's workspace, or keep the one that is there if nothing it rests on has changed.
+
+    Raises:
+        DataError: the main loop has not made what the arm starts from.
+    """
+    links = links_of(arm)
+    if missing := [str(path) for path in links if not path.exists()]:
+        raise DataError(f"the study starts from the main loop, but {missing} do not exist; run `make demo` first")
+    basis = {"arm": arm.model_dump(), "params": params, "inputs": {str(p): digests.md5(p) for p in links}}
+    note = folder / "basis.json"
+    if note.is_file() and json.loads(note.read_text()) == json.loads(json.dumps(basis)):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in [*map(Path, SHARED), *links]:
+        if path.exists():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).symlink_to(path.resolve())
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    if arm.share < 1:
+        pairs = read_table(paths.pairs("1"), schemas.PAIRS)
+        kept = np.random.default_rng(params["seed"]).permutation(len(pairs))[: max(1, round(arm.share * len(pairs)))]
+        write_table(folder / paths.pairs("1"), [pairs[i] for i in sorted(kept)], schemas.PAIRS)
+    write_json(note, basis)
+
+
+def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str]) -> None:
+    """Run what has not run yet; each step that ends well is noted.
+
+    Raises:
+        DataError: a step failed; its own message is above.
+    """
+    done_file = folder / "done.json"
+    done: list[list[str]] = json.loads(done_file.read_text()) if done_file.is_file() else []
+    for step in steps:
+        if step in done:
+            continue
+        print(f"{folder.name}: {' '.join(step)}", flush=True)
+        if subprocess.run([sys.executable, "-m", *step], cwd=folder, env=environment, check=False).returncode:
+            raise DataError(f"{' '.join(step)} failed in {folder}; its message is above. Run again to go on from there")
+        done.append(step)
+        write_json(done_file, done)
+
+
+@stage
+def main(name: Annotated[str, typer.Option(help="an arm of study/params.yaml")]) -> None:
+    """Run one arm of the study and keep its results."""
+    arms = load()
+    if name not in arms:
+        raise DataError(f"study/params.yaml has no arm {name!r}; it has {', '.join(arms)}")
+    arm, folder = arms[name], WORK / name
+    load_params()  # says what is wrong with params.yaml before the arm's changes hide it
+    params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
+    prepare_workspace(folder, arm, params)
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path('mlflow.db').resolve()}")
+    os.environ["MLFLOW_EXPERIMENT_NAME"] = "speechalign-study"
+    before = str(arm.first - 1)
+    if arm.own == "nothing" and not (folder / paths.tracking(before)).is_file():
+        ids = tracking.start_loop(load_params(folder / "params.yaml"))  # its runs nest under a loop of the study's
+        write_json(folder / paths.tracking(before), ids)
+    run_steps(folder, steps_of(arm), {**os.environ, "PYTHONPATH": os.getcwd()})
+    with whole(RESULTS / name) as results:
+        for k in range(0 if arm.own != "nothing" else arm.first, arm.last + 1):
+            (results / str(k)).mkdir(parents=True)
+            for file in KEPT:
+                shutil.copy(folder / paths.run(str(k)) / file, results / str(k) / file)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,157 @@
+"""The study's table. ``python -m tasks.study.table``
+
+Every arm's last iteration against the SFT policy it started from, and against continued SFT with as many optimiser
+steps, paired on the same utterances, prompts and seeds; then the paper's own numbers, which are of another codec,
+another language model and human speech, and are there for the order of things only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tasks import paths, runtime, schemas
+from tasks.evaluation import by_speaker_kind, compare
+from tasks.files import read_table, whole
+from tasks.stage import stage
+from tasks.study.arm import RESULTS
+from tasks.study.arms import load
+
+OUT = Path("reports/study.md")
+Rows = list[dict[str, Any]]
+
+GROUPS = {
+    "methods": "Methods: one iteration, the same pairs",
+    "sources": "Pair sources: three iterations",
+    "sizes": "Sizes of the pair set: one iteration",
+    "iterations": "Iterations",
+    "models": "A larger AR: one iteration",
+    "seeds": "The whole loop with other seeds, corpus included",
+}
+HEAD = (
+    "| system | WER % | WER seen | WER unseen | SIM | duration | WER against its SFT | SIM against its SFT "
+    "| WER against continued SFT |\n|---|---|---|---|---|---|---|---|---|"
+)
+PAPER = """## The paper's own numbers
+
+From SpeechAlign (arXiv 2404.05600): LibriSpeech, a published 24 kHz EnCodec, an AR of hundreds of millions of
+parameters, human speech. Nothing below compares with a row above; the order within the table does.
+
+| system | WER % | SIM |
+|---|---|---|
+| SFT | 7.2 | 0.87 |
+| continued SFT | 8.0 | – |
+| RLHF-PPO | 7.1 | 0.89 |
+| DPO, iterations 1 / 2 / 3 | 6.7 / 6.2 / 6.0 | 0.88 / 0.89 / 0.90 |
+| golden tokens through the NAR | 5.9 | 0.93 |
+| VCTK, unseen speakers: SFT → aligned | 8.8 → 7.9 | 0.79 → 0.83 |
+| a 130 M AR: SFT → iteration 1 | 11.4 → 9.3 | – |
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row: judged test utterances of a system, of the SFT policy it came from, and of its control (if any)."""
+
+    title: str
+    rows: Rows
+    sft: Rows
+    control: Rows | None = None
+
+
+def judged(path: Path) -> Rows:
+    return read_table(path, schemas.UTTERANCES)
+
+
+def entries() -> dict[str, list[Entry]]:
+    """Every group's rows: arms that have results, and what the main loop adds to each group."""
+    sft = judged(paths.utterances("0"))
+    main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
+    control = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
+    of_group = {"methods": control["continued_sft"], "sizes": control["continued_sft"]}
+    of_group["sources"] = control["continued_sft_3"]
+    made: dict[str, list[Entry]] = {group: [] for group in GROUPS}
+    made["methods"].append(Entry("SFT", sft, sft, of_group["methods"]))
+    made["models"].append(Entry("small AR: SFT", sft, sft))
+    if "1" in main:
+        made["models"].append(Entry("small AR: iteration 1", main["1"], sft))
+        made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
+    if "3" in main:
+        made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
+        made["seeds"].append(Entry("main loop: iteration 3", main["3"], sft))
+    made["iterations"] += [Entry("0 (SFT)", sft, sft), *(Entry(k, rows, sft) for k, rows in main.items())]
+    for name, arm in load().items():
+        own_sft = RESULTS / name / "0" / "utterances.parquet"
+        start = judged(own_sft) if own_sft.is_file() else sft
+        if own_sft.is_file():
+            made[arm.group].append(Entry(f"{arm.title}: SFT", start, start))
+        shown = range(arm.first, arm.last + 1) if arm.group == "iterations" else [arm.last]
+        for k in shown:
+            file = RESULTS / name / str(k) / "utterances.parquet"
+            if file.is_file():
+                title = str(k) if arm.group == "iterations" else arm.title
+                title = f"{title}: iteration {k}" if own_sft.is_file() else title
+                made[arm.group].append(Entry(title, judged(file), start, of_group.get(arm.group)))
+    return made
+
+
+def _last(name: str) -> Rows | None:
+    files = sorted((RESULTS / name).glob("*/utterances.parquet"))
+    return judged(files[-1]) if files else None
+
+
+def line(entry: Entry, resamples: int, seed: int) -> str:
+    """One row of the table."""
+    kinds = by_speaker_kind(entry.rows, resamples, seed)
+    everything = kinds["all"]
+    cells = [
+        entry.title,
+        _interval(everything["wer"], 100, 1),
+        *(f"{100 * kinds[kind]['wer']['value']:.1f}" if kind in kinds else "–" for kind in ("seen", "unseen")),
+        _interval(everything["similarity"], 1, 3),
+        f"{everything['duration_ratio']['value']:.2f}",
+    ]
+    if entry.rows is entry.sft:
+        cells += ["–", "–"]
+    else:
+        difference = compare(entry.sft, entry.rows, resamples, seed)
+        cells += [_interval(difference["wer"], 100, 1, "+"), _interval(difference["similarity"], 1, 3, "+")]
+    if entry.control is None or entry.control == entry.rows:
+        cells.append("–")
+    else:
+        cells.append(_interval(compare(entry.control, entry.rows, resamples, seed)["wer"], 100, 1, "+"))
+    return f"| {' | '.join(cells)} |"
+
+
+def _interval(measure: dict[str, float], factor: float, digits: int, sign: str = "") -> str:
+    value, low, high = (f"{factor * measure[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+@stage
+def main() -> None:
+    """Write reports/study.md and print it."""
+    params, _ = runtime.start()
+    resamples, seed = params.evaluate.bootstrap_samples, params.seed
+    parts = ["# Study on the embedded default\n"]
+    parts.append(
+        "Synthetic speech, a 1 M parameter codec and a 2 M parameter AR: another codec, another language model and "
+        f"another kind of speech than the paper's. {len(judged(paths.utterances('0')))} held-out utterances, 95 % "
+        "intervals (bootstrap over utterances); differences are paired, and one is proven only where its interval "
+        "leaves out 0. Better is a WER difference below 0 and a SIM difference above.\n"
+    )
+    for group, rows in entries().items():
+        if rows:
+            parts += [f"## {GROUPS[group]}\n", HEAD, *(line(entry, resamples, seed) for entry in rows), ""]
+    parts.append(PAPER)
+    text = "\n".join(parts)
+    with whole(OUT) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks.params import Params, ParamsError
+from tasks.study import arm as runner
+from tasks.study.arms import Arm, load, merged
+from tasks.study.table import GROUPS
+from tests.conftest import REPOSITORY
+
+PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+BASE = {"title": "t", "group": "methods", "first": 1, "last": 1, "pairs": "main", "share": 1.0, "own": "nothing"}
+
+
+def arms() -> dict[str, Arm]:
+    return load(REPOSITORY / "study/params.yaml")
+
+
+@pytest.mark.parametrize("name", arms())
+def test_every_arm_gives_valid_settings_and_a_chain_as_long_as_it_runs(name):
+    arm = arms()[name]
+    params = Params.model_validate(merged(arm, PARAMS))
+    assert list(params.iterations) == [str(k) for k in range(1, arm.last + 1)]
+    assert arm.group in GROUPS
+    ends = [step for step in runner.steps_of(arm) if step[0] == "tasks.evaluate"][-1]
+    assert ends == ["tasks.evaluate", "--iteration", str(arm.last)]
+
+
+def test_every_method_of_the_project_is_an_arm():
+    methods = {merged(arm, PARAMS)["align"]["method"] for arm in arms().values()}
+    assert methods == set(Params.model_fields["align"].annotation.model_fields["method"].annotation.__args__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"set": {"algin": {}}}, "sets algin, which params.yaml does not have"),
+        ({"set": {"align": {"method": "dpoo"}}}, "makes params.yaml impossible"),
+        ({"set": {"align": {"lr": -1.0}}}, "align.lr"),
+    ],
+)
+def test_an_arm_with_a_wrong_setting_is_one_clear_message(changes, message):
+    with pytest.raises(ParamsError, match=message):
+        merged(Arm(**{**BASE, **changes}), PARAMS)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"first": 2}, {"own": "sft"}, {"pairs": "own", "share": 0.5}, {"first": 3, "last": 2}]
+)
+def test_an_arm_that_contradicts_itself_is_refused(tmp_path, changes):
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump({"arms": {"x": {**BASE, "set": {}, **changes}}}))
+    with pytest.raises(ParamsError, match="1 problem"):
+        load(file)
+
+
+def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arm = Arm(**{**BASE, "set": {}})
+    params = merged(arm, PARAMS)
+    with pytest.raises(Exception, match="run `make demo` first"):
+        runner.prepare_workspace(Path("w"), arm, params)
+    for path in runner.links_of(arm):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("made") if path.suffix else path.mkdir(exist_ok=True)
+    runner.prepare_workspace(Path("w"), arm, params)
+    (tmp_path / "w/done.json").write_text("[]")
+    runner.prepare_workspace(Path("w"), arm, params)
+    assert (tmp_path / "w/done.json").exists()
+    (tmp_path / "runs/1/pairs.parquet").write_text("others")
+    runner.prepare_workspace(Path("w"), arm, params)
+    assert not (tmp_path / "w/done.json").exists()
+
+
+def test_finished_steps_are_not_run_again_and_a_failed_one_stops(tmp_path):
+    folder = tmp_path / "w"
+    folder.mkdir()
+    (folder / "good.py").write_text("open('log', 'a').write('x')")
+    (folder / "bad.py").write_text("raise SystemExit(1)")
+    with pytest.raises(Exception, match="bad failed"):
+        runner.run_steps(folder, [["good"], ["bad"]], {"PATH": ""})
+    (folder / "bad.py").write_text("")
+    runner.run_steps(folder, [["good"], ["bad"]], {"PATH": ""})
+    assert (folder / "log").read_text() == "x"
+    assert json.loads((folder / "done.json").read_text()) == [["good"], ["bad"]]
