@@ -87,7 +87,7 @@ format: env ## mend what ruff can mend
 
 bootstrap: env ## make the embedded checkpoints again (about an hour)
 	@$(BIN)/dvc repro bootstrap/dvc.yaml
-	@$(BIN)/python -m bootstrap.export --codec bootstrap/work/codec_refined
+	@$(BIN)/python -m bootstrap.export --codec bootstrap/work/codec_final
 
 # --universal: one lock for 3.11 and 3.12. Versions stay unless a range forbids them; UPGRADE=1 takes the newest.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal --python-version 3.11 \

@@ -40,7 +40,7 @@ formant synthesiser. No human was recorded.
 `bootstrap/train_codec.py`, no discriminator, one CPU thread, {codec_batch} crops of {crop_seconds} s a step: first
 {codec_steps} steps on all voices with log-mel (three scales), waveform and commitment losses at {codec_lr}, then
 {refined_steps} steps without the waveform loss and with linear magnitudes (spectral convergence) in its place, on all
-voices but {left_out}. The shipped weights come from these settings through an interrupted run (level 1 had collapsed
+voices but {refined_without}, and {final_steps} more without {left_out}. The shipped weights come from these settings through an interrupted run (level 1 had collapsed
 to six codes by step 13,000 and was started anew from k-means), so a rerun gives an equal recipe, not equal bits.
 `dvc repro bootstrap/dvc.yaml` makes it again.
 
@@ -58,7 +58,7 @@ the resynthesis with the original.
 | Resemblyzer similarity to the original | {similarity} | {unseen_similarity} |
 | the same, worst voice | {worst} | {unseen_worst} |
 
-The voices left out of the second part ({left_out}) come out worse: similarity {left_out_similarity}.
+The voices left out at the end ({left_out}) come out worse: similarity {left_out_similarity}.
 
 ## Limits and use
 
@@ -80,7 +80,7 @@ resynthesised by this project's codec (with all its codebooks, and with the firs
 
 ## Recipe
 
-The resynthesised part came from a save of the codec before its second training part; the numbers below are with the
+The resynthesised part came from a save of the codec before its later training parts; the numbers below are with the
 shipped one. `bootstrap/train_recognizer.py`: {golden_steps} steps on golden speech with a CTC loss beside Whisper's
 own, then {steps} steps on {pools}.
 Batches of {batch} windows of one to four utterances, AdamW, one CPU thread. Gain, speed (±{speed:.0%}), silence and
@@ -127,7 +127,9 @@ def facts(work: Path, params: dict, measured: dict, codec: EncodecModel, judge: 
         "parameters": sum(p.numel() for p in codec.parameters()) / 1e6,
         "codec_steps": f"{params['codec']['max_steps']:,}",
         "refined_steps": f"{params['codec_refined']['max_steps']:,}",
-        "left_out": ", ".join(params["codec_refined"]["skip_voices"]),
+        "refined_without": ", ".join(params["codec_refined"]["skip_voices"]),
+        "final_steps": f"{params['codec_final']['max_steps']:,}",
+        "left_out": ", ".join(params["codec_final"]["skip_voices"]),
         "left_out_similarity": with_interval(
             measured["codec_left_out_voices"]["similarity_to_original"], digits=3, percent=False
         ),

@@ -81,7 +81,7 @@ def main(
         raise typer.BadParameter(f"part is {part!r}; expected all, codec or recognizer")
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
-    left_out = set(params.get("codec_refined", {}).get("skip_voices", []))
+    left_out = set(params.get("codec_final", {}).get("skip_voices", []))
     codec_model = codec_lib.load(str(codec or work / "codec"))
     judge = asr.load_recognizer(recognizer or work / "whisper") if part != "codec" else None
     out = work / "measure.json"

@@ -97,6 +97,17 @@ class Nar(nn.Module):
             lengths: true frames of each row; the rest is padding and changes nothing.
             prompt: int64 ``(batch, n_codebooks, prompt frames)``; prompt_lengths: true frames of each.
         """
+        return self.heads[level - 1](self.hidden(codes, lengths, prompt, prompt_lengths, level))
+
+    def hidden(
+        self,
+        codes: torch.Tensor,
+        lengths: torch.Tensor,
+        prompt: torch.Tensor,
+        prompt_lengths: torch.Tensor,
+        level: int,
+    ) -> torch.Tensor:
+        """States ``(batch, frames, width)`` that the head of ``level`` reads; the arguments of :meth:`forward`."""
         mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
         prompt_visible = torch.arange(prompt.shape[-1], device=codes.device) < prompt_lengths[:, None]
         voice = self._embed(prompt)
@@ -106,13 +117,17 @@ class Nar(nn.Module):
         x = self._embed(codes) + self.level.weight[level]
         for block in self.blocks:
             x = block(x, mask, voice, prompt_visible)
-        return self.heads[level - 1](self.norm(x))
+        return self.norm(x)
 
 
-def pad_codes(codes: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack ``(levels, frames)`` codes to ``(batch, levels, longest)`` with zeros; and the lengths."""
+def pad_codes(codes: Sequence[torch.Tensor], multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack ``(levels, frames)`` codes to ``(batch, levels, length)`` with zeros; and the true lengths.
+
+    The common length is the longest's, rounded up to a multiple of ``multiple``.
+    """
     lengths = torch.tensor([c.shape[-1] for c in codes])
-    padded = torch.zeros(len(codes), codes[0].shape[0], int(lengths.max()), dtype=torch.long)
+    longest = -(-int(lengths.max()) // multiple) * multiple
+    padded = torch.zeros(len(codes), codes[0].shape[0], longest, dtype=torch.long)
     for row, code in enumerate(codes):
         padded[row, :, : code.shape[-1]] = code
     return padded, lengths

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import typer
 
 from model import nar
-from model.training import Optimization, fingerprint_of, fit, length_buckets
+from model.training import PAD_TO, Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
@@ -48,7 +48,7 @@ class Utterances:
             prompt = self.codes[self.prompts.other(index, rng)]
             start = int(rng.integers(max(0, prompt.shape[1] - self.prompt_frames) + 1))
             prompts.append(prompt[:, start : start + self.prompt_frames])
-        codes, lengths = nar.pad_codes([self.codes[i] for i in indices])
+        codes, lengths = nar.pad_codes([self.codes[i] for i in indices], PAD_TO)
         prompt, prompt_lengths = nar.pad_codes(prompts)
         ids = [self.rows[i]["id"] for i in indices]
         return Batch(ids, codes, lengths, prompt, prompt_lengths, level, float(lengths.sum()))

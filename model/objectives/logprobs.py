@@ -12,13 +12,16 @@ from model.tokens import PAD
 IGNORE = -100  # label of a position that is not scored
 
 
-def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``.
+def collate(
+    contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], multiple: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``; the length is a multiple of ``multiple``.
 
     ``labels[b, t]`` is the token that follows position ``t`` where that token belongs to the target, else ``IGNORE``.
     Right padding needs no attention mask: under causal attention no real position sees a later one.
     """
     longest = max(len(c) + len(t) for c, t in zip(contexts, targets, strict=True)) - 1
+    longest = -(-longest // multiple) * multiple
     ids = torch.full((len(contexts), longest), PAD)
     labels = torch.full((len(contexts), longest), IGNORE)
     for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
