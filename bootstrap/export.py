@@ -40,8 +40,10 @@ formant synthesiser. No human was recorded.
 `bootstrap/train_codec.py`, no discriminator, one CPU thread, {codec_batch} crops of {crop_seconds} s a step: first
 {codec_steps} steps on all voices with log-mel (three scales), waveform and commitment losses at {codec_lr}, then
 {refined_steps} steps without the waveform loss and with linear magnitudes (spectral convergence) in its place, on all
-voices but {refined_without}, and {final_steps} more without {left_out}. The shipped weights come from these settings through an interrupted run (level 1 had collapsed
-to six codes by step 13,000 and was started anew from k-means), so a rerun gives an equal recipe, not equal bits.
+voices but {refined_without}, and {final_steps} more without
+{left_out}. The shipped weights come from these settings through an
+interrupted run (level 1 had collapsed to six codes by step 13,000 and was started anew from k-means), so a rerun gives
+an equal recipe, not equal bits.
 `dvc repro bootstrap/dvc.yaml` makes it again.
 
 ## Measured

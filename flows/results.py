@@ -18,6 +18,7 @@ COLUMNS = (
     ("cer", "CER %", 1, 100.0),
     ("similarity", "SIM", 3, 1.0),
     ("duration_ratio", "duration ratio", 2, 1.0),
+    ("held_out_wer", "WER %, held out", 1, 100.0),
 )
 _CEILING = {
     "golden": "golden speech",

@@ -1,8 +1,8 @@
 """The AR policy: a Llama-architecture causal LM that writes level-1 codes.
 
 It is a plain ``transformers.LlamaForCausalLM`` saved as a Hugging Face folder, so ``AutoModelForCausalLM`` and vLLM
-load it as they find it. Added to its ``config.json``: the codebook size of :mod:`model.tokens` and, after Chain of
-Hindsight, the text prefix that asks for good speech.
+load it as they find it. Added to its ``config.json``: the codebook size of :mod:`model.tokens`; after Chain of
+Hindsight, the text prefix that asks for good speech; after Best-of-N, the number of samples to choose from.
 """
 
 from __future__ import annotations
@@ -88,6 +88,17 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
     """The policy's own sequence layout, with whatever it wants said before a text."""
     return Vocabulary(model.config.codebook_size, getattr(model.config, "text_prefix", ""))
+
+
+def best_of_n(model: LlamaForCausalLM) -> int:
+    """Among how many samples the reward model beside the policy chooses; 1: there is none."""
+    return getattr(model.config, "best_of_n", 1)
+
+
+def forget_best_of_n(model: LlamaForCausalLM) -> None:
+    """Make a policy speak once again: one aligned from a Best-of-N policy has no reward model beside it."""
+    if hasattr(model.config, "best_of_n"):
+        del model.config.best_of_n
 
 
 def digest(folder: str | Path) -> str:

@@ -1,4 +1,7 @@
-"""The whole chain, text and a voice prompt in, speech out: AR → NAR → codec."""
+"""The whole chain, text and a voice prompt in, speech out: AR → NAR → codec.
+
+A policy with a reward model beside it (``reward/`` in its folder) speaks several times and keeps the best (Best-of-N).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from transformers import LlamaForCausalLM
 from model import codec as codec_lib
 from model import nar as nar_lib
 from model import policy
+from model import reward as reward_lib
+from model.best_of_n import best, draws_of, every
 from model.sampling import Decoding, Request, Sampled, sample
 
 
@@ -35,6 +40,7 @@ class Voice:
     nar: nar_lib.Nar
     codec: EncodecModel
     prompt_frames: int = 50
+    reward: reward_lib.RewardModel | None = None
 
     @classmethod
     def load(
@@ -48,14 +54,28 @@ class Voice:
         """Load the three parts and check that they fit one another.
 
         Raises:
-            FileNotFoundError, ValueError: a missing part, or parts with other codebooks.
+            FileNotFoundError, ValueError: a missing part, parts with other codebooks, or one of the reward model and
+                the number of samples to choose from without the other.
         """
-        voice = cls(policy.load(ar, device), nar_lib.load(nar, device), codec_lib.load(codec, device), prompt_frames)
+        reward_folder = Path(ar) / reward_lib.FOLDER
+        reward = reward_lib.load(reward_folder, device) if reward_folder.is_dir() else None
+        voice = cls(
+            policy.load(ar, device), nar_lib.load(nar, device), codec_lib.load(codec, device), prompt_frames, reward
+        )
+        n = policy.best_of_n(voice.ar)
+        if (n > 1) != (reward is not None):
+            found = "no reward model" if reward is None else "a reward model"
+            raise ValueError(
+                f"{ar}: best_of_n is {n} in config.json, and {found} lies in {reward_folder}; expected both or "
+                "neither: align again with align.method best_of_n"
+            )
         sizes = {
             f"AR {ar}": policy.vocabulary_of(voice.ar).codebook_size,
             f"NAR {nar}": voice.nar.config.codebook_size,
             f"codec {codec}": voice.codec.quantizer.bins,
         }
+        if reward:
+            sizes[f"reward model {reward_folder}"] = policy.vocabulary_of(reward.body).codebook_size
         if len(set(sizes.values())) > 1:
             raise ValueError(f"codebook sizes differ: {sizes}; these parts were not trained together")
         if voice.nar.config.n_codebooks > codec_lib.n_codebooks(voice.codec):
@@ -93,12 +113,36 @@ class Voice:
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Utterance]:
-        """Speak each text in the voice of its prompt ``(n_codebooks, frames)``; deterministic for its seed."""
+        """Speak each text in the voice of its prompt ``(n_codebooks, frames)``; deterministic for its seed.
+
+        Raises:
+            RewardError: a reward that is not finite, with the text.
+        """
         decoding = decoding or Decoding()
         requests = [self.request(t, p, decoding, s) for t, p, s in zip(texts, prompts, seeds, strict=True)]
-        sampled = sample(self.ar, requests, decoding, batch_size, on_done)
+        sampled = self._sample(texts, requests, decoding, batch_size, on_done)
         codes, waves = self.render([torch.from_numpy(s.tokens) for s in sampled], prompts, batch_size)
         return [Utterance(s, c, w) for s, c, w in zip(sampled, codes, waves, strict=True)]
+
+    def _sample(
+        self,
+        texts: Sequence[str],
+        requests: list[Request],
+        decoding: Decoding,
+        batch_size: int,
+        on_done: Callable[[int], None] | None,
+    ) -> list[Sampled]:
+        """One sample a request: the only one, or the best of N."""
+        if self.reward is None:
+            return sample(self.ar, requests, decoding, batch_size, on_done)
+        n, vocabulary = policy.best_of_n(self.ar), policy.vocabulary_of(self.ar)
+        draws = [draw for request in requests for draw in draws_of(request, n)]
+        sampled = sample(self.ar, draws, decoding, batch_size, every(n, on_done))
+        targets = [vocabulary.target(s.tokens.tolist(), s.finished) for s in sampled]
+        sequences = [(draw.context, target) for draw, target in zip(draws, targets, strict=True)]
+        rewards = reward_lib.score(self.reward, sequences, [text for text in texts for _ in range(n)], batch_size)
+        groups = [slice(first, first + n) for first in range(0, len(draws), n)]
+        return [sampled[group][best(sampled[group], rewards[group])] for group in groups]
 
     def render(
         self, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64

@@ -52,6 +52,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
     check(pairs)
     ar = policy.load(paths.ar(block.prev), device)
+    policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
     plan = PLANS[p.method](Job(ar, pairs, params, iteration, device))
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
     curve = Curve(every=max(1, plan.steps // 50))
@@ -73,7 +74,13 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             seed=params.seed,
             state_file=paths.STATE / f"align-{iteration}.pt",
             fingerprint=fingerprint_of(
-                p, block, params.seed, md5(paths.pairs(iteration)), policy.digest(paths.ar(block.prev))
+                p,
+                block,
+                params.seed,
+                params.decoding,
+                md5(paths.pairs(iteration)),
+                md5(paths.judgements(iteration)),
+                policy.digest(paths.ar(block.prev)),
             ),
             precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
             cpu=device.type == "cpu",

@@ -14,7 +14,7 @@ import typer
 from model import codec
 from model import nar as nar_lib
 from model.judges.panel import Panel
-from tasks import paths, runtime, schemas
+from tasks import held_out, paths, runtime, schemas
 from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
 from tasks.files import read_table, whole, write_json, write_table
 from tasks.progress import Bar
@@ -30,7 +30,8 @@ def main() -> None:
     test = TestSet(rows, params)
     encodec = codec.load(params.models.codec, device)
     nar = nar_lib.load(paths.NAR, device)
-    panel = Panel(params.models.recognizer, device)
+    texts = [row["text"] for row in rows]
+    panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
     codes = [codes_of(row) for row in rows]
     completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
@@ -38,14 +39,14 @@ def main() -> None:
         "resynthesised": _to_length(codec.decode(encodec, codes), rows, encodec.sample_rate),
         "golden_nar": _to_length(codec.decode(encodec, completed), rows, encodec.sample_rate),
     }
-    voices = test.voices(panel, encodec.sample_rate)
-    texts = [row["text"] for row in rows]
+    voices, other_voices = test.voices(panel, encodec.sample_rate), test.voices(others, encodec.sample_rate)
     table, metrics = [], {}
-    with Bar("ceiling judge", len(systems) * len(rows)) as bar:
+    with Bar("ceiling judge", 2 * len(systems) * len(rows)) as bar:
         for system, waves in systems.items():
             judgements = panel.judge(waves, encodec.sample_rate, texts, voices, bar.advance)
+            opinions = others.judge(waves, encodec.sample_rate, texts, other_voices, bar.advance)
             seconds = [len(w) / encodec.sample_rate for w in waves]
-            part = test.table(system, judgements, seconds, [True] * len(rows))
+            part = test.table(system, judgements, opinions, seconds, [True] * len(rows))
             metrics[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
             table += part
     index = []

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import soundfile
 import typer
 
+from model import policy
 from model.judges.panel import Panel
 from model.voice import Voice
-from tasks import curves, paths, runtime, schemas, tracking
+from tasks import curves, held_out, paths, runtime, schemas, test_samples, tracking
 from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm
 from tasks.files import read_json, read_table, whole, write_json, write_table
 from tasks.stage import stage
@@ -25,7 +26,8 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
     test = TestSet(rows, params)
     panel = Panel(params.models.recognizer, device)
-    table, spoken = evaluate_policy(voice, test, panel, params, f"evaluate@{iteration}")
+    others = held_out.load(params, device, [row["text"] for row in rows])
+    table, spoken = evaluate_policy(voice, test, panel, others, params, f"evaluate@{iteration}")
     resamples = params.evaluate.bootstrap_samples
     metrics: dict[str, Any] = {
         "iteration": iteration,
@@ -46,6 +48,8 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
                 folder / f"{rows[index]['id']}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
             )
     write_table(paths.utterances(iteration), table, schemas.UTTERANCES)
+    sampled = test_samples.rows_of(test, spoken, params, policy.digest(paths.ar(iteration)))
+    write_table(paths.test_samples(iteration), sampled, schemas.SAMPLES)
     write_json(paths.metrics(iteration), metrics)
     log(iteration, metrics)
     shown = metrics["all"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.metrics import bootstrap_interval, paired_interval
 from model.sampling import Decoding
@@ -20,8 +21,19 @@ from tasks.prompts import Prompts, codes_of
 
 Row = dict[str, Any]
 Interval = dict[str, float]  # value, low, high
-# Name of the metric → (numerator, denominator) of its ratio of sums; the denominator of a mean is 1.
-METRICS = ("wer", "cer", "similarity", "duration_ratio")
+F0_SPREAD = "f0_spread"  # the one measure that a single utterance may lack: too little in it is voiced
+# Name of the metric → numerator and denominator of its ratio of sums over utterances; None: a mean.
+COLUMNS = {
+    "wer": ("word_errors", "words"),
+    "cer": ("character_errors", "characters"),
+    "similarity": ("similarity", None),
+    "duration_ratio": ("seconds", "golden_seconds"),
+    # Left out where params.yaml names no such judge.
+    "held_out_wer": ("held_out_word_errors", "words"),
+    "held_out_similarity": ("held_out_similarity", None),
+    F0_SPREAD: (F0_SPREAD, None),
+}
+METRICS = tuple(COLUMNS)
 
 
 class TestSet:
@@ -38,15 +50,20 @@ class TestSet:
         self.seeds = [seed_of(params.seed, row["id"]) for row in rows]
         self.golden = load_waves("test", [r["id"] for r in rows])
 
-    def voices(self, panel: Panel, sample_rate: int) -> np.ndarray:
-        """Embeddings ``(n, 256)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
+    def voices(self, panel: Panel | HeldOut, sample_rate: int) -> np.ndarray:
+        """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
         unique = sorted({r["id"] for r in self.prompt_rows})
         place = {id_: i for i, id_ in enumerate(unique)}
         embedded = panel.embed([self.golden[i] for i in unique], sample_rate)
         return embedded[[place[r["id"]] for r in self.prompt_rows]]
 
     def table(
-        self, system: str, judgements: Sequence[Judgement], seconds: Sequence[float], finished: Sequence[bool]
+        self,
+        system: str,
+        judgements: Sequence[Judgement],
+        opinions: Sequence[SecondOpinion],
+        seconds: Sequence[float],
+        finished: Sequence[bool],
     ) -> list[Row]:
         """Rows of ``schemas.UTTERANCES``, one an utterance; none is ever left out."""
         return [
@@ -67,9 +84,13 @@ class TestSet:
                 "similarity": j.similarity,
                 "seconds": float(length),
                 "golden_seconds": row["seconds"],
+                "held_out_hypothesis": other.hypothesis,
+                "held_out_word_errors": other.word_errors,
+                "held_out_similarity": other.similarity,
+                F0_SPREAD: other.f0_spread,
             }
-            for row, prompt, seed, j, length, done in zip(
-                self.rows, self.prompt_rows, self.seeds, judgements, seconds, finished, strict=True
+            for row, prompt, seed, j, other, length, done in zip(
+                self.rows, self.prompt_rows, self.seeds, judgements, opinions, seconds, finished, strict=True
             )
         ]
 
@@ -80,9 +101,9 @@ def seed_of(seed: int, utterance: str) -> int:
 
 
 def evaluate_policy(
-    voice: Voice, test: TestSet, panel: Panel, params: Params, title: str
+    voice: Voice, test: TestSet, panel: Panel, held_out: HeldOut, params: Params, title: str
 ) -> tuple[list[Row], list[Utterance]]:
-    """Speak and judge every test utterance.
+    """Speak and judge every test utterance, by the reward's own judges and by the held-out ones.
 
     A sample that ran into the length limit is cut off there and judged as it sounds; one that came out empty is all
     deletions and similarity 0. Both stay in every average.
@@ -93,20 +114,25 @@ def evaluate_policy(
         spoken = voice.speak(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
     with Bar(f"{title} judge", len(test.rows)) as bar:
         voices = test.voices(panel, voice.sample_rate)
-        judgements = panel.judge([u.wave for u in spoken], voice.sample_rate, texts, voices, bar.advance)
+        waves = [u.wave for u in spoken]
+        judgements = panel.judge(waves, voice.sample_rate, texts, voices, bar.advance)
+    with Bar(f"{title} held-out judges", len(test.rows)) as bar:
+        others = test.voices(held_out, voice.sample_rate)
+        opinions = held_out.judge(waves, voice.sample_rate, texts, others, bar.advance)
     seconds = [len(u.wave) / voice.sample_rate for u in spoken]
-    return test.table("policy", judgements, seconds, [u.sampled.finished for u in spoken]), spoken
+    return test.table("policy", judgements, opinions, seconds, [u.sampled.finished for u in spoken]), spoken
+
+
+def _has(row: Row, metric: str) -> bool:
+    return row.get(COLUMNS[metric][0]) is not None
 
 
 def _columns(rows: Sequence[Row], metric: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Numerators and denominators (None for a mean) of a metric."""
-    if metric == "wer":
-        return np.array([r["word_errors"] for r in rows]), np.array([r["words"] for r in rows])
-    if metric == "cer":
-        return np.array([r["character_errors"] for r in rows]), np.array([r["characters"] for r in rows])
-    if metric == "similarity":
-        return np.array([r["similarity"] for r in rows]), None
-    return np.array([r["seconds"] for r in rows]), np.array([r["golden_seconds"] for r in rows])
+    top, bottom = COLUMNS[metric]
+    if not all(_has(row, metric) for row in rows):
+        raise ValueError(f"some of {len(rows)} utterances lack {top}: judge all of them, or none")
+    return np.array([r[top] for r in rows]), None if bottom is None else np.array([r[bottom] for r in rows])
 
 
 def _value(num: np.ndarray, den: np.ndarray | None) -> float:
@@ -114,10 +140,12 @@ def _value(num: np.ndarray, den: np.ndarray | None) -> float:
 
 
 def summarize(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Interval]:
-    """Each metric with its 95 % interval over utterances. Error rates are micro-averaged."""
+    """Each measured metric with its 95 % interval over utterances. Error rates are micro-averaged."""
     summary = {}
     for metric in METRICS:
-        num, den = _columns(rows, metric)
+        if not any(_has(row, metric) for row in rows):
+            continue  # there was no such judge
+        num, den = _columns([r for r in rows if metric != F0_SPREAD or _has(r, metric)], metric)
         low, high = bootstrap_interval(num, den, resamples, seed)
         summary[metric] = {"value": _value(num, den), "low": low, "high": high}
     return summary
@@ -130,7 +158,9 @@ def by_speaker_kind(rows: Sequence[Row], resamples: int, seed: int) -> dict[str,
 
 
 def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> dict[str, Interval]:
-    """``after`` minus ``before`` of each metric, paired on utterance, prompt and seed.
+    """``after`` minus ``before`` of each metric that both have, paired on utterance, prompt and seed.
+
+    The spread of pitch is compared on the utterances where both have one.
 
     Raises:
         ValueError: the two tables are not of the same utterances, prompts and seeds.
@@ -146,8 +176,11 @@ def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
     ordered = sorted(first)
     differences = {}
     for metric in METRICS:
-        a, a_den = _columns([first[k] for k in ordered], metric)
-        b, b_den = _columns([second[k] for k in ordered], metric)
+        keys = [k for k in ordered if metric != F0_SPREAD or (_has(first[k], metric) and _has(second[k], metric))]
+        if not all(any(_has(table[k], metric) for k in keys) for table in (first, second)):
+            continue
+        a, a_den = _columns([first[k] for k in keys], metric)
+        b, b_den = _columns([second[k] for k in keys], metric)
         low, high = paired_interval(a, b, a_den, b_den, resamples, seed)
         differences[metric] = {"value": _value(b, b_den) - _value(a, a_den), "low": low, "high": high}
     return differences

@@ -1,9 +1,12 @@
-"""The name by which tables say who judged."""
+"""The names by which tables and model versions say who judged."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+
+from tasks import digests, paths
+from tasks.params import Params
 
 
 def judge_name(recognizer: str) -> str:
@@ -12,3 +15,12 @@ def judge_name(recognizer: str) -> str:
     if not weights.is_file():
         return recognizer
     return f"{recognizer}@{hashlib.md5(weights.read_bytes()).hexdigest()[:12]}"
+
+
+def held_out_name(params: Params) -> str:
+    """The judges that choose no pairs; the measure of voice with the digest of the speech that it is fitted to."""
+    names = [judge_name(params.models.held_out_recognizer)] if params.models.held_out_recognizer else []
+    if measure := params.models.held_out_speaker:
+        fitted_to = paths.codes("train")
+        names.append(f"{measure}@{digests.md5(fitted_to)[:12]}" if fitted_to.is_file() else measure)
+    return ", ".join(names) or "none"

@@ -42,6 +42,16 @@ class Compute(Block):
 class Models(Block):
     codec: str
     recognizer: str
+    held_out_recognizer: str | None
+    held_out_speaker: Literal["timbre"] | None
+
+    @model_validator(mode="after")
+    def _held_out(self):
+        if self.held_out_recognizer == self.recognizer:
+            raise ValueError(
+                f"held_out_recognizer is {self.recognizer}, which chooses the pairs; name another one, or null"
+            )
+        return self
 
 
 class Synthetic(Block):
@@ -225,6 +235,19 @@ class Evaluate(Block):
     audio_samples: Annotated[int, Field(ge=0)]
 
 
+class Gap(Block):
+    dimensions: Positive
+    reference: Positive
+    permutations: Positive
+    train_synthetic_nar: bool
+
+    @model_validator(mode="after")
+    def _enough(self):
+        if self.reference <= self.dimensions:
+            raise ValueError(f"reference ({self.reference}) must be above dimensions ({self.dimensions})")
+        return self
+
+
 class Register(Block):
     model_name: str
     min_duration_ratio: Above0
@@ -232,6 +255,7 @@ class Register(Block):
     max_wer_increase: Share
     max_similarity_decrease: Share
     max_failed_increase: Share
+    max_f0_flattening: Share
 
     @model_validator(mode="after")
     def _bounds(self):
@@ -262,6 +286,7 @@ class Params(Block):
     align: Align
     iterations: dict[str, Iteration]
     evaluate: Evaluate
+    gap: Gap
     register_: Register = Field(alias="register")
 
     def iteration(self, key: str) -> Iteration:

@@ -39,6 +39,7 @@ def ar(iteration: str) -> Path:
 
 
 NAR = run("0") / "nar"
+SYNTHETIC_NAR = run("0") / "nar_synthetic"  # a second NAR, trained on synthetic tokens: result.json, weights if trained
 
 
 def curve(iteration: str) -> Path:
@@ -71,6 +72,26 @@ def metrics(iteration: str) -> Path:
 def utterances(iteration: str) -> Path:
     """Judgements of each test utterance, as parquet."""
     return run(iteration) / "utterances.parquet"
+
+
+def test_samples(iteration: str) -> Path:
+    """Level-1 tokens that the policy sampled for each test utterance."""
+    return run(iteration) / "test_samples.parquet"
+
+
+def gap(iteration: str) -> Path:
+    """Distances between golden and synthetic level-1 tokens, as JSON."""
+    return run(iteration) / "gap.json"
+
+
+def gap_points(iteration: str) -> Path:
+    """The same utterances in the plane (t-SNE), golden and synthetic."""
+    return run(iteration) / "gap.parquet"
+
+
+def gap_codes(iteration: str) -> Path:
+    """How often golden and synthetic tokens are each level-1 code, as CSV."""
+    return run(iteration) / "gap_codes.csv"
 
 
 def audio(iteration: str) -> Path:

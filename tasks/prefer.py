@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,8 +12,6 @@ import typer
 from model import policy
 from model.judges.panel import Judgement, Panel
 from model.objectives.logprobs import collate, sequence_logprobs
-from model.pairs import golden, own_samples
-from model.pairs.candidate import Candidate
 from model.parallel import spread
 from model.voice import Voice
 from tasks import paths, runtime, schemas
@@ -22,13 +19,13 @@ from tasks.aligning.pairwise import targets_of
 from tasks.files import DataError, read_table, write_table
 from tasks.golden_audio import load_waves
 from tasks.judge_name import judge_name
+from tasks.pairing import pair_up, source_of
 from tasks.params import Params
 from tasks.progress import Bar
 from tasks.prompts import codes_of
 from tasks.stage import stage
 
 Row = dict[str, Any]
-GOLDEN = -1  # key of the golden candidate
 
 
 @stage
@@ -42,64 +39,20 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
         raise DataError(
             f"{paths.samples(iteration)} has ids that are not in train: {sorted(unknown)[:5]}; sample again"
         )
+    earlier: list[Row] = []
+    if params.prefer.accumulate:  # read before minutes of judging
+        earlier = read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     judge = judge_name(params.models.recognizer)
+    source = source_of(params, iteration, samples, rows, judge)
     judgements = listen(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, sample in enumerate(samples):
-        groups[sample["id"]].append(index)
-
-    pairs = []
-    for utterance, members in groups.items():
-        candidates = [
-            Candidate(i, len(samples[i]["tokens"]), samples[i]["finished"], judgements[i].wer, judgements[i].similarity)
-            for i in members
-        ]
-        if params.prefer.source == "golden":
-            n_frames = len(rows[utterance]["codes"][0])
-            preference = golden.prefer(Candidate(GOLDEN, n_frames, True, float("nan"), float("nan")), candidates)
-        else:
-            preference = own_samples.prefer(candidates, params.prefer.min_wer_gap)
-        if preference is None:
-            continue
-        chosen, rejected = preference.chosen, preference.rejected
-        row, sample = rows[utterance], samples[rejected.key]
-        winner = None if chosen.key == GOLDEN else samples[chosen.key]
-        tokens = winner["tokens"] if winner else row["codes"][0]
-        if tokens == sample["tokens"]:
-            continue  # nothing to prefer
-        pairs.append(
-            {
-                "id": utterance,
-                "prompt_id": sample["prompt_id"],
-                "iteration": iteration,
-                "text": row["text"],
-                "prompt": rows[sample["prompt_id"]]["codes"][0][: params.prompt_frames],
-                "chosen": tokens,
-                "rejected": sample["tokens"],
-                "chosen_finished": winner is None or winner["finished"],
-                "rejected_finished": sample["finished"],
-                "chosen_wer": chosen.wer,
-                "rejected_wer": rejected.wer,
-                "chosen_similarity": chosen.similarity,
-                "rejected_similarity": rejected.similarity,
-                "reason": preference.reason,
-                "source": params.prefer.source,
-                "policy": sample["policy"],
-                "chosen_seed": winner["seed"] if winner else None,
-                "rejected_seed": sample["seed"],
-                "temperature": sample["temperature"],
-                "top_k": sample["top_k"],
-                "judge": judge,
-            }
-        )
+    pairs = pair_up(source, samples, judgements, rows, params, iteration)
     if not pairs:
         raise DataError(
-            f"iteration {iteration}: {len(groups)} texts gave no pair (source {params.prefer.source}, WER gap "
-            f"{params.prefer.min_wer_gap}); lower prefer.min_wer_gap, or raise sample.prompts or samples_per_prompt"
+            f"iteration {iteration}: {len({s['id'] for s in samples})} texts gave no pair (source "
+            f"{params.prefer.source}, WER gap {params.prefer.min_wer_gap}); {source.advice}"
         )
-    if params.prefer.accumulate:
-        pairs += read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
+    pairs += earlier
     reference = voice.ar if params.prefer.reference == "previous" else policy.load(paths.ar("0"), device)
     add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
     write_table(paths.judgements(iteration), table_of(samples, judgements, judge), schemas.JUDGEMENTS)

@@ -106,7 +106,8 @@ def _decide(
     if champion and DECISION in version.tags and (older or version.tags.get(BASIS) == basis):
         return json.loads(version.tags[DECISION])
     rows = champions.rows_of(champion, candidate, loop, params, device) if champion else None
-    decision = gate.decide(candidate.rows, rows, rules).as_dict()
+    sft = None if candidate is loop[0] else loop[0].rows
+    decision = gate.decide(candidate.rows, rows, rules, sft).as_dict()
     decision["champion_before"] = int(champion.version) if champion else None
     with failures():
         if decision["promoted"]:
@@ -118,7 +119,8 @@ def _decide(
 
 def _basis(candidate: versions.Candidate, params: Params, rules: gate.Rules) -> str:
     """Digest of what a decision rests on besides the champion."""
-    content = [digests.md5(paths.utterances(candidate.iteration)), params.models.recognizer, asdict(rules)]
+    tables = [digests.md5(paths.utterances(key)) for key in ("0", candidate.iteration)]
+    content = [*tables, params.models.recognizer, asdict(rules)]
     return hashlib.md5(json.dumps(content, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 

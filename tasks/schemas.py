@@ -92,5 +92,20 @@ UTTERANCES = pa.schema(
         ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
         ("seconds", pa.float64()),
         ("golden_seconds", pa.float64()),
+        # Judges that took no part in choosing pairs; null where params.yaml names none.
+        ("held_out_hypothesis", pa.string()),
+        ("held_out_word_errors", pa.int32()),  # of the same words
+        ("held_out_similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
+        ("f0_spread", pa.float64()),  # semitones from the 10th to the 90th percentile; null: too little is voiced
+    ]
+)
+
+GAP_POINTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("system", pa.string()),  # golden or synthetic
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("seconds", pa.float64()),
     ]
 )

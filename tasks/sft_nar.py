@@ -2,112 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-import torch.nn.functional as F
 import typer
 
 from model import nar
-from model.training import PAD_TO, Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas
-from tasks.codec_info import codebook_size
-from tasks.curves import Curve
 from tasks.files import read_table, whole
-from tasks.progress import Bar
-from tasks.prompts import Prompts, codes_of
+from tasks.nar_training import Utterances, train
 from tasks.stage import stage
-
-
-@dataclass
-class Batch:
-    """Padded golden codes and prompts; one level is trained at a time. ``weight`` counts frames."""
-
-    ids: list[str]
-    codes: torch.Tensor
-    lengths: torch.Tensor
-    prompt: torch.Tensor
-    prompt_lengths: torch.Tensor
-    level: int
-    weight: float
-
-
-class Utterances:
-    """Golden utterances with random crops of other utterances by the speaker as prompts."""
-
-    def __init__(self, rows: list[dict], prompt_frames: int):
-        self.rows, self.prompt_frames = rows, prompt_frames
-        self.prompts = Prompts(rows)
-        self.codes = [codes_of(row) for row in rows]
-        self.lengths = [c.shape[1] for c in self.codes]
-
-    def batch(self, indices: list[int], level: int, rng: np.random.Generator) -> Batch:
-        prompts = []
-        for index in indices:
-            prompt = self.codes[self.prompts.other(index, rng)]
-            start = int(rng.integers(max(0, prompt.shape[1] - self.prompt_frames) + 1))
-            prompts.append(prompt[:, start : start + self.prompt_frames])
-        codes, lengths = nar.pad_codes([self.codes[i] for i in indices], PAD_TO)
-        prompt, prompt_lengths = nar.pad_codes(prompts)
-        ids = [self.rows[i]["id"] for i in indices]
-        return Batch(ids, codes, lengths, prompt, prompt_lengths, level, float(lengths.sum()))
-
-
-def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-    """Cross-entropy of one level's codes, in nats, summed over frames."""
-    device = next(model.parameters()).device
-    codes, lengths = batch.codes.to(device), batch.lengths.to(device)
-    logits = model(
-        codes[:, : batch.level], lengths, batch.prompt.to(device), batch.prompt_lengths.to(device), batch.level
-    )
-    real = torch.arange(codes.shape[-1], device=device) < lengths[:, None]
-    target = codes[:, batch.level][real]
-    scored = logits[real].float()
-    correct = (scored.argmax(-1) == target).sum().item()
-    return F.cross_entropy(scored, target, reduction="sum"), {"accuracy": float(correct)}
 
 
 @stage
 def main() -> None:
     """Train the NAR on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()
-    p = params.sft_nar
     rows = read_table(paths.codes("train"), schemas.CODES)
-    data = Utterances(rows, params.prompt_frames)
-    n_levels = data.codes[0].shape[0]
-    config = nar.NarConfig(
-        n_codebooks=n_levels,
-        codebook_size=codebook_size(params.models.codec),
-        layers=params.nar.layers,
-        width=params.nar.width,
-    )
-    model = nar.Nar(config)
-    schedule = [
-        batch
-        for epoch in range(p.epochs)
-        for batch in length_buckets(data.lengths, p.batch_frames, np.random.default_rng([params.seed, 2, epoch]))
-    ]
-    curve = Curve(every=max(1, len(schedule) // 300))
-    with Bar("sft_nar", len(schedule)) as bar:
-
-        def on_step(step: int, metrics: dict[str, float]) -> None:
-            curve.add(step, metrics)
-            bar.advance(note=f"loss {metrics['loss']:.3f}")
-
-        # Levels in turn, so that every step of the same level has the same share of them.
-        fit(
-            model,
-            lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
-            loss_of,
-            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
-            seed=params.seed,
-            state_file=paths.STATE / "sft_nar.pt",
-            fingerprint=fingerprint_of(p, params.nar, params.seed, params.prompt_frames, len(rows)),
-            precision=runtime.precision_of(params.compute.precision, device),
-            cpu=device.type == "cpu",
-            on_step=on_step,
-        )
+    model, curve = train(Utterances(rows, params.prompt_frames), params, device, "sft_nar")
     with whole(paths.NAR) as folder:
         nar.save(model, folder)
     curve.write(paths.run("0") / "nar_curve.csv")

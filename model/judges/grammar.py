@@ -6,11 +6,14 @@ how well digits are heard, never that something else was said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pocketsphinx import Decoder
+
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GRAMMAR = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(WORDS)})+ ;"
@@ -20,8 +23,19 @@ SAMPLE_RATE = 16000
 NOISE_AMPLITUDE = 1e-3
 
 
+def unknown_words(texts: Iterable[str]) -> list[str]:
+    """Words of these texts that the grammar can't say, sorted: it would count every one of them as an error."""
+    return sorted({word for text in texts for word in text.lower().split()} - set(WORDS))
+
+
 def load_decoder() -> Decoder:
-    """A decoder with the package's US English model and the grammar: one or more digits."""
+    """A decoder with the package's US English model and the grammar: one or more digits.
+
+    Raises:
+        ImportError: the package is not here; it has no wheel for ARM Linux.
+    """
+    from pocketsphinx import Decoder
+
     decoder = Decoder(samprate=SAMPLE_RATE, lm=None, loglevel="FATAL", cmn="batch")
     decoder.add_jsgf_string("digits", GRAMMAR)
     decoder.activate_search("digits")
@@ -51,6 +65,7 @@ def _transcribe(decoder: Decoder, wave: np.ndarray | torch.Tensor) -> str:
         return ""
     noise = np.random.default_rng(0).standard_normal(samples.size, dtype=np.float32) * NOISE_AMPLITUDE
     pcm = ((samples + noise).clip(-1, 1) * 32767).astype(np.int16)
+    decoder.reinit_feat()  # forget the utterance before: else one in eight is heard otherwise in another order
     decoder.start_utt()
     decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
     decoder.end_utt()

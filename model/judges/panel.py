@@ -41,7 +41,7 @@ class Panel:
 
     def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
         """Voices ``(n, 256)`` of mono waveforms."""
-        return speaker.embed(self.speaker, _at_judge_rate(waves, sample_rate))
+        return speaker.embed(self.speaker, at_judge_rate(waves, sample_rate))
 
     def judge(
         self,
@@ -58,7 +58,7 @@ class Panel:
         judgements: list[Judgement] = []
         for first in range(0, len(waves), 4 * self.batch_size):
             part = slice(first, first + 4 * self.batch_size)
-            heard = _at_judge_rate(waves[part], sample_rate)
+            heard = at_judge_rate(waves[part], sample_rate)
             hypotheses = asr.transcribe(self.recognizer, heard, self.batch_size)
             similarities = count_missing(speaker.similarity(speaker.embed(self.speaker, heard), voices[part]))
             for text, hypothesis, similarity in zip(texts[part], hypotheses, similarities, strict=True):
@@ -79,7 +79,8 @@ class Panel:
         return judgements
 
 
-def _at_judge_rate(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
+def at_judge_rate(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
+    """Mono waveforms ``(samples,)`` resampled to what the judges hear."""
     if sample_rate == JUDGE_RATE:
         return list(waves)
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks.aligning import pairwise, supervised, unpaired
+from tasks.aligning import grpo, pairwise, ppo, reward, supervised, unpaired
 from tasks.aligning.job import Job, Plan
 
 PLANS: dict[str, Callable[[Job], Plan]] = {
@@ -15,4 +15,7 @@ PLANS: dict[str, Callable[[Job], Plan]] = {
     "kto": unpaired.plan,
     "coh": supervised.plan_hindsight,
     "sft": supervised.plan_continued_sft,
+    "ppo": ppo.plan,
+    "grpo": grpo.plan,
+    "best_of_n": reward.plan_best_of_n,
 }

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import paths, schemas
 from tasks.files import DataError, read_table
-from tasks.judge_name import judge_name
+from tasks.judge_name import held_out_name, judge_name
 from tasks.mlflow_client import TrackingError, failures
 from tasks.params import Params
 from tasks.registry import gate
-from tasks.registry.versions import DIGEST, UTTERANCES, Candidate, codec
+from tasks.registry.versions import DIGEST, HELD_OUT, UTTERANCES, Candidate, codec
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,8 @@ def rows_of(
     for other in loop:
         if other.digest == champion.tags.get(DIGEST) and gate.comparable(candidate.rows, other.rows):
             return other.rows
-    if champion.tags.get("judge") == judge_name(params.models.recognizer):
+    judges = {"judge": judge_name(params.models.recognizer), HELD_OUT: held_out_name(params)}
+    if all(champion.tags.get(tag) == name for tag, name in judges.items()):
         stored = stored_rows(champion)
         if stored and gate.comparable(candidate.rows, stored):
             return stored
@@ -57,6 +58,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
     from tasks.codec_info import facts
     from tasks.evaluation import TestSet, evaluate_policy
+    from tasks.held_out import load
 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
@@ -70,9 +72,10 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"
         ) from error
-    test = TestSet(read_table(paths.codes("test"), schemas.CODES), params)
+    rows = read_table(paths.codes("test"), schemas.CODES)
+    test, others = TestSet(rows, params), load(params, device, [row["text"] for row in rows])
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = int(facts(params.models.codec)["sample_rate"])
         test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
-    return evaluate_policy(voice, test, Panel(params.models.recognizer, device), params, title)[0]
+    return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]

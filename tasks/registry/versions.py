@@ -16,7 +16,7 @@ import soundfile
 
 from tasks import digests, paths, schemas
 from tasks.files import read_json, read_table
-from tasks.judge_name import judge_name
+from tasks.judge_name import held_out_name, judge_name
 from tasks.mlflow_client import failures
 from tasks.params import Params
 from tasks.registry import policy_model
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 DIGEST = "policy_digest"  # the tag by which a policy is found among the versions
+HELD_OUT = "held_out_judges"
 UTTERANCES = "utterances"
 PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile")
 
@@ -119,6 +120,7 @@ def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
         **candidate.parts,
         "utterances_md5": digests.md5(paths.utterances(candidate.iteration)),
         "judge": judge_name(params.models.recognizer),
+        HELD_OUT: held_out_name(params),
         **measured,
         **({"git_commit": commit} if commit else {}),
     }

@@ -14,7 +14,7 @@ from tasks.files import DataError
 from tasks.params import Params
 from tasks.reporting.raw import Rows, read_curve, read_json, read_json_lines, read_pairs, read_rows
 
-METRICS = ("wer", "cer", "similarity", "duration_ratio")
+METRICS = ("wer", "cer", "similarity", "duration_ratio", "held_out_wer", "held_out_similarity", "f0_spread")
 GROUPS = ("all", "seen", "unseen")
 SYSTEMS = ("golden", "resynthesised", "golden_nar")  # rows of the ceiling
 

@@ -26,6 +26,15 @@ CER = Metric("cer", "Character error rate", "CER", 100, 1, "\N{NO-BREAK SPACE}%"
 SIMILARITY = Metric("similarity", "Speaker similarity", "SIM", 1, 3, "", "", +1)
 DURATION = Metric("duration_ratio", "Duration ratio", "Duration", 1, 3, "", "", 0)
 ALL = (WER, CER, SIMILARITY, DURATION)
+# Of judges that took no part in choosing pairs.
+HELD_OUT_WER = Metric(
+    "held_out_wer", "Word error rate, held-out recogniser", "WER, held out", 100, 1, WER.unit, WER.difference_unit, -1
+)
+HELD_OUT_SIMILARITY = Metric(
+    "held_out_similarity", "Speaker similarity, held-out measure", "SIM, held out", 1, 3, "", "", +1
+)
+F0_SPREAD = Metric("f0_spread", "Spread of pitch", "F0 spread", 1, 2, "\N{NO-BREAK SPACE}st", "\N{NO-BREAK SPACE}st", 0)
+HELD_OUT = (HELD_OUT_WER, HELD_OUT_SIMILARITY, F0_SPREAD)
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
@@ -63,7 +72,7 @@ def verdict(interval: Interval, metric: Metric) -> str:
     if not interval.excludes_zero:
         return "unproven"
     if metric.better == 0:
-        return "longer" if interval.value > 0 else "shorter"
+        return "longer" if interval.value > 0 else "shorter"  # only durations are compared so
     return "better" if interval.value * metric.better > 0 else "worse"
 
 

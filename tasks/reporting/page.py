@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tasks.reporting import breakdown, listening, numbers, preferences, results, training
+from tasks.reporting import breakdown, gap, held_out, listening, numbers, preferences, results, training
 from tasks.reporting.load import METRICS, Inputs, Judged
 from tasks.reporting.paired import differences
 
@@ -59,6 +59,14 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
         chart=lambda metric, group: results.metric_chart(inputs, metric, group),
         paired=paired,
         largest={group: results.largest_differences(found) for group, found in paired.items()},
+        held_out={
+            "measured": held_out.measured(inputs),
+            "metrics": numbers.HELD_OUT,
+            "written": held_out.WRITTEN,
+            "rows": held_out.rows(inputs),
+            "alarms": held_out.alarms(inputs),
+        },
+        gap=gap.context(inputs),
         training=training.sections(inputs),
         pair_headings=preferences.HEADINGS,
         pair_rows=preferences.statistics(inputs),

@@ -84,3 +84,12 @@ def test_top_k_one_is_greedy(ar, requests):
 def test_a_context_too_long_for_the_model_is_refused(ar):
     with pytest.raises(ValueError, match="exceed the model's 128 positions"):
         sample(ar, [Request(tuple([1] * 100), 60, 0)], Decoding())
+
+
+def test_requests_of_one_context_share_its_computation_and_nothing_else(ar, requests):
+    context = requests[0].context
+    together = sample(ar, [Request(context, 40, s) for s in range(4)] + list(requests[1:6]), Decoding())
+    for seed in range(4):
+        [alone] = sample(ar, [Request(context, 40, seed)], Decoding())
+        assert np.array_equal(together[seed].tokens, alone.tokens)
+        np.testing.assert_allclose(together[seed].logprobs, alone.logprobs, atol=1e-5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.evaluation import audio_choice, by_speaker_kind, compare, seed_of, summarize
+from tasks.evaluation import METRICS, audio_choice, by_speaker_kind, compare, seed_of, summarize
 
 
 def row(i, errors=0, words=4, similarity=0.8, seen=True, seconds=1.0):
@@ -62,3 +62,38 @@ def test_audio_is_kept_of_seen_and_unseen_speakers():
 def test_an_utterances_seed_is_its_own():
     assert seed_of(1, "a") != seed_of(1, "b") != seed_of(2, "b")
     assert 0 <= seed_of(1, "a") < 2**62
+
+
+def heard(i, errors=1, similarity=0.5, spread=4.0):
+    return {**row(i), "held_out_word_errors": errors, "held_out_similarity": similarity, "f0_spread": spread}
+
+
+def test_held_out_judges_are_reported_where_there_are_any_and_change_nothing_else():
+    without = [row(i, errors=i % 2) for i in range(8)]
+    found = [{**heard(i), **r} for i, r in enumerate(without)]
+    plain, more = summarize(without, 100, 0), summarize(found, 100, 0)
+    assert set(plain) == {"wer", "cer", "similarity", "duration_ratio"}
+    assert {name: more[name] for name in plain} == plain
+    assert more["held_out_wer"]["value"] == 0.25
+    assert more["held_out_similarity"]["value"] == 0.5
+    assert set(compare(without, found, 100, 0)) == set(plain)  # only one of them was heard again
+    assert set(compare(found, found, 100, 0)) == set(METRICS)
+
+
+def test_a_sample_without_sound_counts_for_the_held_out_judges_too():
+    summary = summarize([heard(0, errors=0), heard(1, errors=4, similarity=0.0, spread=None)], 100, 0)
+    assert summary["held_out_wer"]["value"] == 0.5
+    assert summary["held_out_similarity"]["value"] == 0.25
+    assert summary["f0_spread"]["value"] == 4.0  # no sound has no pitch
+
+
+def test_pitch_is_compared_on_utterances_that_have_one_in_both():
+    before = [heard(0, spread=4.0), heard(1, spread=None), heard(2, spread=10.0)]
+    after = [heard(0, spread=3.0), heard(1, spread=9.0), heard(2, spread=None)]
+    assert compare(before, after, 100, 0)["f0_spread"]["value"] == -1.0
+    assert "f0_spread" not in compare(before[1:], after[1:], 100, 0)
+
+
+def test_judging_only_some_of_the_utterances_is_an_error():
+    with pytest.raises(ValueError, match="lack held_out_word_errors"):
+        summarize([heard(0), {**heard(1), "held_out_word_errors": None}], 100, 0)

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from typer import Typer
 from typer.testing import CliRunner
 
+from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
 from tasks import paths, register, schemas
@@ -84,7 +85,7 @@ def test_no_champion_without_speech_at_a_natural_pace(sqlite: str, tmp_path: Pat
     tiny.write_loop(tmp_path, params, [tiny.judged(stretch=1.4)])
     report = register.register(params, CPU)
     assert report["champion"] is None
-    assert "1.400, allowed [0.85, 1.15]" in report["versions"][0]["reason"]
+    assert "1.400, allowed [0.95, 1.05]" in report["versions"][0]["reason"]
     assert aliases(connect()) == {"candidate": 1}
 
 
@@ -101,6 +102,17 @@ def test_a_champion_judged_on_other_data_and_gone_from_disk_stops_the_gate_clear
     with pytest.raises(DataError, match="champion v1 of speechalign-policy has no evaluation on the present test"):
         register.register(params, CPU)
     assert aliases(connect()) == {"champion": 1}
+
+
+def test_a_policy_that_only_its_own_judge_likes_is_refused_with_the_words(sqlite: str, tmp_path: Path):
+    params = tiny.params(tmp_path, iterations=1)
+    honest, gamed = tiny.judged(held_out_wer=0.3), tiny.judged(wer=0.05, held_out_wer=0.4, seed=1)
+    tiny.write_loop(tmp_path, params, [honest, gamed])
+    report = register.register(params, CPU)
+    assert report["champion"] == 1
+    assert "reward hacking suspected" in report["versions"][1]["reason"]
+    tag = json.loads(connect().get_model_version(NAME, "2").tags["gate"])
+    assert "held-out judges agree on WER, against champion: reward hacking suspected" in tag["reason"]
 
 
 def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp_path: Path):
@@ -125,7 +137,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_evaluate_do
 
     def evaluate() -> list[dict]:
         voice = Voice.load(paths.ar("0"), paths.NAR, params.models.codec, CPU, params.prompt_frames)
-        return evaluate_policy(voice, test, panel, params, "test")[0]
+        return evaluate_policy(voice, test, panel, HeldOut(None, None), params, "test")[0]
 
     before = evaluate()
     tiny.write_policy(tmp_path, "0", seed=5)

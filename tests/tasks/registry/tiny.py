@@ -27,6 +27,7 @@ def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
     """The project's own params.yaml with tiny models, written to ``folder``."""
     content = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     content["models"] = {"codec": "checkpoints/codec", "recognizer": "checkpoints/whisper"}
+    content["models"] |= {"held_out_recognizer": None, "held_out_speaker": None}
     content["evaluate"]["bootstrap_samples"] = 200
     content["prompt_frames"] = 10
     content["decoding"]["max_frames_per_character"] = 2.0  # untrained models rarely end by themselves
@@ -96,9 +97,15 @@ def judged(
     cut_off: int = 0,
     seed: int = 0,
     test_set: str = "t",
+    held_out_wer: float | None = None,
+    held_out_similarity: float | None = None,
+    f0_spread: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of ``schemas.UTTERANCES`` with about these means; the chance in them is that of ``seed``."""
-    rng = np.random.default_rng(seed)
+    """Rows of ``schemas.UTTERANCES`` with about these means; the chance in them is that of ``seed``.
+
+    None: no such judge.
+    """
+    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     return [
         {
             "id": f"{test_set}{i:04d}",
@@ -117,6 +124,12 @@ def judged(
             "similarity": float(np.clip(rng.normal(similarity, 0.05), 0, 1)),
             "seconds": 1.5 * stretch,
             "golden_seconds": 1.5,
+            "held_out_hypothesis": None if held_out_wer is None else "seven two nine",
+            "held_out_word_errors": None if held_out_wer is None else int(other.binomial(3, held_out_wer)),
+            "held_out_similarity": None
+            if held_out_similarity is None
+            else float(other.normal(held_out_similarity, 0.1)),
+            "f0_spread": None if f0_spread is None else float(f0_spread * other.uniform(0.7, 1.3)),
         }
         for i in range(n)
     ]

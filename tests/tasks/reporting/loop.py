@@ -33,6 +33,8 @@ class Loop:
     texts: dict[int, str] = field(default_factory=dict)  # instead of digits, by utterance number
     ids: dict[int, str] = field(default_factory=dict)
     speakers: list[tuple[str, bool]] = field(default_factory=lambda: list(SPEAKERS))
+    held_out_rates: dict[str, float] | None = field(default_factory=lambda: {"0": 0.2, "1": 0.18, "2": 0.16, "3": 0.16})
+    spreads: dict[str, float] = field(default_factory=dict)  # of pitch in semitones, by iteration; 4 otherwise
 
     def write(self) -> Loop:
         self.rng = np.random.default_rng(5)
@@ -40,7 +42,7 @@ class Loop:
         self.rows = [self._utterance(i) for i in range(self.utterances)]
         self._data()
         judged = {
-            name: [self._judge(row, "policy", rate, 0.80) for row in self.rows]
+            name: [self._judge(row, "policy", rate, 0.80, name) for row in self.rows]
             for name, rate in self.error_rates.items()
         }
         for name, rows in judged.items():
@@ -57,7 +59,9 @@ class Loop:
         name = self.ids.get(i, f"test-{speaker}-{i:04d}")
         return {"id": name, "speaker": speaker, "seen": seen, "text": text, "seconds": 0.45 * len(text.split())}
 
-    def _judge(self, row: dict[str, Any], system: str, error_rate: float, similarity: float) -> dict[str, Any]:
+    def _judge(
+        self, row: dict[str, Any], system: str, error_rate: float, similarity: float, iteration: str | None = None
+    ) -> dict[str, Any]:
         words = row["text"].split()
         heard = [str(self.rng.choice(DIGITS)) if self.rng.random() < error_rate else word for word in words]
         cut_off = system == "policy" and self.rng.random() < 0.01
@@ -80,6 +84,21 @@ class Loop:
             "similarity": float(np.clip(self.rng.normal(similarity, 0.05), -1, 1)),
             "seconds": row["seconds"] * float(self.rng.normal(1.02, 0.05)),
             "golden_seconds": row["seconds"],
+            **self._hear_again(row, iteration),
+        }
+
+    def _hear_again(self, row: dict[str, Any], iteration: str | None) -> dict[str, Any]:
+        """The held-out judges, whose chance is their own so that the rest stays as it is without them."""
+        rng = np.random.default_rng([len(row["id"]), *row["id"].encode(), 0 if iteration is None else int(iteration)])
+        heard: dict[str, Any] = dict.fromkeys(("held_out_hypothesis", "held_out_word_errors", "held_out_similarity"))
+        if self.held_out_rates is None:
+            return {**heard, "f0_spread": None}
+        rate = self.held_out_rates.get(iteration or "", 0.1)
+        return {
+            "held_out_hypothesis": row["text"],
+            "held_out_word_errors": int(rng.binomial(len(row["text"].split()), rate)),
+            "held_out_similarity": float(rng.normal(0.4, 0.1)),
+            "f0_spread": float(self.spreads.get(iteration or "", 4.0) * rng.uniform(0.8, 1.2)),
         }
 
     def _run(self, name: str, rows: list[dict[str, Any]], judged: dict[str, list[dict[str, Any]]]) -> None:
@@ -240,11 +259,17 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, tuple[list[float], list[flo
     def column(name: str) -> list[float]:
         return [row[name] for row in rows]
 
+    held_out = {
+        "held_out_wer": (column("held_out_word_errors"), column("words")),
+        "held_out_similarity": (column("held_out_similarity"), [1.0] * len(rows)),
+        "f0_spread": (column("f0_spread"), [1.0] * len(rows)),
+    }
     return {
         "wer": (column("word_errors"), column("words")),
         "cer": (column("character_errors"), column("characters")),
         "similarity": (column("similarity"), [1.0] * len(rows)),
         "duration_ratio": (column("seconds"), column("golden_seconds")),
+        **(held_out if rows[0]["f0_spread"] is not None else {}),
     }
 
 

@@ -1,0 +1,25 @@
+"""Golden and synthetic vectors in the plane, to look at (t-SNE; van der Maaten and Hinton 2008)."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+PERPLEXITY = 30.0
+
+
+def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Coordinates ``(rows, 2)``. Distances between far points mean nothing: look at whether the colours mix.
+
+    Starts from the principal components, so that a seed gives the same picture; each axis is turned so that its
+    furthest point is on the positive side.
+
+    Raises:
+        ValueError: fewer than four rows.
+    """
+    if len(vectors) < 4:
+        raise ValueError(f"{len(vectors)} points are too few to project; expected at least 4")
+    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+    found = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=500, n_jobs=1).fit_transform(vectors)
+    furthest = found[np.abs(found).argmax(axis=0), [0, 1]]
+    return found.astype(np.float64) * np.where(furthest < 0, -1, 1)

@@ -1,0 +1,84 @@
+"""Codes to train a NAR on synthetic level-1 tokens: frame by frame, what the levels above should be.
+
+A NAR learns levels 2 and up from level 1, so a synthetic level 1 needs targets. Free-running samples have none: their
+timing is their own, and no recording of them exists. Two steps make sound ones. Level 1 is resampled from the policy at
+each frame of a golden utterance, given the golden frames before (teacher forcing), so that synthetic and golden frames
+stay aligned. The levels above are then quantised anew as residuals of what the synthetic code leaves of the golden
+frame: the targets that best restore the golden sound in spite of the policy's tokens. What this lacks of true samples
+is the drift of a policy that goes on from its own tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from encodec import EncodecModel
+from transformers import LlamaForCausalLM
+
+from model.codec import MIN_SAMPLES, hop_length
+from model.objectives.logprobs import collate
+from model.policy import vocabulary_of
+from model.tokens import FIRST_CODE
+
+
+@torch.inference_mode()
+def resampled(
+    ar: LlamaForCausalLM,
+    texts: Sequence[str],
+    prompts: Sequence[torch.Tensor],
+    golden: Sequence[torch.Tensor],
+    seeds: Sequence[int],
+    temperature: float = 1.0,
+    batch_size: int = 32,
+) -> list[torch.Tensor]:
+    """Level-1 codes ``(frames,)`` drawn by the policy at each frame, given the golden ones before it.
+
+    Args:
+        prompts: voice prompts ``(levels, frames)``.
+        golden: level-1 codes ``(frames,)``.
+        seeds: one an utterance; its draws depend on nothing else.
+    """
+    vocabulary, device = vocabulary_of(ar), next(ar.parameters()).device
+    drawn = []
+    for first in range(0, len(texts), batch_size):
+        part = slice(first, first + batch_size)
+        contexts = [vocabulary.context(t, p[0].tolist()) for t, p in zip(texts[part], prompts[part], strict=True)]
+        targets = [vocabulary.codes(g.tolist()) for g in golden[part]]
+        ids, _ = collate(contexts, targets)
+        logits = ar(ids.to(device)).logits.float().cpu()
+        for row, (context, target, seed) in enumerate(zip(contexts, targets, seeds[part], strict=True)):
+            own = logits[row, len(context) - 1 : len(context) - 1 + len(target), FIRST_CODE:]
+            cdf = torch.softmax(own / temperature, dim=-1).double().cumsum(dim=-1)
+            uniform = torch.from_numpy(np.random.default_rng(seed).random(len(target)))
+            codes = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)[:, 0]
+            drawn.append(codes.clamp(max=vocabulary.codebook_size - 1))
+    return drawn
+
+
+@torch.inference_mode()
+def requantized(codec: EncodecModel, wave: torch.Tensor, level1: torch.Tensor, n_codebooks: int) -> torch.Tensor:
+    """Codes ``(n_codebooks, frames)`` of ``wave (samples,)`` whose level 1 is ``level1 (frames,)``.
+
+    With the level-1 codes that the codec itself chooses, these are the codec's own codes.
+
+    Raises:
+        ValueError: a waveform of another number of frames, or a codec that normalises loudness (48 kHz EnCodec).
+    """
+    hop, device = hop_length(codec), next(codec.parameters()).device
+    frames = -(-wave.numel() // hop)
+    if wave.numel() < MIN_SAMPLES or frames != len(level1):
+        raise ValueError(f"{wave.numel()} samples are {frames} frames, but there are {len(level1)} level-1 codes")
+    if codec.normalize:
+        raise ValueError("this codec normalises loudness: its residuals can't be quantised anew here")
+    padded = torch.nn.functional.pad(wave, (0, frames * hop - wave.numel()))
+    residual = codec.encoder(padded[None, None].to(device))  # (1, dimension, frames)
+    layers: Any = codec.quantizer.vq.layers
+    codes = []
+    for index, layer in enumerate(layers[:n_codebooks]):
+        chosen = layer.encode(residual) if index else level1[None].to(device)
+        residual = residual - layer.decode(chosen)
+        codes.append(chosen[0].cpu())
+    return torch.stack(codes)

@@ -1,0 +1,41 @@
+"""How lively a voice moves: the spread of its pitch, by Praat. Preference optimisation may flatten it."""
+
+from __future__ import annotations
+
+import numpy as np
+import parselmouth
+import torch
+
+FLOOR, CEILING = 60.0, 500.0  # Hz: Praat's own floor of 75 would miss the lowest voices
+TIME_STEP = 0.01
+MIN_VOICED_FRAMES = 10
+OCTAVE_ERROR = 9.0  # semitones from the median: nearer to an octave off, the mistake that pitch trackers make
+LOW, HIGH = 10, 90  # percentiles of the voiced frames
+
+
+def f0_spread(wave: np.ndarray | torch.Tensor, sample_rate: int) -> float | None:
+    """Semitones from the 10th to the 90th percentile of F0 over the voiced frames of a mono waveform ``(samples,)``.
+
+    Frames more than nine semitones from the median count as octave errors and are left out. None where fewer than ten
+    10 ms frames are voiced (silence, a whisper, a fragment): there is no pitch to spread.
+
+    Raises:
+        ValueError: a waveform with more than one dimension.
+    """
+    samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float64)
+    if samples.ndim != 1:
+        raise ValueError(f"waveform has shape {samples.shape}; expected (samples,)")
+    # Praat looks through a window of three periods of the lowest pitch.
+    if samples.size <= 3 * sample_rate / FLOOR or not np.isfinite(samples).all() or not samples.any():
+        return None
+    sound = parselmouth.Sound(samples, sampling_frequency=sample_rate)
+    f0 = sound.to_pitch(time_step=TIME_STEP, pitch_floor=FLOOR, pitch_ceiling=CEILING).selected_array["frequency"]
+    voiced = f0[f0 > 0]
+    if voiced.size < MIN_VOICED_FRAMES:
+        return None
+    semitones = 12 * np.log2(voiced)
+    near = np.abs(semitones - np.median(semitones)) <= OCTAVE_ERROR
+    if near.sum() < MIN_VOICED_FRAMES:
+        return None
+    low, high = np.percentile(semitones[near], [LOW, HIGH])
+    return float(high - low)

@@ -1,0 +1,47 @@
+"""By how much an action was better than expected: within a group (GRPO), or against a value function (PPO)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def group_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch.Tensor | None:
+    """``(r - mean) / (std + eps)`` of samples of one prompt ``(group,)``; None where no reward differs from another.
+
+    DeepSeekMath (arXiv 2402.03300, section 4.1.2). A group without spread says nothing about which sample is better.
+    """
+    if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
+        return None
+    return (rewards - rewards.mean()) / (rewards.std() + eps)
+
+
+def generalized_advantages(
+    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gae_lambda: float, gamma: float = 1.0
+) -> torch.Tensor:
+    """Advantages ``(batch, length)`` by generalised advantage estimation (arXiv 1506.02438, equation 16); 0 if masked.
+
+        delta_t = r_t + gamma * V(s_t+1) - V(s_t)
+        A_t     = delta_t + gamma * lambda * A_t+1          where V and A are 0 after the last token
+
+    Args:
+        rewards, values: ``(batch, length)``; ``values`` are of the states in which the tokens were drawn.
+        mask: booleans ``(batch, length)``, true at the sampled tokens: one unbroken stretch a row.
+        gae_lambda: 0 trusts the value of the next state, 1 the rewards that followed.
+        gamma: 1 for episodes as short as an utterance.
+    """
+    advantages = torch.zeros_like(values)
+    following = torch.zeros_like(values[:, 0])  # A_t+1 and V(s_t+1)
+    value = torch.zeros_like(values[:, 0])
+    for t in range(values.shape[1] - 1, -1, -1):
+        here = mask[:, t]
+        delta = rewards[:, t] + gamma * value - values[:, t]
+        following = torch.where(here, delta + gamma * gae_lambda * following, 0.0)
+        value = torch.where(here, values[:, t], 0.0)
+        advantages[:, t] = following
+    return advantages
+
+
+def whiten(values: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
+    """The same numbers ``(n,)`` with mean 0 and standard deviation 1; all 0 where they do not differ."""
+    centred = values - values.mean()
+    return centred / (centred.square().mean().sqrt() + eps)

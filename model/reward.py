@@ -1,0 +1,114 @@
+"""The reward model: how much a reading of a text in a voice would be preferred, as one number.
+
+The AR's body (its own copy) and a linear head on the last token of the sequence: the end mark or, of an utterance that
+was cut off, its last code. Saved as ``config.json`` and ``model.safetensors``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+
+from model.tokens import PAD, Vocabulary
+
+MODEL_TYPE = "speechalign-reward"
+FOLDER = "reward"  # its place inside the folder of a policy
+Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]  # context and target of each, as vocabulary ids
+
+
+class RewardError(ValueError):
+    """A reward that is not a finite number, which nothing may be learnt from or chosen by."""
+
+
+class RewardModel(nn.Module):
+    """Rewards of whole sequences."""
+
+    def __init__(self, body: LlamaModel):
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(body.config.hidden_size, 1, bias=False)  # only differences count: no bias
+        nn.init.zeros_(self.head.weight)  # no preference before the first step
+
+    @classmethod
+    def from_policy(cls, ar: LlamaForCausalLM) -> RewardModel:
+        """Starts from a copy of the AR's body; the AR is left as it is."""
+        return cls(copy.deepcopy(ar.model)).to(ar.device).requires_grad_()
+
+    def forward(self, input_ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+        """Rewards ``(batch,)``.
+
+        Args:
+            input_ids: ``(batch, length)``, right-padded. Padding changes nothing: no real position sees a later one.
+            last: ``(batch,)``, position of each row's last token.
+        """
+        hidden = self.body(input_ids=input_ids, use_cache=False).last_hidden_state
+        return self.head(hidden[torch.arange(len(hidden), device=hidden.device), last]).float()[:, 0]
+
+
+def pad(sequences: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ``input_ids (batch, length)`` of context and target, and ``last (batch,)``."""
+    joined = [torch.tensor([*context, *target]) for context, target in sequences]
+    input_ids = nn.utils.rnn.pad_sequence(joined, batch_first=True, padding_value=PAD)
+    return input_ids, torch.tensor([len(s) - 1 for s in joined])
+
+
+@torch.inference_mode()
+def score(model: RewardModel, sequences: Sequences, ids: Sequence[str], batch_size: int = 64) -> torch.Tensor:
+    """Rewards ``(n,)`` of sequences, float32 on the CPU, in the order given.
+
+    Raises:
+        RewardError: a reward that is not finite, with the ids of those that have one.
+    """
+    device = model.head.weight.device
+    lengths = [len(context) + len(target) for context, target in sequences]
+    order = sorted(range(len(sequences)), key=lambda i: lengths[i])
+    rewards = torch.zeros(len(sequences))
+    for first in range(0, len(order), batch_size):
+        chosen = order[first : first + batch_size]
+        input_ids, last = pad([sequences[i] for i in chosen])
+        rewards[chosen] = model(input_ids.to(device), last.to(device)).cpu()
+    if bad := [name for name, reward in zip(ids, rewards, strict=True) if not torch.isfinite(reward)]:
+        raise RewardError(
+            f"the reward model gives {bad} rewards that are not finite; it is damaged or diverged: train it again with "
+            "a lower align.reward_model.lr"
+        )
+    return rewards
+
+
+def save(model: RewardModel, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    config = {"model_type": MODEL_TYPE, "body": model.body.config.to_dict()}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
+    """Load a reward model in evaluation mode, from safetensors only.
+
+    Raises:
+        FileNotFoundError: no checkpoint there.
+        ValueError: weights that do not fit the configuration, or another model's.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(f"no reward model in {folder}: expected config.json and model.safetensors")
+    fields = json.loads((folder / "config.json").read_text())
+    if fields.get("model_type") != MODEL_TYPE:
+        raise ValueError(f"{folder}/config.json is not a reward model's (model_type should be {MODEL_TYPE})")
+    config = LlamaConfig(**fields["body"])
+    if not hasattr(config, "codebook_size") or Vocabulary(config.codebook_size).size != config.vocab_size:
+        raise ValueError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
+    model = RewardModel(LlamaModel(config))
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+    return model.eval().to(device)
