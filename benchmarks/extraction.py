@@ -1,8 +1,8 @@
 """Speed of codec token extraction against EnCodec's own: ``python -m benchmarks.extraction``.
 
 The same codec (``models.codec``), the same test utterances, interleaved in one run: ``model.codec.encode`` as the
-stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio a second, the
-ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
+stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio a second,
+the ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
 
 Both are given the utterance followed by silence to a whole number of frames, as ``extract`` does: the package would
 reflect the end of the audio instead, so its last codes are of something else. The share of equal codes without that

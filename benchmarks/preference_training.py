@@ -46,7 +46,10 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
     targets = [vocabulary.target(row["codes"][0]) for row in rows]
     sampled = sample(
         ar,
-        [Request(tuple(c), decoding.max_frames(r["text"]), i) for i, (c, r) in enumerate(zip(contexts, rows, strict=True))],
+        [
+            Request(tuple(c), decoding.max_frames(r["text"]), i)
+            for i, (c, r) in enumerate(zip(contexts, rows, strict=True))
+        ],
         decoding,
     )
     pairs = []
@@ -132,7 +135,7 @@ def rows_of(pairs: list[Row], vocabulary: Vocabulary) -> list[dict[str, list[int
     """Pairs as TRL's collator takes them."""
     contexts, targets = pairwise.targets_of(pairs, vocabulary)
     columns = zip(contexts, targets[: len(pairs)], targets[len(pairs) :], strict=False)
-    return [{"prompt_ids": c, "chosen_ids": w, "rejected_ids": l} for c, w, l in columns]
+    return [{"prompt_ids": c, "chosen_ids": w, "rejected_ids": r} for c, w, r in columns]
 
 
 def main(steps: int = 16, rounds: int = 5) -> None:
@@ -179,7 +182,9 @@ def main(steps: int = 16, rounds: int = 5) -> None:
         for name, way in ways.items():
             seconds, curves[name] = way()
             speeds[name].append(len(pairs) / seconds)
-    print(f"{len(pairs)} pairs in {optimization.steps} steps of {align.batch_pairs}, reference log-probabilities cached")
+    print(
+        f"{len(pairs)} pairs in {optimization.steps} steps of {align.batch_pairs}, reference log-probabilities cached"
+    )
     for name, values in speeds.items():
         print(f"{name}: {np.median(values):.1f} pairs/s")
     for name in list(ways)[1:]:

@@ -1,7 +1,9 @@
 """Sampling speed against ``transformers``: ``python -m benchmarks.sampling``.
 
-The same checkpoint (``runs/0/policy``), the same contexts, interleaved in one run: this project's sampler, batched
-``generate`` and one-by-one ``generate``. Prints tokens a second and the ratios with 95 % intervals over rounds.
+The same checkpoint (``runs/0/policy``), the same contexts and length limits, the same tokens that may be drawn,
+interleaved in one run: this project's sampler, batched ``generate`` and one-by-one ``generate``. Prints tokens a second
+and the ratios with 95 % intervals over rounds. ``--draws 4`` asks for four samples of each context, as stage ``sample``
+does (``generate`` by ``num_return_sequences``); the default is one, as stage ``evaluate`` does.
 """
 
 from __future__ import annotations
@@ -17,24 +19,33 @@ from transformers import LlamaForCausalLM
 from benchmarks.ratios import ratio_line
 from model import policy
 from model.sampling import Decoding, Request, sample
-from model.tokens import EOS, PAD
+from model.tokens import EOS, FIRST_CODE, PAD
 from tasks import paths, runtime, schemas
 from tasks.files import read_table
 
 
-def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int) -> int:
+def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int, draws: int = 1) -> int:
     """Tokens that ``transformers`` wrote for a left-padded batch, end marks included, padding not."""
+    others = [i for i in range(FIRST_CODE) if i != EOS]
     longest = max(map(len, contexts))
     ids = torch.tensor([[PAD] * (longest - len(c)) + c for c in contexts])
     mask = torch.tensor([[0] * (longest - len(c)) + [1] * len(c) for c in contexts])
     with torch.inference_mode():
-        out = model.generate(ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=max_new)[:, longest:]
+        out = model.generate(
+            ids,
+            attention_mask=mask,
+            do_sample=True,
+            top_k=0,
+            suppress_tokens=others,
+            max_new_tokens=max_new,
+            num_return_sequences=draws,
+        )[:, longest:]
     ended = (out == EOS).int().argmax(dim=1)
     return int(sum(int(e) + 1 if (row == EOS).any() else len(row) for row, e in zip(out, ended, strict=True)))
 
 
-def main(utterances: int = 192, batch_size: int = 64, one_by_one: int = 12, rounds: int = 5) -> None:
-    """Measure ``rounds`` rounds, each of all three ways on the same contexts."""
+def main(utterances: int = 256, batch_size: int = 64, one_by_one: int = 8, rounds: int = 5, draws: int = 1) -> None:
+    """Measure ``rounds`` rounds of ``utterances`` samples, each of all three ways on the same contexts."""
     params, device = runtime.start()
     ar = policy.load(paths.ar("0"), device)
     vocabulary = policy.vocabulary_of(ar)
@@ -42,7 +53,7 @@ def main(utterances: int = 192, batch_size: int = 64, one_by_one: int = 12, roun
     decoding = Decoding(max_frames_per_character=params.decoding.max_frames_per_character)
     speeds: dict[str, list[float]] = {"speechalign": [], "generate, batched": [], "generate, one by one": []}
     for round_ in range(rounds):
-        chosen = np.random.default_rng(round_).choice(len(rows), min(utterances, len(rows)), replace=False)
+        chosen = np.random.default_rng(round_).choice(len(rows), min(utterances // draws, len(rows)), replace=False)
         texts = [rows[i]["text"] for i in chosen]
         contexts = [
             vocabulary.context(t, rows[i]["codes"][0][: params.prompt_frames])
@@ -51,13 +62,15 @@ def main(utterances: int = 192, batch_size: int = 64, one_by_one: int = 12, roun
         limits = [decoding.max_frames(t) for t in texts]
 
         def ours(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
-            requests = [Request(tuple(c), m, s) for s, (c, m) in enumerate(zip(contexts, limits, strict=True))]
+            pairs = [pair for pair in zip(contexts, limits, strict=True) for _ in range(draws)]
+            requests = [Request(tuple(c), m, s) for s, (c, m) in enumerate(pairs)]
             return sum(len(s.logprobs) for s in sample(ar, requests, decoding, batch_size))
 
         def batched(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
             order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))
-            parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-            return sum(generate(ar, [contexts[i] for i in p], max(limits[i] for i in p)) for p in parts)
+            size = batch_size // draws
+            parts = [order[i : i + size] for i in range(0, len(order), size)]
+            return sum(generate(ar, [contexts[i] for i in p], max(limits[i] for i in p), draws) for p in parts)
 
         def single(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
             return sum(generate(ar, [c], m) for c, m in list(zip(contexts, limits, strict=True))[:one_by_one])

@@ -110,4 +110,6 @@ def _environment(threads: int) -> dict[str, str]:
     # Stages say `python -m tasks...`: that must be this Python, whether or not its environment is activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     quiet = {**QUIET, "PYTHONWARNINGS": "ignore::FutureWarning"}
-    return {**quiet, **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", THREADS: str(threads)}
+    # NumPy's and scikit-learn's threads count too: a stage that spins on a core which another works on slows both.
+    share = dict.fromkeys((THREADS, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return {**quiet, **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **share}

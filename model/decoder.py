@@ -1,33 +1,21 @@
 """The AR's forward pass for sampling: straight on the weights, with a cache of keys and values.
 
-What ``transformers`` does in a module a layer is done here in a few lines: no overhead of modules, a cache that is
-written in place, and, on a CPU, matrix products by oneDNN (see :func:`linear`).
+What ``transformers`` does in modules is done here in a few lines: no overhead, a cache that is written in place and
+matrix products by :mod:`model.onednn`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
+from model.onednn import packed
+
 GROWTH = 32  # positions that the cache grows by when it is full: a copy now and then, and little that lies unused
-
-Linear = Callable[[torch.Tensor], torch.Tensor]
-
-
-def linear(weight: torch.Tensor) -> Linear:
-    """``x @ weight.T``, in float32 on a CPU by oneDNN, with the weight laid out for it once.
-
-    MKL, which PyTorch takes for float32, uses half of the vector width of an AMD processor; oneDNN uses all of it.
-    """
-    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
-    return partial(F.linear, weight=weight)
 
 
 @dataclass
@@ -73,7 +61,7 @@ class Decoder:
         self.eps, self.max_positions = config.rms_norm_eps, config.max_position_embeddings
         self.vocabulary = config.vocab_size
         self.embed = model.model.embed_tokens.weight
-        self.norm, self.head = model.model.norm.weight, linear(model.lm_head.weight)
+        self.norm, self.head = model.model.norm.weight, packed(model.lm_head.weight)
         self.layers = []
         for layer in model.model.layers:
             a, m = layer.self_attn, layer.mlp
@@ -83,11 +71,11 @@ class Decoder:
                 (
                     layer.input_layernorm.weight,
                     # Scores are divided by the root of the head width; here, in the weights of the queries, once.
-                    linear(torch.cat([a.q_proj.weight * self.head_width**-0.5, a.k_proj.weight, a.v_proj.weight])),
-                    linear(a.o_proj.weight),
+                    packed(torch.cat([a.q_proj.weight * self.head_width**-0.5, a.k_proj.weight, a.v_proj.weight])),
+                    packed(a.o_proj.weight),
                     layer.post_attention_layernorm.weight,
-                    linear(torch.cat([m.gate_proj.weight, m.up_proj.weight])),
-                    linear(m.down_proj.weight),
+                    packed(torch.cat([m.gate_proj.weight, m.up_proj.weight])),
+                    packed(m.down_proj.weight),
                 )
             )
         inverse = model.model.rotary_emb.inv_freq.float()
@@ -122,7 +110,7 @@ class Decoder:
         return logits, cache
 
     def _read(self, ids: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Logits ``(rows, vocabulary)`` after ``ids (rows, new)``, and each layer's ``(2, rows, heads, new, width)``."""
+        """Logits ``(rows, vocabulary)`` after ``ids (rows, new)``, and each layer's keys and values of them."""
         keys_values = []
 
         def attend(_layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -12,11 +12,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from model import onednn
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class NarConfig:
     width: int = 192
     heads: int = 4
     kernel: int = 7
+
+
+Heard = tuple[list[torch.Tensor], torch.Tensor]  # of Nar.listen
 
 
 class _Block(nn.Module):
@@ -48,13 +54,13 @@ class _Block(nn.Module):
             self.key_value = nn.Linear(width, 2 * width)
             self.out = nn.Linear(width, width)
 
-    def forward(self, x, mask, prompt=None, prompt_mask=None):
+    def forward(self, x, mask, key_value=None, prompt_mask=None):
         """``x (batch, frames, width)``, ``mask (batch, frames, 1)``: 1 where there is a frame."""
         if self.attends:
             batch, frames, width = x.shape
             split = (batch, -1, self.heads, width // self.heads)
             q = self.query(self.norm_attention(x)).view(split).transpose(1, 2)
-            k, v = (t.reshape(split).transpose(1, 2) for t in self.key_value(prompt).chunk(2, dim=-1))
+            k, v = (t.reshape(split).transpose(1, 2) for t in key_value.chunk(2, dim=-1))
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=prompt_mask[:, None, None])
             x = x + self.out(attended.transpose(1, 2).reshape(batch, frames, width))
         h = self.conv((x * mask).transpose(1, 2)).transpose(1, 2)
@@ -108,15 +114,23 @@ class Nar(nn.Module):
         level: int,
     ) -> torch.Tensor:
         """States ``(batch, frames, width)`` that the head of ``level`` reads; the arguments of :meth:`forward`."""
-        mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
-        prompt_visible = torch.arange(prompt.shape[-1], device=codes.device) < prompt_lengths[:, None]
+        return self.states(codes, lengths, self.listen(prompt, prompt_lengths), level)
+
+    def listen(self, prompt: torch.Tensor, prompt_lengths: torch.Tensor) -> Heard:
+        """What every level needs of the voice prompt: each block's keys and values, and which of them are real."""
+        visible = torch.arange(prompt.shape[-1], device=prompt.device) < prompt_lengths[:, None]
         voice = self._embed(prompt)
         for block in self.prompt_encoder:
-            voice = block(voice, prompt_visible.unsqueeze(-1).float())
+            voice = block(voice, visible.unsqueeze(-1).float())
         voice = self.prompt_norm(voice)
+        return [cast(_Block, block).key_value(voice) for block in self.blocks], visible
+
+    def states(self, codes: torch.Tensor, lengths: torch.Tensor, heard: Heard, level: int) -> torch.Tensor:
+        """:meth:`hidden` with a prompt that was listened to already."""
+        mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
         x = self._embed(codes) + self.level.weight[level]
-        for block in self.blocks:
-            x = block(x, mask, voice, prompt_visible)
+        for block, key_value in zip(self.blocks, heard[0], strict=True):
+            x = block(x, mask, key_value, heard[1])
         return self.norm(x)
 
 
@@ -150,8 +164,9 @@ def complete(
         prompt, prompt_lengths = pad_codes([prompts[i].long() for i in chosen])
         codes, lengths = codes.to(device), lengths.to(device)
         prompt, prompt_lengths = prompt.to(device), prompt_lengths.to(device)
+        heard = model.listen(prompt, prompt_lengths)  # once for all levels
         for level in range(1, model.config.n_codebooks):
-            predicted = model(codes, lengths, prompt, prompt_lengths, level).argmax(dim=-1)
+            predicted = model.heads[level - 1](model.states(codes, lengths, heard, level)).argmax(dim=-1)
             codes = torch.cat([codes, predicted.unsqueeze(1)], dim=1)
         for row, i in enumerate(chosen):
             done[i] = codes[row, :, : int(lengths[row])].cpu()
@@ -184,4 +199,4 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
-    return model.eval().to(device)
+    return onednn.adopt(model.eval().to(device))

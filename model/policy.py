@@ -15,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from model import onednn
 from model.tokens import BOS, EOS, PAD, Vocabulary
 
 transformers_logging.disable_progress_bar()
@@ -82,7 +83,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
         raise ValueError(f"the weights in {folder} do not fit its config.json: {wrong}")
-    return model.eval().to(device)
+    return onednn.adopt(model.eval().to(device))
 
 
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:

@@ -1,9 +1,8 @@
-"""Batched sampling of the AR with a key/value cache.
+"""Batched sampling of the AR.
 
-``transformers``' ``generate`` carries every row to the end of the longest. Here finished rows leave the
-batch and the rest go on without it; the decoder step runs on the weights directly (no per-layer Python
-module overhead, preallocated cache), and each row draws from its own seeded generator, so that a sample depends on
-its own seed and context only, never on its neighbours.
+``transformers``' ``generate`` carries every row to the end of the longest. Here finished rows leave the batch and the
+rest go on without them, by the forward pass of :mod:`model.decoder`; and each row draws from its own seeded generator,
+so that a sample depends on its own seed and context only, never on its neighbours.
 """
 
 from __future__ import annotations
@@ -64,9 +63,9 @@ def sample(
 ) -> list[Sampled]:
     """Sample every request; results in the order given.
 
-    Requests are sorted by context length so that a batch prefills together. Only codes and the end mark can be drawn,
-    and the end mark not before the first code; the recorded log-probabilities are the policy's own (temperature 1,
-    whole vocabulary), so they equal a teacher-forced pass over the same tokens.
+    Requests are sorted by context, so that a batch prefills together, and equal contexts only once. Only codes and the
+    end mark can be drawn, and the end mark not before the first code; the recorded log-probabilities are the policy's
+    own (temperature 1, whole vocabulary), so they equal a teacher-forced pass over the same tokens.
 
     Raises:
         ValueError: a context that leaves no room below the model's position limit.
@@ -79,7 +78,7 @@ def sample(
                 f"{limit} positions; shorten the text or raise ar.max_positions"
             )
     decoder, n_codes = Decoder(model), vocabulary_of(model).codebook_size
-    order = sorted(range(len(requests)), key=lambda i: -len(requests[i].context))
+    order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].context), requests[i].context))
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
     def one(_worker: int, chosen: list[int]) -> list[Sampled]:

@@ -48,7 +48,7 @@ def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 256) -> np.ndarray:
+def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 64) -> np.ndarray:
     """``(n, 256)`` float32 L2-normalised embeddings of mono 16 kHz waveforms ``(samples,)``.
 
     A waveform shorter than the encoder's 1.6 s window is padded with silence, as ``embed_utterance`` does: its

@@ -61,10 +61,11 @@ def test_texts_that_are_not_digits_are_refused_with_the_setting_to_change(worksp
         held_out.load(settings(workspace), CPU, ["one two", "hello world"])
 
 
-def test_a_missing_package_is_named_with_the_setting(workspace, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_package_is_a_warning_that_names_the_setting(workspace, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as if it were not installed
-    with pytest.raises(DataError, match=r"held_out_recognizer is pocketsphinx-digits.*not installed.*ARM Linux"):
-        held_out.load(settings(workspace, held_out_speaker=None), CPU, ["one"])
+    judges = held_out.load(settings(workspace, held_out_speaker=None), CPU, ["one"])
+    assert judges.transcribe is None
+    assert "held_out_recognizer is pocketsphinx-digits" in capsys.readouterr().err
 
 
 def test_train_with_one_utterance_a_speaker_can_not_be_fitted_to(workspace, tmp_path: Path):
