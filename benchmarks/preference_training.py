@@ -172,7 +172,8 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     rows = rows_of([pairs[i] for i in order], policy.vocabulary_of(start))
 
     def theirs(as_it_comes: bool) -> tuple[float, list[float]]:
-        fresh = [policy.load(paths.ar("0"), device) for _ in range(2)]
+        # As transformers loads it: our own loading puts oneDNN's matrix products in.
+        fresh = [LlamaForCausalLM.from_pretrained(paths.ar("0")).to(device) for _ in range(2)]
         return trl(*fresh, rows, params, optimization, beta, as_it_comes)
 
     ways = {"speechalign": ours, "TRL, at its best": lambda: theirs(False), "TRL, as it comes": lambda: theirs(True)}

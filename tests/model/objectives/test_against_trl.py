@@ -140,9 +140,7 @@ def test_kto_is_trls(trainers, policy, reference, weights):
     elsewhere = [*targets[-1:], *targets[:-1]]  # every text with the speech before its own, as TRL mismatches them
     with torch.no_grad():
         anchor = small.batched(reference, contexts, targets)[0]
-        z0 = kl_estimate(
-            small.batched(policy, contexts, elsewhere)[0], small.batched(reference, contexts, elsewhere)[0]
-        )
+        moved = [small.batched(m, contexts, elsewhere)[0] for m in (policy, reference)]
     desirable = [True] * len(pairs) + [False] * len(pairs)
     ratio = small.batched(policy, contexts, targets)[0] - anchor
     ours = kto_loss(ratio, torch.tensor(desirable), kl_estimate(*moved), 0.2, *weights)
