@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from model.optimizers import build
 
@@ -93,6 +94,7 @@ def fit(
     Raises:
         TrainingError: a loss that is not finite, with the ids of its batch. Nothing is updated by it.
     """
+    AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
     optimizers = build(optimization.optimizer, model, optimization.lr, optimization.weight_decay)
     step = _restore(state_file, fingerprint, model, optimizers)

@@ -54,7 +54,7 @@ def test_a_run_that_is_stopped_leaves_no_process(finished, prefect_api, number):
     process = command("run", "--targets", "align@1", PREFECT_API_URL=prefect_api)
     stage, child, stray = finished.pids(timeout=120)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode != 0
     if number == signal.SIGINT:
         gone([stage, child, stray])

@@ -58,6 +58,20 @@ def parameters(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+def test_one_process_may_train_twice_in_two_precisions():
+    for precision in ("bf16", "no"):
+        model = torch.nn.Linear(4, 1)
+        fit(
+            model,
+            lambda s: [batch_of(s, [0, 1])],
+            loss_of,
+            Optimization(1e-2, 2),
+            seed=1,
+            precision=precision,
+            cpu=True,
+        )
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_resumed_training_equals_uninterrupted(tmp_path, optimizer):
     whole, pieces = [], []
