@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model import onednn
+from model.padding import PAD_TO
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def complete(
     order = sorted((i for i in range(len(level1)) if len(level1[i])), key=lambda i: len(level1[i]))
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
-        codes, lengths = pad_codes([level1[i].long().unsqueeze(0) for i in chosen])
+        codes, lengths = pad_codes([level1[i].long().unsqueeze(0) for i in chosen], PAD_TO)
         prompt, prompt_lengths = pad_codes([prompts[i].long() for i in chosen])
         codes, lengths = codes.to(device), lengths.to(device)
         prompt, prompt_lengths = prompt.to(device), prompt_lengths.to(device)

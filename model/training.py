@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from model.optimizers import build
+from model.padding import padded
 
 
 class TrainingError(ValueError):
@@ -38,9 +39,6 @@ class MicroBatch(Protocol):
 
 
 Metrics = dict[str, float]  # sums over a micro-batch's items; the loop divides them by the step's weight
-# Lengths in training are padded to multiples of this. A CPU keeps a compiled kernel, with its buffers, of every shape
-# it has met: with every length its own, training takes half a gigabyte more.
-PAD_TO = 32
 LossFunction = Callable[[torch.nn.Module, Any], tuple[torch.Tensor, Metrics]]
 
 
@@ -182,12 +180,12 @@ def fingerprint_of(*parts: Any) -> str:
 
 
 def length_buckets(lengths: Sequence[int], capacity: int, rng: np.random.Generator) -> list[list[int]]:
-    """Shuffle items into batches of like length: longest × count ≤ ``capacity``, padded to :data:`PAD_TO`.
+    """Shuffle items into batches of like length: longest × count ≤ ``capacity``, by the lengths they are padded to.
 
     Sorting within large random chunks leaves little padding and the batches still random. An item longer than the
     capacity gets a batch of its own.
     """
-    lengths = [-(-length // PAD_TO) * PAD_TO for length in lengths]
+    lengths = [padded(length) for length in lengths]
     order = rng.permutation(len(lengths))
     batches: list[list[int]] = []
     for start in range(0, len(order), 2000):

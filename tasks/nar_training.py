@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from model import nar
-from model.training import PAD_TO, Optimization, fingerprint_of, fit, length_buckets
+from model.padding import PAD_TO
+from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve

@@ -11,7 +11,7 @@ import typer
 from model import policy
 from model.objectives.logprobs import IGNORE, collate, token_logprobs
 from model.tokens import Vocabulary
-from model.training import PAD_TO, Optimization, fingerprint_of, fit, length_buckets
+from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas, tracking
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
@@ -48,7 +48,7 @@ class Sequences:
             prompt = prompt[start : start + self.prompt_frames]
             contexts.append(self.vocabulary.context(self.rows[index]["text"], prompt))
             targets.append(self.vocabulary.target(self.level1[index]))
-        tokens, labels = collate(contexts, targets, PAD_TO)
+        tokens, labels = collate(contexts, targets)
         return Batch([self.rows[i]["id"] for i in indices], tokens, labels, float((labels != IGNORE).sum()))
 
 

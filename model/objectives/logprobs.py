@@ -7,21 +7,19 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from model.padding import padded
 from model.tokens import PAD
 
 IGNORE = -100  # label of a position that is not scored
 
 
-def collate(
-    contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], multiple: int = 1
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``; the length is a multiple of ``multiple``.
+def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``, to a common length of :mod:`model.padding`.
 
     ``labels[b, t]`` is the token that follows position ``t`` where that token belongs to the target, else ``IGNORE``.
     Right padding needs no attention mask: under causal attention no real position sees a later one.
     """
-    longest = max(len(c) + len(t) for c, t in zip(contexts, targets, strict=True)) - 1
-    longest = -(-longest // multiple) * multiple
+    longest = padded(max(len(c) + len(t) for c, t in zip(contexts, targets, strict=True)) - 1)
     ids = torch.full((len(contexts), longest), PAD)
     labels = torch.full((len(contexts), longest), IGNORE)
     for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
