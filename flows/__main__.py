@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -90,6 +91,8 @@ def _fail(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    # A polite kill ends like Ctrl-C, so that stages and Prefect's temporary server end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except KeyboardInterrupt:

@@ -16,6 +16,9 @@ def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
     two PyTorch programs that each take every core slow each other tenfold.
     """
     params = load(path)
+    # oneDNN keeps a kernel of each of the last 1,024 shapes, with its buffers: half a gigabyte where lengths vary much.
+    # It asks at its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     torch.set_num_threads(int(os.environ.get("SPEECHALIGN_THREADS", params.compute.threads)))
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
