@@ -17,7 +17,7 @@ from model.sampling import Decoding, Request, sample
 from tasks.aligning.grid import off_grid, on_grid, target_logprobs
 from tasks.aligning.job import Job
 from tasks.aligning.pairwise import names, targets_of
-from tasks.aligning.schedule import split
+from tasks.aligning.schedule import passes, split
 from tasks.params import Ppo
 from tasks.prompts import Prompts
 
@@ -71,8 +71,7 @@ def roller(job: Job, model: ActorCritic, reward: RewardModel) -> Callable[[int],
     reference = job.reference()
     center, scale = spread_of(reward, job)
     rng = np.random.default_rng([seed, 8, *job.iteration.encode()])
-    needed = p.rollouts * p.prompts
-    drawn = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-needed // len(rows)))])[:needed].tolist()
+    drawn = passes(len(rows), p.rollouts * p.prompts, rng)
 
     def roll(number: int) -> list[Episode]:
         own = np.random.default_rng([seed, 9, *job.iteration.encode(), number])

@@ -24,6 +24,11 @@ def schedule_of(lengths: Sequence[int], epochs: int, batch: int, seed: int) -> l
     return steps
 
 
+def passes(items: int, needed: int, rng: np.random.Generator) -> list[int]:
+    """``needed`` of ``items`` items in random order, pass after pass: none comes again before all have come."""
+    return np.concatenate([rng.permutation(items) for _ in range(-(-needed // items))])[:needed].tolist()
+
+
 def split(items: Sequence, size: int) -> list:
     """Consecutive pieces of ``size`` items: a step's micro-batches."""
     return [items[first : first + size] for first in range(0, len(items), size)]

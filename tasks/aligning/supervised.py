@@ -12,7 +12,7 @@ from model.objectives.logprobs import IGNORE, collate, sequence_logprobs
 from model.tokens import Vocabulary
 from tasks.aligning.job import Job, Plan
 from tasks.aligning.pairwise import names
-from tasks.aligning.schedule import schedule_of, split
+from tasks.aligning.schedule import passes, schedule_of, split
 from tasks.prompts import Prompts
 
 
@@ -61,8 +61,7 @@ def plan_continued_sft(job: Job) -> Plan:
     prompts, prompt_frames = Prompts(rows), job.params.prompt_frames
     steps = len(schedule_of([0] * len(job.pairs), p.epochs, p.batch_pairs, seed))
     rng = np.random.default_rng([seed, 6, *job.iteration.encode()])
-    needed = steps * 2 * p.batch_pairs
-    drawn = np.concatenate([rng.permutation(len(rows)) for _ in range(-(-needed // len(rows)))])[:needed].tolist()
+    drawn = passes(len(rows), steps * 2 * p.batch_pairs, rng)
 
     def batches(step: int) -> list[Batch]:
         members = drawn[step * 2 * p.batch_pairs : (step + 1) * 2 * p.batch_pairs]
