@@ -85,7 +85,7 @@ format: env ## mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bootstrap: env ## make the embedded checkpoints again (about an hour)
+bootstrap: env ## make the embedded checkpoints again (about two hours)
 	@$(BIN)/dvc repro bootstrap/dvc.yaml
 	@$(BIN)/python -m bootstrap.export --codec bootstrap/work/codec_final
 
