@@ -13,10 +13,10 @@ from torch import nn
 
 
 def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """The optimisers that together train every parameter once; ``name`` is ``adamw`` or ``muon``."""
+    """The optimisers that together train every parameter once that is not frozen; ``name`` is ``adamw`` or ``muon``."""
     matrices = hidden_matrices(model) if name == "muon" else []
     taken = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in taken]
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
         optimizers.append(torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=weight_decay))
@@ -33,5 +33,5 @@ def hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
         for block in blocks
         if not isinstance(block, nn.Linear)
         for layer in block.modules()
-        if isinstance(layer, nn.Linear)
+        if isinstance(layer, nn.Linear) and layer.weight.requires_grad
     ]

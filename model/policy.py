@@ -86,6 +86,16 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     return onednn.adopt(model.eval().to(device))
 
 
+def train_only(model: LlamaForCausalLM, parameters: str) -> None:
+    """Freeze all but some parameters: ``all`` of them, or the gains of the ``final_norm``.
+
+    The final norm's gains say how much each direction of the last layer counts in every token's logits. A few hundred
+    pairs are memorised by millions of weights, but not by one gain a direction.
+    """
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
+
+
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
     """The policy's own sequence layout, with whatever it wants said before a text."""
     return Vocabulary(model.config.codebook_size, getattr(model.config, "text_prefix", ""))

@@ -54,6 +54,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     ar = policy.load(paths.ar(block.prev), device)
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
     plan = PLANS[p.method](Job(ar, pairs, params, iteration, device))
+    policy.train_only(ar, p.parameters)  # after the plan, which may have copied the policy for a reward model
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
     curve = Curve(every=max(1, plan.steps // 50))
     with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", plan.steps) as bar:

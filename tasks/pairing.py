@@ -40,7 +40,7 @@ def source_of(params: Params, iteration: str, samples: list[Row], rows: dict[str
         DataError: the file of votes is not usable.
     """
     p = params.prefer
-    advice = "lower prefer.min_wer_gap, or raise sample.prompts or samples_per_prompt"
+    advice = "lower prefer.min_wer_gap, or raise sample.prompts, or add to sample.temperatures"
     if p.source == "golden":
         return Source(lambda _, gold, drawn: [golden.prefer(gold, drawn)], judge, advice)
     if p.source == "own_samples":
@@ -77,7 +77,9 @@ def pair_up(
             if preference is None:
                 continue
             chosen, rejected = (
-                {"tokens": rows[utterance]["codes"][0], "seed": None} if side.key == GOLDEN else samples[side.key]
+                {"tokens": rows[utterance]["codes"][0], "seed": None, "temperature": None}
+                if side.key == GOLDEN
+                else samples[side.key]
                 for side in (preference.chosen, preference.rejected)
             )
             if chosen["tokens"] == rejected["tokens"]:
@@ -103,7 +105,8 @@ def pair_up(
                     "policy": sampled["policy"],
                     "chosen_seed": chosen["seed"],
                     "rejected_seed": rejected["seed"],
-                    "temperature": sampled["temperature"],
+                    "chosen_temperature": chosen["temperature"],
+                    "rejected_temperature": rejected["temperature"],
                     "top_k": sampled["top_k"],
                     "judge": source.judge,
                 }

@@ -149,7 +149,7 @@ class Decoding(Block):
 
 class Sample(Block):
     prompts: Positive
-    samples_per_prompt: Positive
+    temperatures: Annotated[list[Above0], Field(min_length=1)]
 
 
 class Prefer(Block):
@@ -206,6 +206,7 @@ class BestOfN(Block):
 
 class Align(Block):
     method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "sft"]
+    parameters: Literal["all", "final_norm"]
     lr: Above0
     epochs: Positive
     batch_pairs: Positive
@@ -222,6 +223,12 @@ class Align(Block):
     ppo: Ppo
     grpo: Grpo
     best_of_n: BestOfN
+
+    @model_validator(mode="after")
+    def _enough_to_train(self):
+        if self.method == "coh" and self.parameters != "all":
+            raise ValueError(f"coh teaches new words, which {self.parameters} alone can't learn; set parameters: all")
+        return self
 
 
 class Iteration(Block):
@@ -306,6 +313,16 @@ class Params(Block):
             raise ValueError(
                 f"align.method {self.align.method} can't use prefer.source {self.prefer.source}: it needs a reward for "
                 f"both sides; it can use {', '.join(usable)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _on_policy(self):
+        own = self.decoding.temperature
+        if self.align.method == "grpo" and set(self.sample.temperatures) != {own}:
+            raise ValueError(
+                f"align.method grpo learns from samples drawn as the policy speaks (decoding.temperature {own}), but "
+                f"sample.temperatures is {self.sample.temperatures}; set it to {[own] * len(self.sample.temperatures)}"
             )
         return self
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from model import policy
-from model.sampling import Decoding, Request, sample
+from model.sampling import Decoding, Request, Sampled, sample
 from tasks import paths, runtime, schemas
 from tasks.files import read_table, write_table
 from tasks.progress import Bar
@@ -36,12 +37,18 @@ def main(
     for index in chosen:
         prompt = rows[prompts.other(index, rng)]
         context = tuple(vocabulary.context(rows[index]["text"], prompt["codes"][0][: params.prompt_frames]))
-        for draw in range(params.sample.samples_per_prompt):
+        for draw, temperature in enumerate(params.sample.temperatures):
             seed = int(rng.integers(2**62))
-            meta.append({"id": rows[index]["id"], "prompt_id": prompt["id"], "draw": draw, "seed": seed})
+            made = {"draw": draw, "seed": seed, "temperature": temperature}
+            meta.append({"id": rows[index]["id"], "prompt_id": prompt["id"], **made})
             requests.append(Request(context, decoding.max_frames(rows[index]["text"]), seed))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
-        sampled = sample(ar, requests, decoding, params.decoding.batch_size, bar.advance)
+        drawn: dict[int, Sampled] = {}
+        for temperature in sorted(set(params.sample.temperatures)):
+            mine = [i for i, m in enumerate(meta) if m["temperature"] == temperature]
+            asked, at = [requests[i] for i in mine], replace(decoding, temperature=temperature)
+            drawn.update(zip(mine, sample(ar, asked, at, params.decoding.batch_size, bar.advance), strict=True))
+    sampled = [drawn[i] for i in range(len(requests))]
     write_table(
         paths.samples(iteration),
         [
@@ -50,7 +57,6 @@ def main(
                 "tokens": s.tokens.tolist(),
                 "logprobs": s.logprobs.tolist(),
                 "finished": s.finished,
-                "temperature": decoding.temperature,
                 "top_k": decoding.top_k,
                 "policy": digest,
             }

@@ -68,8 +68,9 @@ PAIRS = pa.schema(
         ("policy", pa.string()),  # digest of the checkpoint that was sampled
         ("chosen_seed", pa.int64()),  # of the sample; null: golden tokens
         ("rejected_seed", pa.int64()),
-        ("temperature", pa.float64()),  # how they were sampled
-        ("top_k", pa.int32()),
+        ("chosen_temperature", pa.float64()),  # at which it was sampled; null: golden tokens
+        ("rejected_temperature", pa.float64()),
+        ("top_k", pa.int32()),  # of the samples
         ("judge", pa.string()),  # recogniser and its digest; of votes, the raters
     ]
 )

@@ -45,7 +45,7 @@ def export(
     if not trials:
         raise DataError(
             f"{paths.samples(iteration)} has no text with two different samples that have sound; "
-            "raise sample.samples_per_prompt, or compare with golden speech (--golden)"
+            "add to sample.temperatures, or compare with golden speech (--golden)"
         )
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     listening.write(out, trials, samples, rows, voice, params, iteration)

@@ -33,7 +33,7 @@ SMALL = {
     "sft_ar": {"epochs": 1, "batch_tokens": 1500},
     "sft_nar": {"epochs": 1},
     "decoding": {"max_frames_per_character": 3.0},
-    "sample": {"prompts": 12, "samples_per_prompt": 2},
+    "sample": {"prompts": 12, "temperatures": [0.8, 1.2]},
     "prefer": {"source": "golden"},
     "align": {"batch_pairs": 4, "micro_pairs": 2},
     "evaluate": {"bootstrap_samples": 200, "audio_samples": 2},
@@ -110,11 +110,18 @@ def test_every_pair_traces_to_checkpoint_seed_and_judge(workspace):
     assert pairs
     for pair in pairs:
         source = drawn[pair["id"], pair["rejected_seed"]]
-        assert pair["chosen_seed"] is None and pair["temperature"] == source["temperature"]
+        assert pair["chosen_seed"] is None and pair["chosen_temperature"] is None
+        assert pair["rejected_temperature"] == source["temperature"]
         assert pair["rejected"] == source["tokens"]  # the very tokens that were sampled
         assert pair["policy"] == source["policy"]
         assert pair["rejected_logprob"] == pytest.approx(sum(source["logprobs"]), abs=1e-2)
         assert "@" in pair["judge"]
+
+
+def test_one_sample_is_drawn_at_each_temperature(workspace):
+    samples = read_table(workspace / "runs/1/samples.parquet", schemas.SAMPLES)
+    assert [s["temperature"] for s in samples] == [0.8, 1.2] * 12
+    assert len({s["prompt_id"] for s in samples[:2]}) == 1
 
 
 def test_a_stage_is_deterministic_for_its_seed(workspace):

@@ -86,6 +86,7 @@ def groups_of(job: Job) -> list[list[Episode]]:
     if not kept:
         raise DataError(
             f"iteration {job.iteration}: in none of {len(groups)} groups does a sample's reward differ from another's, "
-            "so GRPO has nothing to learn from; raise sample.samples_per_prompt, sample.prompts or decoding.temperature"
+            "so GRPO has nothing to learn from; add to sample.temperatures, or raise sample.prompts or "
+            "decoding.temperature"
         )
     return kept

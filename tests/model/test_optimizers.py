@@ -18,6 +18,14 @@ def test_every_parameter_has_exactly_one_optimiser_and_muon_only_matrices_of_blo
     assert not {id(m) for m in hidden_matrices(reader)} & {id(h.weight) for h in reader.heads}
 
 
+def test_a_frozen_parameter_has_no_optimiser():
+    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2), Vocabulary(16))
+    policy.train_only(ar, "final_norm")
+    for name in ("adamw", "muon"):
+        [only] = build(name, ar, 1e-3, 0.0)
+        assert [id(p) for g in only.param_groups for p in g["params"]] == [id(ar.model.norm.weight)]
+
+
 def test_a_muon_step_moves_a_block_matrix_in_all_directions_alike():
     torch.manual_seed(0)
     model = torch.nn.Module()

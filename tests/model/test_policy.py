@@ -33,6 +33,15 @@ def test_a_vocabulary_that_does_not_fit_the_codebook_is_refused(tmp_path):
         policy.load(tmp_path / "ar")
 
 
+@pytest.mark.parametrize(("parameters", "trained"), [("all", None), ("final_norm", ["model.norm.weight"])])
+def test_only_the_parameters_asked_for_get_a_gradient(parameters, trained):
+    model = policy.build(SHAPE, Vocabulary(8))
+    policy.train_only(model, parameters)
+    model(torch.tensor([[1, 2, 3]])).logits.logsumexp(-1).sum().backward()
+    found = [name for name, p in model.named_parameters() if p.grad is not None]
+    assert found == (trained or [name for name, _ in model.named_parameters()])
+
+
 def test_a_missing_policy_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no AR policy in"):
         policy.load(tmp_path)

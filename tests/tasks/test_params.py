@@ -57,9 +57,20 @@ def test_a_missing_or_broken_file_says_so(tmp_path):
         load(tmp_path / "params.yaml")
 
 
+def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: grpo")
+    with pytest.raises(ParamsError, match=r"grpo.*sample\.temperatures is \[0\.7, .*set it to \[1\.0, 1\.0"):
+        load(path)
+
+
+def test_hindsight_needs_all_parameters(tmp_path):
+    with pytest.raises(ParamsError, match=r"coh teaches new words.*set parameters: all"):
+        load(changed(tmp_path, "method: dpo", "method: coh"))
+
+
 @pytest.mark.parametrize("method", ["rpo", "grpo"])
 def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, method):
     path = changed(tmp_path, "method: dpo", f"method: {method}")
     path.write_text(path.read_text().replace("source: own_samples", "source: golden", 1))
-    with pytest.raises(ParamsError, match=f"{method} can't use prefer.source golden.*it can use own_samples"):
+    with pytest.raises(ParamsError, match=rf"{method} can't use prefer.source golden.*it can use own_samples"):
         load(path)

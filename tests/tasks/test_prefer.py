@@ -52,7 +52,9 @@ def test_votes_become_pairs_that_trace_to_samples_policy_and_raters(small, capsy
     assert math.isnan(pairs[3]["rejected_wer"]) and not math.isnan(pairs[3]["chosen_wer"])
     for pair in pairs:
         sample = by[pair["id"], 0]
-        assert (pair["policy"], pair["temperature"], pair["top_k"]) == (sample["policy"], 1.0, 0)
+        assert (pair["policy"], pair["top_k"]) == (sample["policy"], 0)
+        for side in ("chosen", "rejected"):
+            assert pair[f"{side}_temperature"] == (None if pair[f"{side}_seed"] is None else 1.0)
         assert (pair["prompt_id"], pair["source"], pair["iteration"]) == (sample["prompt_id"], "votes", "1")
         assert math.isfinite(pair["chosen_logprob"]) and math.isfinite(pair["rejected_logprob"])
     [judge] = {pair["judge"] for pair in pairs}

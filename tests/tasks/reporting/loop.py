@@ -172,7 +172,8 @@ class Loop:
                     "policy": "sha256:0f3c9a",
                     "chosen_seed": 17,
                     "rejected_seed": 18,
-                    "temperature": 1.0,
+                    "chosen_temperature": 0.7,
+                    "rejected_temperature": 1.2,
                     "top_k": 0,
                     "judge": "checkpoints/whisper sha256:77aa01",
                 }
