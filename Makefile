@@ -60,7 +60,7 @@ repro: env ## the same work through `dvc repro`
 
 study: env ## the paper's experiments on the embedded default, after `make demo` (up to two hours; goes on where it was)
 	@$(BIN)/dvc repro study/dvc.yaml
-	@cat reports/study.md
+	@cat reports/study.md reports/temperature.md
 
 report: env ## open the report in a browser
 	@test -f reports/index.html || { echo "reports/index.html does not exist yet; run \`make demo\` first" >&2; exit 1; }

@@ -42,6 +42,7 @@ class Request:
     context: tuple[int, ...]
     max_frames: int
     seed: int
+    temperature: float | None = None  # None: the decoding's
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     most = int(limits.max()) + 1  # draws: the one after the last allowed frame may only be the end mark
     # Uniform draws from each request's own generator, made up front: inverse-CDF sampling then needs no per-row loop.
     uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
+    wanted = [decoding.temperature if r.temperature is None else r.temperature for r in requests]
+    temperatures = torch.tensor(wanted, device=device)
     allowed = _allowed(decoder, n_codes)
     logits, cache = decoder.prefill([r.context for r in requests])
 
@@ -114,7 +117,9 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     active = torch.ones(len(requests), dtype=torch.bool)  # whether that row still speaks
     positions = torch.tensor([len(r.context) for r in requests])
     for step in range(most):
-        drawn, drawn_logprobs = _draw(logits, uniforms[rows, step], decoding, allowed[min(step, 1)])
+        drawn, drawn_logprobs = _draw(
+            logits, uniforms[rows, step], temperatures[rows], decoding.top_k, allowed[min(step, 1)]
+        )
         drawn = drawn.cpu()
         tokens[rows, step], logprobs[rows, step] = drawn, drawn_logprobs.cpu()
         ended = drawn == EOS
@@ -150,13 +155,13 @@ def _allowed(decoder: Decoder, n_codes: int) -> torch.Tensor:
 
 
 def _draw(
-    logits: torch.Tensor, uniform: torch.Tensor, decoding: Decoding, allowed: torch.Tensor
+    logits: torch.Tensor, uniform: torch.Tensor, temperatures: torch.Tensor, top_k: int, allowed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens ``(rows,)`` by inverse CDF and their log-probabilities at temperature 1."""
+    """Tokens ``(rows,)`` by inverse CDF, each row at its temperature; their log-probabilities at temperature 1."""
     logprobs = F.log_softmax(logits.float(), dim=-1)
-    scores = logprobs / decoding.temperature + allowed
-    if decoding.top_k:
-        threshold = scores.topk(min(decoding.top_k, scores.shape[-1]), dim=-1).values[:, -1:]
+    scores = logprobs / temperatures[:, None] + allowed
+    if top_k:
+        threshold = scores.topk(min(top_k, scores.shape[-1]), dim=-1).values[:, -1:]
         scores = scores.masked_fill(scores < threshold, float("-inf"))
     cdf = scores.double().softmax(dim=-1).cumsum(dim=-1)
     # Rounding may leave the last value a hair below 1: scale so that a draw never falls past the end.

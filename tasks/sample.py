@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from model import policy
-from model.sampling import Decoding, Request, Sampled, sample
+from model.sampling import Decoding, Request, sample
 from tasks import paths, runtime, schemas
 from tasks.files import read_table, write_table
 from tasks.progress import Bar
@@ -41,14 +40,9 @@ def main(
             seed = int(rng.integers(2**62))
             made = {"draw": draw, "seed": seed, "temperature": temperature}
             meta.append({"id": rows[index]["id"], "prompt_id": prompt["id"], **made})
-            requests.append(Request(context, decoding.max_frames(rows[index]["text"]), seed))
+            requests.append(Request(context, decoding.max_frames(rows[index]["text"]), seed, temperature))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
-        drawn: dict[int, Sampled] = {}
-        for temperature in sorted(set(params.sample.temperatures)):
-            mine = [i for i, m in enumerate(meta) if m["temperature"] == temperature]
-            asked, at = [requests[i] for i in mine], replace(decoding, temperature=temperature)
-            drawn.update(zip(mine, sample(ar, asked, at, params.decoding.batch_size, bar.advance), strict=True))
-    sampled = [drawn[i] for i in range(len(requests))]
+        sampled = sample(ar, requests, decoding, params.decoding.batch_size, bar.advance)
     write_table(
         paths.samples(iteration),
         [

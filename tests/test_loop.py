@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from tasks import schemas
 from tasks.evaluation import METRICS
@@ -122,6 +124,21 @@ def test_one_sample_is_drawn_at_each_temperature(workspace):
     samples = read_table(workspace / "runs/1/samples.parquet", schemas.SAMPLES)
     assert [s["temperature"] for s in samples] == [0.8, 1.2] * 12
     assert len({s["prompt_id"] for s in samples[:2]}) == 1
+
+
+def test_alignment_changes_the_final_norm_and_nothing_else(workspace):
+    before, after = (load_file(workspace / f"runs/{k}/policy/model.safetensors") for k in "01")
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ["model.norm.weight"]
+
+
+def test_the_temperature_control_reads_both_policies_and_names_the_best(workspace):
+    done = stage(workspace, "tasks.study.temperature", "--temperatures", "0.5")
+    lines = (workspace / "reports/temperature.md").read_text().splitlines()
+    assert [line.split("|")[1:3] for line in lines if line.startswith(("| 0 ", "| 1 "))] == [
+        [f" {k} ", f" {t} "] for k in "01" for t in ("1", "0.5")
+    ]
+    assert lines[-1].startswith("Iteration 1 at 1 against SFT at its best temperature, ")
+    assert lines[-1] in done.stdout
 
 
 def test_a_stage_is_deterministic_for_its_seed(workspace):

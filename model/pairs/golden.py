@@ -12,7 +12,10 @@ from model.pairs.candidate import Candidate, Preference
 
 
 def prefer(golden: Candidate, samples: Sequence[Candidate]) -> Preference | None:
-    """The golden side against the first sample that has any frames; None if there is none."""
+    """The golden side against the first sample that has any frames; None if there is none.
+
+    The first is drawn at the first of ``sample.temperatures``; for the paper's setting let that be 1.0.
+    """
     usable = [s for s in samples if s.n_frames > 0]
     if not usable or golden.n_frames == 0:
         return None

@@ -1,5 +1,7 @@
 """The sampler against transformers' own forward pass, and what a sample may depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -73,6 +75,15 @@ def test_draws_follow_the_policy(ar, requests):
     counts = np.bincount(firsts, minlength=32)
     chi2 = ((counts - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
     assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
+
+
+def test_a_request_may_have_a_temperature_of_its_own(ar, requests):
+    mixed = [replace(r, temperature=(0.5, None, 2.0)[i % 3]) for i, r in enumerate(requests)]
+    together = sample(ar, mixed, Decoding(), 24)
+    for share, temperature in enumerate((0.5, 1.0, 2.0)):
+        alone = sample(ar, requests, Decoding(temperature), 24)
+        for a, b in zip(together[share::3], alone[share::3], strict=True):
+            assert np.array_equal(a.tokens, b.tokens)
 
 
 def test_top_k_one_is_greedy(ar, requests):
