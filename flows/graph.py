@@ -30,6 +30,7 @@ class Stage:
     deps: tuple[str, ...]  # paths it reads, relative to the project
     outs: tuple[str, ...]  # paths it writes
     changed: bool  # whether `dvc repro` would do something if nothing upstream ran
+    all_cores: bool = False  # `meta: {cores: all}`: it takes every core, whatever runs beside it
 
     @property
     def iteration(self) -> str | None:
@@ -130,6 +131,7 @@ def read() -> Graph:
                         deps=tuple(dep.def_path for dep in stage.deps),
                         outs=tuple(out.def_path for out in stage.outs),
                         changed=bool(stage.changed()),
+                        all_cores=(stage.meta or {}).get("cores") == "all",
                     )
             return Graph(stages)
     except DvcException as error:

@@ -120,9 +120,10 @@ class Schedule:
 
     def _start(self) -> None:
         starting = self._ready()[: self.options.jobs - len(self._running)]
-        threads = max(machine_threads() // max(len(self._running) + len(starting), 1), 1)
+        all_of_them = machine_threads()
+        share = max(all_of_them // max(len(self._running) + len(starting), 1), 1)
         for stage in starting:
-            self._running[self._submit(stage, None, threads)] = stage
+            self._running[self._submit(stage, None, all_of_them if stage.all_cores else share)] = stage
 
     def _submit(self, stage: Stage, known: Outcome | None, threads: int) -> PrefectFuture[Any]:
         retries = 0 if known else self.options.retries
