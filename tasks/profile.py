@@ -64,6 +64,7 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[tuple[str, Any
     yaml.indent(mapping=2, sequence=4, offset=2)
     # Otherwise every null would come out as nothing at all.
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.representer.add_representer(float, _represent_float)
     base = yaml.load(PARAMS.read_text(encoding="utf-8"))
     file = FOLDER / f"{name}.yaml"
     if name not in available():
@@ -86,6 +87,13 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[tuple[str, Any
     text = io.StringIO()
     yaml.dump(base, text)
     return text.getvalue(), differences
+
+
+def _represent_float(representer: Any, value: float) -> Any:
+    """As YAML 1.1 reads a number again: ``3.0e-05``, where ``3e-05`` would be a string."""
+    mantissa, exponent, power = repr(value).partition("e")
+    text = f"{mantissa}{'' if '.' in mantissa or not exponent else '.0'}{exponent}{power}"
+    return representer.represent_scalar("tag:yaml.org,2002:float", text)
 
 
 def available() -> list[str]:
