@@ -58,7 +58,7 @@ demo: env ## run the whole loop: synthetic speech to registered policies
 repro: env ## the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: env ## the paper's experiments on the embedded default, after `make demo` (up to two hours; goes on where it was)
+study: env ## the paper's experiments on the embedded default, after `make demo` (two hours and more; goes on where it was)
 	@$(BIN)/dvc repro study/dvc.yaml
 	@cat reports/study.md reports/temperature.md
 
