@@ -109,24 +109,25 @@ def line(entry: Entry, resamples: int, seed: int) -> str:
     everything = kinds["all"]
     cells = [
         entry.title,
-        _interval(everything["wer"], 100, 1),
+        interval(everything["wer"], 100, 1),
         *(f"{100 * kinds[kind]['wer']['value']:.1f}" if kind in kinds else "–" for kind in ("seen", "unseen")),
-        _interval(everything["similarity"], 1, 3),
+        interval(everything["similarity"], 1, 3),
         f"{everything['duration_ratio']['value']:.2f}",
     ]
     if entry.rows is entry.sft:
         cells += ["–", "–"]
     else:
         difference = compare(entry.sft, entry.rows, resamples, seed)
-        cells += [_interval(difference["wer"], 100, 1, "+"), _interval(difference["similarity"], 1, 3, "+")]
+        cells += [interval(difference["wer"], 100, 1, "+"), interval(difference["similarity"], 1, 3, "+")]
     if entry.control is None or entry.control == entry.rows:
         cells.append("–")
     else:
-        cells.append(_interval(compare(entry.control, entry.rows, resamples, seed)["wer"], 100, 1, "+"))
+        cells.append(interval(compare(entry.control, entry.rows, resamples, seed)["wer"], 100, 1, "+"))
     return f"| {' | '.join(cells)} |"
 
 
-def _interval(measure: dict[str, float], factor: float, digits: int, sign: str = "") -> str:
+def interval(measure: dict[str, float], factor: float, digits: int, sign: str = "") -> str:
+    """A measure times ``factor`` with its interval; ``sign`` "+" for differences."""
     value, low, high = (f"{factor * measure[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 

@@ -21,9 +21,9 @@ from tasks.evaluation import TestSet, compare, evaluate_policy, summarize
 from tasks.files import read_table, whole
 from tasks.params import Params
 from tasks.stage import stage
+from tasks.study.table import Rows, interval, judged
 
 OUT = Path("reports/temperature.md")
-Rows = list[dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read(iterations: list[str], temperatures: list[float], params: Params, devic
         voice = Voice.load(paths.ar(k), paths.NAR, params.models.codec, device, params.prompt_frames)
         for t in temperatures:
             if t == params.decoding.temperature:
-                rows = read_table(paths.utterances(k), schemas.UTTERANCES)
+                rows = judged(paths.utterances(k))
             else:
                 rows, _ = evaluate_policy(voice, test, panel, nobody, at(params, t), f"iteration {k} at {t}")
             readings.append(Reading(k, t, rows))
@@ -59,32 +59,28 @@ def read(iterations: list[str], temperatures: list[float], params: Params, devic
 def report(readings: list[Reading], own: float, resamples: int, seed: int) -> str:
     """Markdown: a row a reading, and the last policy as it speaks against SFT at its best temperature."""
     sft = {r.temperature: r.rows for r in readings if r.iteration == "0"}
-    wer = {t: summarize(rows, resamples, seed)["wer"]["value"] for t, rows in sft.items()}
+    scores = [summarize(r.rows, resamples, seed) for r in readings]
     lines = [
         "| iteration | temperature | WER % | SIM | duration | F0 spread | WER against SFT at the same temperature |",
         "|---|---|---|---|---|---|---|",
     ]
-    for r in readings:
-        m = summarize(r.rows, resamples, seed)
-        change = "–" if r.iteration == "0" else points(compare(sft[r.temperature], r.rows, resamples, seed)["wer"], "+")
+    for r, m in zip(readings, scores, strict=True):
+        change = "–"
+        if r.iteration != "0":
+            change = interval(compare(sft[r.temperature], r.rows, resamples, seed)["wer"], 100, 1, "+")
         spread = f"{m['f0_spread']['value']:.2f}" if "f0_spread" in m else "–"
-        cells = [r.iteration, f"{r.temperature:g}", points(m["wer"]), f"{m['similarity']['value']:.3f}"]
+        cells = [r.iteration, f"{r.temperature:g}", interval(m["wer"], 100, 1), f"{m['similarity']['value']:.3f}"]
         lines.append(f"| {' | '.join([*cells, format(m['duration_ratio']['value'], '.2f'), spread, change])} |")
+    wer = {r.temperature: m["wer"]["value"] for r, m in zip(readings, scores, strict=True) if r.iteration == "0"}
     best = min(wer, key=lambda t: wer[t])
     for r in readings:
         if r.iteration != "0" and r.temperature == own:
-            gap = points(compare(sft[best], r.rows, resamples, seed)["wer"], "+")
+            gap = interval(compare(sft[best], r.rows, resamples, seed)["wer"], 100, 1, "+")
             lines += [
                 "",
                 f"Iteration {r.iteration} at {own:g} against SFT at its best temperature, {best:g}: WER {gap}.",
             ]
     return "\n".join(lines)
-
-
-def points(measure: dict[str, float], sign: str = "") -> str:
-    """A share and its interval in per cent."""
-    value, low, high = (f"{100 * measure[key]:{sign}.1f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 @stage
