@@ -31,6 +31,7 @@ class Stage:
     outs: tuple[str, ...]  # paths it writes
     changed: bool  # whether `dvc repro` would do something if nothing upstream ran
     all_cores: bool = False  # `meta: {cores: all}`: it takes every core, whatever runs beside it
+    ahead: bool = False  # `meta: {ahead: true}`: it does not wait until the iteration it builds on is judged
 
     @property
     def iteration(self) -> str | None:
@@ -125,13 +126,15 @@ def read() -> Graph:
             with repo.lock:
                 for name in _ordered(edges, list(load_file(repo, PIPELINE).resolver.get_keys())):
                     stage = by_name[name]
+                    meta = stage.meta or {}
                     stages[name] = Stage(
                         name=name,
                         upstream=tuple(sorted(edges[name])),
                         deps=tuple(dep.def_path for dep in stage.deps),
                         outs=tuple(out.def_path for out in stage.outs),
                         changed=bool(stage.changed()),
-                        all_cores=(stage.meta or {}).get("cores") == "all",
+                        all_cores=meta.get("cores") == "all",
+                        ahead=meta.get("ahead") is True,
                     )
             return Graph(stages)
     except DvcException as error:

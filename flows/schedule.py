@@ -90,9 +90,13 @@ class Schedule:
         return [stage for stage in stages if self._awaited(stage) <= self.outcomes.keys()]
 
     def _awaited(self, stage: Stage) -> set[str]:
-        """What it depends on and, to stop early, the judgement of the iterations it builds on."""
+        """What it depends on and, to stop early, the judgement of the iterations it builds on.
+
+        A stage that goes ahead uses the cores that the judgement leaves idle; should that stop the loop, its work is
+        lost.
+        """
         awaited = set(stage.upstream)
-        if self.options.early_stop:
+        if self.options.early_stop and not stage.ahead:
             judges = map(self.graph.judge, self.graph.parents.get(stage.iteration or "", ()))
             awaited |= {judge.name for judge in judges if judge}
         return awaited & self.chosen

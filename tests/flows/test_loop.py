@@ -38,15 +38,15 @@ def test_a_first_run_makes_everything_and_a_second_does_nothing(toy, capsys):
     assert set(outcomes.values()) == {"ran"}
     lines = (toy.folder / "calls.log").read_text().splitlines()
     names = toy.calls()
-    assert sorted(names) == sorted(
-        ["prepare", "policy@0", "policy@1", "policy@2", "evaluate@0", "evaluate@1", "evaluate@2", "report"]
-    )
+    every = "prepare policy@0 policy@1 policy@2 evaluate@0 evaluate@1 evaluate@2 sample@1 sample@2 report"
+    assert sorted(names) == sorted(every.split())
     assert names[:2] == ["prepare", "policy@0"]
     assert names.index("policy@1") < names.index("evaluate@1") < names.index("policy@2")
     # Alone a stage has the whole machine; two that start together share it, unless one asks for all of it.
     threads = dict(line.split(" threads=") for line in lines)
     assert threads["prepare"] == "2"
-    assert (threads["evaluate@0"], threads["policy@1"]) == ("1", "2")
+    # A stage that goes ahead starts with the judgement that its iteration waits for.
+    assert (threads["evaluate@1"], threads["sample@2"], threads["policy@2"]) == ("1", "1", "2")
     assert (toy.folder / "reports/index.html").read_text() == "0 1 2"
     # The table, on the console and as an artifact, and the link to the report.
     printed = capsys.readouterr().out
@@ -78,7 +78,8 @@ def test_an_iteration_that_makes_it_worse_stops_those_that_build_on_it(finished)
     # Iteration 2 of the run before was built on another iteration 1: the report must not show it.
     assert (finished.folder / "reports/index.html").read_text() == "0 1"
     assert not (finished.folder / "runs/2/policy").exists()
-    assert finished.calls() == ["policy@1", "evaluate@1", "report"]
+    # Only what goes ahead of the judgement ran, beside it.
+    assert sorted(finished.calls()) == ["evaluate@1", "policy@1", "report", "sample@2"]
 
     outcomes = speechalign_loop()
     assert set(outcomes.values()) == {"unchanged", "skipped"}
@@ -112,9 +113,9 @@ def test_a_failure_is_tried_again_as_often_as_asked(finished, monkeypatch):
 def test_a_stage_over_its_time_limit_fails_and_nothing_of_it_is_left(finished):
     finished.set(iterations=chain(first=0.001), trouble={"policy@1": {"sleep": True}})
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    state = speechalign_loop(stage_timeout_seconds=20, return_state=True)
+    state = speechalign_loop(stage_timeout_seconds=10, return_state=True)
     assert state.is_failed()
-    assert "align@1: ran longer than 20 s" in state.message
+    assert "align@1: ran longer than 10 s" in state.message
     gone([child.pid for child in psutil.Process().children(recursive=True) if child.pid not in before])
     gone(finished.pids())
 

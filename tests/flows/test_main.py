@@ -27,7 +27,7 @@ def test_nothing_to_do_is_said_without_prefect(finished):
     process = command("run", PREFECT_API_URL="http://127.0.0.1:9/api")
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert "nothing to do: all 8 stages are up to date" in printed
+    assert "nothing to do: all 10 stages are up to date" in printed
     assert "10.0 [9.0, 11.0]" in printed
     assert finished.calls() == []
 

@@ -37,6 +37,8 @@ def main() -> None:
     elif stage == "policy":
         rise = params["iterations"][iteration]["rise"] if iteration != "0" else None
         write(run / "policy", json.dumps({"wer": 0.1, "rise": rise}))
+    elif stage == "sample":
+        write(run / "samples", iteration)
     elif stage == "evaluate":
         policy = json.loads((run / "policy").read_text())
         metrics = {"iteration": iteration, "all": {"wer": interval(policy["wer"]), "similarity": interval(0.8)}}
