@@ -58,9 +58,8 @@ demo: env ## run the whole loop: synthetic speech to registered policies
 repro: env ## the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: env ## the paper's experiments on the embedded default, after `make demo` (two hours and more; goes on where it was)
-	@$(BIN)/dvc repro study/dvc.yaml
-	@cat reports/study.md reports/temperature.md
+study: demo ## the paper's experiments on the embedded default, after the demo (under two hours; goes on where it was)
+	@$(BIN)/python -m flows study
 
 report: env ## open the report in a browser
 	@test -f reports/index.html || { echo "reports/index.html does not exist yet; run \`make demo\` first" >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""``python -m flows run`` and ``python -m flows evaluate``."""
+"""``python -m flows run``, ``python -m flows evaluate`` and ``python -m flows study``."""
 
 from __future__ import annotations
 
@@ -77,6 +77,34 @@ def evaluate(
         speechalign_evaluate(
             jobs=jobs, retries=retries, stage_timeout_seconds=timeout, iterations=iterations, return_state=True
         )
+    )
+
+
+@app.command()
+def study(
+    jobs: Annotated[int, typer.Option(min=1, help="Arms at once; they share compute.threads.")] = 2,
+    retries: Retries = 0,
+    timeout: Timeout = None,
+    targets: Annotated[
+        list[str] | None, typer.Option(help="Only this arm, as in arm@ipo, or the table; may be repeated.")
+    ] = None,
+) -> None:
+    """The paper's experiments, each an arm of study/params.yaml that starts from the finished loop."""
+    from flows.graph import STUDY, GraphError, read
+    from flows.study import speechalign_study, tables
+
+    try:
+        graph = read(STUDY)
+        chosen = graph.closure(targets or graph.stages)
+    except GraphError as error:
+        _fail(str(error))
+    if graph.up_to_date(chosen):
+        print(f"nothing to do: all {len(chosen)} stages of the study are up to date")
+        for page in tables(graph, chosen):
+            print(page.read_text(encoding="utf-8"))
+        return
+    _end(
+        speechalign_study(jobs=jobs, retries=retries, stage_timeout_seconds=timeout, targets=targets, return_state=True)
     )
 
 

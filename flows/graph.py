@@ -17,6 +17,7 @@ import yaml
 from tasks import paths
 
 PIPELINE = "dvc.yaml"
+STUDY = "study/dvc.yaml"
 
 
 class GraphError(ValueError):
@@ -32,6 +33,12 @@ class Stage:
     changed: bool  # whether `dvc repro` would do something if nothing upstream ran
     all_cores: bool = False  # `meta: {cores: all}`: it takes every core, whatever runs beside it
     ahead: bool = False  # `meta: {ahead: true}`: it does not wait until the iteration it builds on is judged
+    pipeline: str = PIPELINE
+
+    @property
+    def address(self) -> str:
+        """Its name for DVC, from the project's folder."""
+        return self.name if self.pipeline == PIPELINE else f"{self.pipeline}:{self.name}"
 
     @property
     def iteration(self) -> str | None:
@@ -91,7 +98,8 @@ class Graph:
         for target in targets:
             matching = [name for name in self.stages if name == target or name.partition("@")[0] == target]
             if not matching:
-                raise GraphError(f"{PIPELINE} has no stage {target!r}; its stages are: {', '.join(self.stages)}")
+                file = next((stage.pipeline for stage in self.stages.values()), PIPELINE)
+                raise GraphError(f"{file} has no stage {target!r}; its stages are: {', '.join(self.stages)}")
             chosen.update(matching)
         for name in reversed(self.stages):
             if name in chosen:
@@ -99,10 +107,10 @@ class Graph:
         return chosen
 
 
-def read() -> Graph:
-    """The graph of the current folder's ``dvc.yaml`` and what has changed since each stage last ran.
+def read(pipeline: str = PIPELINE) -> Graph:
+    """The graph of one ``dvc.yaml`` and what has changed since each stage last ran.
 
-    Pipelines in other folders (``bootstrap/``) are left out.
+    Other pipelines (``bootstrap/``) are left out.
 
     Raises:
         GraphError: there is no pipeline, DVC cannot read it, or foreach stages are lost.
@@ -111,12 +119,12 @@ def read() -> Graph:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    if not Path(PIPELINE).is_file():
-        raise GraphError(f"no {PIPELINE} in {Path.cwd()}: run from the repository's top folder")
+    if not Path(pipeline).is_file():
+        raise GraphError(f"no {pipeline} in {Path.cwd()}: run from the repository's top folder")
     try:
         with Repo(".", _wait_for_lock=True) as repo:
-            own = [stage for stage in repo.index.graph if stage.path_in_repo == PIPELINE]
-            _check_foreach(_generated(repo))
+            own = [stage for stage in repo.index.graph if stage.path_in_repo == pipeline]
+            _check_foreach(pipeline, _generated(repo, pipeline))
             by_name = {stage.name: stage for stage in own}
             edges = {
                 stage.name: [other.name for other in repo.index.graph.successors(stage) if other in own]
@@ -124,7 +132,7 @@ def read() -> Graph:
             }
             stages = {}
             with repo.lock:
-                for name in _ordered(edges, list(load_file(repo, PIPELINE).resolver.get_keys())):
+                for name in _ordered(edges, list(load_file(repo, pipeline).resolver.get_keys())):
                     stage = by_name[name]
                     meta = stage.meta or {}
                     stages[name] = Stage(
@@ -135,10 +143,11 @@ def read() -> Graph:
                         changed=bool(stage.changed()),
                         all_cores=meta.get("cores") == "all",
                         ahead=meta.get("ahead") is True,
+                        pipeline=pipeline,
                     )
             return Graph(stages)
     except DvcException as error:
-        raise GraphError(f"DVC cannot use {PIPELINE}: {error}") from error
+        raise GraphError(f"DVC cannot use {pipeline}: {error}") from error
 
 
 def discard_outputs(name: str) -> None:
@@ -150,12 +159,12 @@ def discard_outputs(name: str) -> None:
             stage.remove_outs(ignore_remove=False)
 
 
-def _generated(repo: Any) -> dict[str, tuple[Any, list[str]]]:
+def _generated(repo: Any, pipeline: str) -> dict[str, tuple[Any, list[str]]]:
     """Foreach stage -> (what it iterates over, as written; the names of the stages DVC makes of it)."""
     from dvc.dvcfile import load_file
     from dvc.parsing import ForeachDefinition
 
-    definitions = load_file(repo, PIPELINE).resolver.definitions
+    definitions = load_file(repo, pipeline).resolver.definitions
     return {
         name: (definition.foreach_data, definition.get_generated_names())
         for name, definition in definitions.items()
@@ -163,24 +172,25 @@ def _generated(repo: Any) -> dict[str, tuple[Any, list[str]]]:
     }
 
 
-def _check_foreach(generated: dict[str, tuple[Any, list[str]]]) -> None:
+def _check_foreach(pipeline: str, generated: dict[str, tuple[Any, list[str]]]) -> None:
     """DVC drops the integer keys of a mapping it iterates over and says nothing: fail instead."""
     for name, (data, stages) in generated.items():
-        written = _lookup(data)
+        written = _lookup(Path(pipeline).parent, data)
         if isinstance(written, dict) and (lost := [key for key in written if not isinstance(key, str)]):
             raise GraphError(
                 f"DVC dropped {', '.join(f'{name}@{key}' for key in lost)}: the keys of {data} must be strings, "
                 f'but {lost[0]!r} is not; write it in quotes ("{lost[0]}")'
             )
         if not stages:
-            raise GraphError(f"{PIPELINE}: {name} iterates over {data}, which is empty, so it has no stages")
+            raise GraphError(f"{pipeline}: {name} iterates over {data}, which is empty, so it has no stages")
 
 
-def _lookup(data: Any) -> Any:
-    """The value of ``${a.b}`` in ``params.yaml`` as YAML has it, before DVC touches it."""
+def _lookup(folder: Path, data: Any) -> Any:
+    """The value of ``${a.b}`` in the pipeline's ``params.yaml`` as YAML has it, before DVC touches it."""
     if not (isinstance(data, str) and (match := re.fullmatch(r"\$\{([\w.-]+)\}", data.strip()))):
         return data
-    value = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if Path("params.yaml").is_file() else None
+    file = folder / "params.yaml"
+    value = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
     for part in match[1].split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value

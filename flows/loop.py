@@ -51,15 +51,21 @@ def speechalign_loop(
 
 def walk(graph: Graph, chosen: set[str], options: Options) -> dict[str, str] | State[None]:
     """Run the chosen stages, then show and keep the results."""
-    logger = get_run_logger()
+    outcomes = run_stages(graph, chosen, options)
+    if isinstance(outcomes, dict):
+        table = results.rows(graph)
+        results.publish(table)
+        results.show(table)
+    return outcomes
+
+
+def run_stages(graph: Graph, chosen: set[str], options: Options) -> dict[str, str] | State[None]:
+    """Run the chosen stages: what became of each, or a failed state that names the errors."""
     schedule = Schedule(graph, chosen, options)
     outcomes = schedule.run()
-    logger.info(summary(schedule))
+    get_run_logger().info(summary(schedule))
     if failed := schedule.failed:
         return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
-    table = results.rows(graph)
-    results.publish(table)
-    results.show(table)
     return {name: outcome.how for name, outcome in outcomes.items()}
 
 

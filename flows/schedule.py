@@ -138,7 +138,7 @@ class Schedule:
             retry_condition_fn=lambda _task, run, _state: _worth_retrying(run, retries),
         )
         future = configured.submit(
-            stage.name,
+            stage.address,
             known,
             threads,
             self.options.timeout,

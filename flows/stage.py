@@ -76,11 +76,12 @@ class _Heard:
         last = len(self.errors) - 1
         while last > 0 and self.errors[last].startswith(" "):  # an indented list belongs to the line above it
             last -= 1
-        return "\n".join(self.errors[last:]).removeprefix(f"{self.stage.partition('@')[0]}: ")
+        name = self.stage.rpartition(":")[2].partition("@")[0]
+        return "\n".join(self.errors[last:]).removeprefix(f"{name}: ")
 
 
 def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:
-    """Bring one stage up to date; what it depends on must be.
+    """Bring one stage (its address) up to date; what it depends on must be.
 
     Another DVC process may hold the stage's files for a moment, so only that error is tried again here.
 

@@ -22,9 +22,9 @@ from tasks import digests, paths, schemas, tracking
 from tasks.files import DataError, read_table, whole, write_json, write_table
 from tasks.params import load as load_params
 from tasks.stage import stage
-from tasks.study.arms import Arm, load, merged
+from tasks.study.arms import RESULTS, Arm, load, merged
 
-WORK, RESULTS = Path("study/.work"), Path("study/results")
+WORK = Path("study/.work")
 SHARED = ("checkpoints", "bootstrap", "model", "tasks", "study")
 KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration
 
@@ -45,7 +45,7 @@ def steps_of(arm: Arm) -> list[list[str]]:
 
 
 def links_of(arm: Arm) -> list[Path]:
-    """What of the main loop the arm uses as it is."""
+    """What of the main loop, or of the arm in its place, the arm uses as it is."""
     if arm.own == "corpus":
         return []
     linked = [paths.DATA, paths.NAR, paths.run("0") / "nar_curve.csv"]
@@ -61,21 +61,23 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
     """Make the arm's workspace, or keep the one that is there if nothing it rests on has changed.
 
     Raises:
-        DataError: the main loop has not made what the arm starts from.
+        DataError: the main loop, or the arm in its place, has not made what the arm starts from.
     """
-    links = links_of(arm)
-    if missing := [str(path) for path in links if not path.exists()]:
-        raise DataError(f"the study starts from the main loop, but {missing} do not exist; run `make demo` first")
-    basis = {"arm": arm.model_dump(), "params": params, "inputs": {str(p): digests.md5(p) for p in links}}
+    base = WORK / arm.base if arm.base else Path()
+    links = {path: base / path for path in links_of(arm)}
+    if missing := [str(path) for path in links.values() if not path.exists()]:
+        first = f"python -m tasks.study.arm --name {arm.base}" if arm.base else "make demo"
+        raise DataError(f"the arm starts from {missing}, which do not exist; run `{first}` first")
+    basis = {"arm": arm.model_dump(), "params": params, "inputs": {str(p): digests.md5(p) for p in links.values()}}
     note = folder / "basis.json"
     if note.is_file() and json.loads(note.read_text()) == json.loads(json.dumps(basis)):
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path in [*map(Path, SHARED), *links]:
-        if path.exists():
+    for path, source in {**{Path(name): Path(name) for name in SHARED}, **links}.items():
+        if source.exists():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).symlink_to(path.resolve())
+            (folder / path).symlink_to(source.resolve())
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     if arm.share < 1:
         pairs = read_table(paths.pairs("1"), schemas.PAIRS)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tasks.params import Params, ParamsError
 
-FILE = Path("study/params.yaml")
+FILE, RESULTS = Path("study/params.yaml"), Path("study/results")
+MAIN = "runs"
 
 
 class Arm(BaseModel):
@@ -25,6 +26,7 @@ class Arm(BaseModel):
     pairs: Literal["main", "own"]
     share: Annotated[float, Field(gt=0, le=1)]
     own: Literal["nothing", "sft", "corpus"]
+    after: str  # a path, because it is the arm's dependency in study/dvc.yaml
     set: dict[str, Any]
 
     @model_validator(mode="after")
@@ -35,7 +37,16 @@ class Arm(BaseModel):
             raise ValueError("the main loop's pairs fit iteration 1 of the main loop's policy only: set pairs: own")
         if self.share < 1 and self.pairs != "main":
             raise ValueError("share takes a part of the main loop's pairs: set pairs: main")
+        if self.after != MAIN and (Path(self.after).parent != RESULTS or self.pairs == "main" or self.own == "corpus"):
+            raise ValueError(
+                f"after should be {MAIN}, or {RESULTS}/ARM with pairs: own and own: nothing or sft; found {self.after}"
+            )
         return self
+
+    @property
+    def base(self) -> str | None:
+        """The arm it starts from; None: the main loop."""
+        return None if self.after == MAIN else Path(self.after).name
 
 
 def load(path: Path = FILE) -> dict[str, Arm]:

@@ -17,8 +17,7 @@ from tasks import paths, runtime, schemas
 from tasks.evaluation import by_speaker_kind, compare
 from tasks.files import read_table, whole
 from tasks.stage import stage
-from tasks.study.arm import RESULTS
-from tasks.study.arms import load
+from tasks.study.arms import RESULTS, load
 
 OUT = Path("reports/study.md")
 Rows = list[dict[str, Any]]
@@ -70,9 +69,9 @@ def entries() -> dict[str, list[Entry]]:
     """Every group's rows: arms that have results, and what the main loop adds to each group."""
     sft = judged(paths.utterances("0"))
     main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
-    control = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
-    of_group = {"methods": control["continued_sft"], "sizes": control["continued_sft"]}
-    of_group["sources"] = control["continued_sft_3"]
+    continued = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
+    of_group = {"methods": continued["continued_sft"], "sizes": continued["continued_sft"]}
+    of_group["sources"] = continued["continued_sft_3"]
     made: dict[str, list[Entry]] = {group: [] for group in GROUPS}
     made["methods"].append(Entry("SFT", sft, sft, of_group["methods"]))
     made["models"].append(Entry("small AR: SFT", sft, sft))
@@ -81,20 +80,24 @@ def entries() -> dict[str, list[Entry]]:
         made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
     if "3" in main:
         made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
-        made["seeds"].append(Entry("main loop: iteration 3", main["3"], sft))
+        made["seeds"].append(Entry("main loop: iteration 3", main["3"], sft, of_group["sources"]))
     made["iterations"] += [Entry("0 (SFT)", sft, sft), *(Entry(k, rows, sft) for k, rows in main.items())]
-    for name, arm in load().items():
+    arms = load()
+    controls = {arm.base: _last(name) for name, arm in arms.items() if arm.base}  # of the seeds' own loops
+    for name, arm in arms.items():
         own_sft = RESULTS / name / "0" / "utterances.parquet"
-        start = judged(own_sft) if own_sft.is_file() else sft
+        first = RESULTS / (arm.base or name) / "0" / "utterances.parquet"
+        start = judged(first) if first.is_file() else sft
+        control = controls.get(arm.base or name, of_group.get(arm.group))
         if own_sft.is_file():
-            made[arm.group].append(Entry(f"{arm.title}: SFT", start, start))
+            made[arm.group].append(Entry(f"{arm.title}: SFT", start, start, controls.get(name)))
         shown = range(arm.first, arm.last + 1) if arm.group == "iterations" else [arm.last]
         for k in shown:
             file = RESULTS / name / str(k) / "utterances.parquet"
             if file.is_file():
                 title = str(k) if arm.group == "iterations" else arm.title
                 title = f"{title}: iteration {k}" if own_sft.is_file() else title
-                made[arm.group].append(Entry(title, judged(file), start, of_group.get(arm.group)))
+                made[arm.group].append(Entry(title, judged(file), start, control))
     return made
 
 

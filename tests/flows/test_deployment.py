@@ -63,6 +63,7 @@ def test_a_deployment_runs_on_a_worker_and_cancels_cleanly(finished, environment
         )
         loop = api.request("GET", "/deployments/name/speechalign-loop/loop").json()
         evaluate = api.request("GET", "/deployments/name/speechalign-evaluate/evaluate").json()
+        assert api.request("GET", "/deployments/name/speechalign-study/study").json()["entrypoint"]
         assert evaluate["work_pool_name"] == POOL
         assert loop["global_concurrency_limit"]["limit"] == 1
         assert loop["concurrency_options"]["collision_strategy"] == "ENQUEUE"

@@ -12,6 +12,7 @@ from tests.conftest import REPOSITORY
 
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
 BASE = {"title": "t", "group": "methods", "first": 1, "last": 1, "pairs": "main", "share": 1.0, "own": "nothing"}
+BASE |= {"after": "runs"}
 
 
 def arms() -> dict[str, Arm]:
@@ -47,7 +48,15 @@ def test_an_arm_with_a_wrong_setting_is_one_clear_message(changes, message):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"first": 2}, {"own": "sft"}, {"pairs": "own", "share": 0.5}, {"first": 3, "last": 2}]
+    "changes",
+    [
+        {"first": 2},
+        {"own": "sft"},
+        {"pairs": "own", "share": 0.5},
+        {"first": 3, "last": 2},
+        {"after": "study/results/y"},  # whose pairs are not the main loop's
+        {"after": "elsewhere", "pairs": "own"},
+    ],
 )
 def test_an_arm_that_contradicts_itself_is_refused(tmp_path, changes):
     file = tmp_path / "params.yaml"
@@ -72,6 +81,20 @@ def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkey
     (tmp_path / "runs/1/pairs.parquet").write_text("others")
     runner.prepare_workspace(Path("w"), arm, params)
     assert not (tmp_path / "w/done.json").exists()
+
+
+def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arm = Arm(**{**BASE, "set": {}, "pairs": "own", "after": "study/results/other"})
+    params = merged(arm, PARAMS)
+    with pytest.raises(Exception, match="--name other` first"):
+        runner.prepare_workspace(Path("w"), arm, params)
+    for path in runner.links_of(arm):
+        for made, text in ((path, "main's"), ("study/.work/other" / path, "other's")):
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(text) if made.suffix else made.mkdir(exist_ok=True)
+    runner.prepare_workspace(Path("w"), arm, params)
+    assert (tmp_path / "w/runs/0/metrics.json").read_text() == "other's"
 
 
 def test_finished_steps_are_not_run_again_and_a_failed_one_stops(tmp_path):

@@ -1,0 +1,56 @@
+"""The study as a Prefect flow: one task an arm of ``study/params.yaml``, two at a time, then their tables.
+
+python -m flows study
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+from pydantic import Field
+
+from flows.graph import STUDY, Graph, GraphError, read
+from flows.loop import run_stages
+from flows.schedule import Options
+
+
+@flow(name="speechalign-study")
+def speechalign_study(
+    jobs: Annotated[int, Field(ge=1)] = 2,
+    retries: Annotated[int, Field(ge=0)] = 0,
+    stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
+    targets: list[str] | None = None,
+) -> dict[str, str] | State[None]:
+    """Run the arms that have changed and write the tables.
+
+    Args:
+        jobs: arms at once; they share ``compute.threads``.
+        retries: of an arm that failed; it goes on where it was.
+        stage_timeout_seconds: an arm that takes longer is killed and has failed.
+        targets: only these and what they depend on, as in "arm@ipo"; all of them without.
+
+    Returns:
+        What became of each stage, or a failed state that names the error.
+    """
+    try:
+        graph = read(STUDY)
+        chosen = graph.closure(targets or graph.stages)
+    except GraphError as error:
+        return Failed(message=str(error))
+    outcomes = run_stages(graph, chosen, Options(jobs, False, retries, stage_timeout_seconds))
+    if isinstance(outcomes, dict):
+        for page in tables(graph, chosen):
+            create_markdown_artifact(page.read_text(encoding="utf-8"), key=f"speechalign-study-{page.stem}")
+            print(page.read_text(encoding="utf-8"))
+    return outcomes
+
+
+def tables(graph: Graph, chosen: set[str]) -> list[Path]:
+    """The pages that the chosen stages write."""
+    pages = [Path(out) for name in graph.stages if name in chosen for out in graph.stages[name].outs]
+    return [page for page in pages if page.suffix == ".md" and page.is_file()]

@@ -1,0 +1,56 @@
+"""The study's arms run through Prefect like the loop's stages, from their own ``dvc.yaml``."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from prefect.client.schemas.objects import State
+
+from flows.graph import STUDY, read
+from flows.study import speechalign_study
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+ARM = "mkdir -p study/results && cat runs/1/policy > study/results/${key} && echo ${key} >> ran"
+PIPELINE = {
+    "stages": {
+        "arm": {
+            "foreach": "${arms}",
+            "do": {"cmd": ARM, "wdir": "..", "deps": ["${item.after}"], "outs": ["study/results/${key}"]},
+        },
+        "table": {
+            "cmd": "mkdir -p reports && ls study/results > reports/study.md",
+            "wdir": "..",
+            "deps": ["study/results"],
+            "outs": ["reports/study.md"],
+        },
+    }
+}
+
+
+@pytest.fixture
+def study(finished):
+    folder = finished.folder / "study"
+    folder.mkdir()
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE))
+    (folder / "params.yaml").write_text("arms: {later: {after: study/results/first}, first: {after: runs/1/policy}}")
+    return finished
+
+
+def test_arms_run_after_what_they_start_from_and_once(study, capsys):
+    outcomes = speechalign_study()
+    assert outcomes == {"arm@first": "ran", "arm@later": "ran", "table": "ran"}
+    assert (study.folder / "ran").read_text().split() == ["first", "later"]
+    assert "first\nlater" in capsys.readouterr().out
+    assert read(STUDY).up_to_date(outcomes)
+    assert study.calls() == []  # nothing of the main loop
+
+
+def test_an_arm_that_fails_is_named(study):
+    (study.folder / "study/dvc.yaml").write_text(yaml.safe_dump(PIPELINE).replace("cat runs", "cat nothing/runs"))
+    state = speechalign_study(targets=["arm@first"], return_state=True)
+    assert isinstance(state, State)
+    assert state.is_failed()
+    assert "arm@first" in state.message and "No such file" in state.message
+    state = speechalign_study(targets=["arm@third"], return_state=True)
+    assert "study/dvc.yaml has no stage 'arm@third'" in state.message
