@@ -46,8 +46,9 @@ $(STAMP): $(LOCKS)
 	fi
 	@$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 	  --requirement requirements/uv.lock
-	@UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=300 $(UV) pip sync --python $(BIN)/python --require-hashes \
-	  --build-constraints requirements/build.lock requirements.lock
+	@# Compiled here, or every stage's first run would do it: half a minute.
+	@UV_PYTHON_DOWNLOADS=never UV_HTTP_TIMEOUT=300 $(UV) pip sync --python $(BIN)/python --compile-bytecode \
+	  --require-hashes --build-constraints requirements/build.lock requirements.lock
 	@# Without git (an unpacked archive, an image) DVC must be told not to look for it.
 	@if [ -e .git ]; then :; else $(BIN)/dvc config --quiet --local core.no_scm true; fi
 	@touch $@
@@ -72,8 +73,9 @@ ui: env ## MLflow's pages on 127.0.0.1:5000
 prefect: env ## Prefect's server and pages on 127.0.0.1:4200
 	@PREFECT_HOME="$(CURDIR)/.prefect" $(BIN)/prefect server start --host 127.0.0.1 --port 4200
 
-test: env lint ## lint, types and all tests
-	@$(BIN)/python -m pytest
+test: env lint ## lint, types and all tests, two files at a time
+	@# One thread each: threads of one process would spin on the other's core.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env ## ruff (rules and format) and mypy
 	@$(BIN)/ruff check .
