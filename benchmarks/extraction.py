@@ -27,6 +27,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
     """Measure ``rounds`` rounds, each of both ways on the same utterances."""
     params, device = runtime.start()
     model = codec.load(params.models.codec, device)
+    package = codec.load(params.models.codec, device, trainable=True)  # EnCodec's own layers
     hop = codec.hop_length(model)
     cuts = list(CutSet.from_file(paths.cuts("test")))
     chosen = np.random.default_rng(params.seed).permutation(len(cuts))[:utterances]
@@ -36,7 +37,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
 
     @torch.inference_mode()
     def one_by_one(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        return [torch.cat([c for c, _ in model.encode(w[None, None].to(device))], -1)[0].cpu() for w in inputs]
+        return [torch.cat([c for c, _ in package.encode(w[None, None].to(device))], -1)[0].cpu() for w in inputs]
 
     ours = codec.encode(model, waves, params.extract.batch_seconds)  # once before the clock runs, like theirs
     theirs = one_by_one(whole)

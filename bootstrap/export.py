@@ -194,7 +194,7 @@ def main(
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
     codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
-    codec_model, judge = codec_lib.load(str(codec)), asr.load_recognizer(recognizer)
+    codec_model, judge = codec_lib.load(str(codec), trainable=True), asr.load_recognizer(recognizer)
     codec_lib.save(codec_model, codec_lib.read_config(codec), out / "codec", torch.float16)
     asr.save(judge, out / "whisper", torch.float16)
     check_halved(work, codec, recognizer, out)

@@ -93,7 +93,7 @@ def main(
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])
     if p.get("init"):
-        model, config = codec_lib.load(p["init"]), codec_lib.read_config(Path(p["init"]))
+        model, config = codec_lib.load(p["init"], trainable=True), codec_lib.read_config(Path(p["init"]))
     else:
         config = codec_lib.CodecConfig()
         model = codec_lib.build(config)

@@ -57,7 +57,7 @@ def test_waves_that_cannot_be_encoded_are_named(model, wave):
 
 def test_save_and_load_in_half_precision(model, tmp_path):
     codec.save(model, CONFIG, tmp_path / "codec", torch.float16)
-    loaded = codec.load(str(tmp_path / "codec"))
+    loaded = codec.load(str(tmp_path / "codec"), trainable=True)
     assert codec.hop_length(loaded) == 320 and codec.n_codebooks(loaded) == 2
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(value, model.state_dict()[name].half().float())

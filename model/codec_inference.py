@@ -1,0 +1,64 @@
+"""EnCodec's layers, the same values in less time: what inference on a CPU may do and training may not.
+
+Half of the package's time on a CPU goes to ``reflection_pad1d``, which visits every element (also where nothing is to
+be padded), to weight norms computed anew in every call, and to activations that leave their cache.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MethodType
+from typing import Any
+
+import torch
+from encodec import EncodecModel
+from encodec.modules import SConv1d, SConvTranspose1d
+from encodec.modules.conv import get_extra_padding_for_conv1d, pad1d
+from encodec.modules.seanet import SEANetResnetBlock
+from torch import nn
+from torch.nn.utils import remove_weight_norm
+
+
+def speed_up(model: EncodecModel) -> EncodecModel:
+    """Prepare a codec for inference, in place: it can no longer be trained or saved. Outputs stay the same."""
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, SConv1d):
+                layer.forward = MethodType(_convolve, layer)  # type: ignore[method-assign]
+            if isinstance(layer, SConv1d | SConvTranspose1d):
+                inner = layer.conv.conv if isinstance(layer, SConv1d) else layer.convtr.convtr
+                if hasattr(inner, "weight_g"):
+                    remove_weight_norm(inner)
+    for stack in (model.encoder.model, model.decoder.model):
+        for layer in stack:
+            # A block's input goes to its shortcut as well, so its first activation may not overwrite it.
+            own = list(layer.block)[1:] if isinstance(layer, SEANetResnetBlock) else [layer]
+            for activation in own:
+                if isinstance(activation, nn.ELU):
+                    activation.inplace = True
+    return model
+
+
+def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
+    """``SConv1d.forward`` with :func:`reflect`: ``(batch, channels, samples)`` in and out."""
+    convolution: Any = layer.conv.conv
+    kernel, stride, dilation = convolution.kernel_size[0], convolution.stride[0], convolution.dilation[0]
+    total = (kernel - 1) * dilation - (stride - 1)
+    extra = get_extra_padding_for_conv1d(x, kernel, stride, total)
+    right = 0 if layer.causal else total // 2
+    pad = reflect if layer.pad_mode == "reflect" else partial(pad1d, mode=layer.pad_mode)
+    return layer.conv(pad(x, (total - right, right + extra)))
+
+
+def reflect(x: torch.Tensor, paddings: tuple[int, int]) -> torch.Tensor:
+    """``x (..., samples)`` with its ends mirrored outwards, as the package's ``pad1d`` does it, by copying slices."""
+    samples, (left, right) = x.shape[-1], paddings
+    if not left and not right:
+        return x
+    if samples <= max(left, right):
+        return pad1d(x, paddings, "reflect")
+    out = x.new_empty(*x.shape[:-1], left + samples + right)
+    out[..., left : left + samples] = x
+    out[..., :left] = x[..., 1 : left + 1].flip(-1)
+    out[..., left + samples :] = x[..., samples - right - 1 : samples - 1].flip(-1)
+    return out
