@@ -68,6 +68,7 @@ report: env ## open the report in a browser
 
 ui: env ## MLflow's pages on 127.0.0.1:5000
 	@case "$(MLFLOW_TRACKING_URI)" in http*) echo "MLflow's pages are at $(MLFLOW_TRACKING_URI)" ;; *) \
+	  echo "the runs: http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"; \
 	  $(BIN)/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)" --host 127.0.0.1 --port 5000 ;; esac
 
 prefect: env ## Prefect's server and pages on 127.0.0.1:4200

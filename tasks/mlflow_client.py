@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LOCAL_URI = "sqlite:///mlflow.db"
 LOCAL_ARTIFACTS = "mlartifacts"
 EXPERIMENT = "speechalign"
+# Otherwise MLflow's pages take it for an application of language models, and open on its (empty) traces.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 SECONDS_TO_ANSWER = 5
 _FOREIGN = {"mlflow", "sqlalchemy", "sqlite3", "botocore", "boto3", "requests", "urllib3"}
 
@@ -78,7 +80,7 @@ def experiment_id(client: MlflowClient) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
-                return client.create_experiment(name, artifact_location=_artifact_location())
+                return client.create_experiment(name, artifact_location=_artifact_location(), tags=KIND)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
