@@ -86,16 +86,16 @@ def study(
     retries: Retries = 0,
     timeout: Timeout = None,
     targets: Annotated[
-        list[str] | None, typer.Option(help="Only this arm, as in arm@ipo, or the table; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only this arm (arm@ipo) or page (table, temperature), and what it depends on."),
     ] = None,
 ) -> None:
     """The paper's experiments, each an arm of study/params.yaml that starts from the finished loop."""
-    from flows.graph import STUDY, GraphError, read
-    from flows.study import speechalign_study, tables
+    from flows.graph import GraphError
+    from flows.study import choose, speechalign_study, tables
 
     try:
-        graph = read(STUDY)
-        chosen = graph.closure(targets or graph.stages)
+        graph, chosen = choose(targets)
     except GraphError as error:
         _fail(str(error))
     if graph.up_to_date(chosen):

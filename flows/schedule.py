@@ -118,7 +118,7 @@ class Schedule:
             for stage, outcome in known:
                 if outcome.how == SKIPPED and stage.iteration is not None:
                     # What an earlier run left here belongs to another policy; no report may take it for this one's.
-                    discard_outputs(stage.name)
+                    discard_outputs(stage.address)
                 self._submit(stage, outcome, threads=1)
                 self._record(stage, outcome)
 

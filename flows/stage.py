@@ -67,17 +67,13 @@ class _Heard:
 
     def reason(self) -> str:
         """Why it failed, in the stage's own words if it had any."""
+        from tasks.stage import failure  # late: it brings PyArrow, which a flow that goes well never needs
+
         exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
         if exited and int(exited[1]) < 0:  # what it said last was no explanation
             hint = "; was there memory enough?" if exited[1] == "-9" else ""
             return f"killed by signal {exited[1][1:]}{hint}"
-        if not self.errors:
-            return "\n".join(self.dvc_errors) or "DVC failed and did not say why"
-        last = len(self.errors) - 1
-        while last > 0 and self.errors[last].startswith(" "):  # an indented list belongs to the line above it
-            last -= 1
-        name = self.stage.rpartition(":")[2].partition("@")[0]
-        return "\n".join(self.errors[last:]).removeprefix(f"{name}: ")
+        return failure(self.errors) or "\n".join(self.dvc_errors) or "DVC failed and did not say why"
 
 
 def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:

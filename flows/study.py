@@ -38,8 +38,7 @@ def speechalign_study(
         What became of each stage, or a failed state that names the error.
     """
     try:
-        graph = read(STUDY)
-        chosen = graph.closure(targets or graph.stages)
+        graph, chosen = choose(targets)
     except GraphError as error:
         return Failed(message=str(error))
     outcomes = run_stages(graph, chosen, Options(jobs, False, retries, stage_timeout_seconds))
@@ -48,6 +47,18 @@ def speechalign_study(
             create_markdown_artifact(page.read_text(encoding="utf-8"), key=f"speechalign-study-{page.stem}")
             print(page.read_text(encoding="utf-8"))
     return outcomes
+
+
+def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
+    """The study's graph and the stages that ``targets`` name.
+
+    Raises:
+        GraphError: no such stage, or the main loop, from which the arms start, is not up to date.
+    """
+    loop, graph = read(), read(STUDY)
+    if not loop.up_to_date(loop.stages):
+        raise GraphError("the study starts from the finished loop, which has changed: run `python -m flows run` first")
+    return graph, graph.closure(targets or graph.stages)
 
 
 def tables(graph: Graph, chosen: set[str]) -> list[Path]:

@@ -1,6 +1,7 @@
 """EnCodec as this project uses it: build, load, encode in batches, decode in batches.
 
-Everything goes through the package's own classes (``encodec.EncodecModel``). A codec is named either by a
+Everything goes through the package's own classes (``encodec.EncodecModel``), on a CPU with faster layers
+(:mod:`model.codec_inference`). A codec is named either by a
 folder holding ``config.json`` and ``model.safetensors`` (the embedded default, or one trained by
 ``bootstrap/``) or by the name of a published model (``encodec_24khz``), whose weights the package fetches.
 """

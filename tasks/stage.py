@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,20 @@ from typing import Any
 from tasks import paths
 from tasks.files import DataError
 from tasks.params import ParamsError
+
+ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
+
+
+def failure(errors: Sequence[str]) -> str:
+    """Why a stage failed, in its own words, from the lines of its standard error; "" where it said nothing."""
+    lines = [line for line in errors if line.strip() and line != HINT]
+    starts = [i for i, line in enumerate(lines) if line.startswith(ERROR)]
+    start = starts[-1] if starts else len(lines) - 1
+    while start > 0 and lines[start].startswith(
+        " "
+    ):  # a bug's last line; an indented list belongs to the line above it
+        start -= 1
+    return "\n".join(lines[max(start, 0) :]).removeprefix(ERROR)
 
 
 def note_time(started: float) -> None:
@@ -39,7 +53,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
         except (DataError, ParamsError, ValueError, OSError) as error:
             if os.environ.get("SPEECHALIGN_DEBUG"):
                 raise
-            print(f"error: {error}\n(SPEECHALIGN_DEBUG=1 shows where)", file=sys.stderr, flush=True)
+            print(f"{ERROR}{error}\n{HINT}", file=sys.stderr, flush=True)
             raise SystemExit(1) from error
 
     return run

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +22,14 @@ import yaml
 from tasks import digests, paths, schemas, tracking
 from tasks.files import DataError, read_table, whole, write_json, write_table
 from tasks.params import load as load_params
-from tasks.stage import stage
+from tasks.stage import failure, stage
 from tasks.study.arms import RESULTS, Arm, load, merged
 
 WORK = Path("study/.work")
+DONE = "done.json"  # the steps that have run in a workspace
 SHARED = ("checkpoints", "bootstrap", "model", "tasks", "study")
+CODE = ("tasks/study", "tasks/aligning", "model/objectives")  # whose change makes an arm anew, as study/dvc.yaml says
+UNUSED = ("compute", "gap", "register")  # blocks of params.yaml that change no arm's results
 KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration
 
 
@@ -68,7 +72,14 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
     if missing := [str(path) for path in links.values() if not path.exists()]:
         first = f"python -m tasks.study.arm --name {arm.base}" if arm.base else "make demo"
         raise DataError(f"the arm starts from {missing}, which do not exist; run `{first}` first")
-    basis = {"arm": arm.model_dump(), "params": params, "inputs": {str(p): digests.md5(p) for p in links.values()}}
+    basis = {
+        "arm": arm.model_dump(),
+        "params": {block: value for block, value in params.items() if block not in UNUSED},
+        "inputs": {str(path): digests.md5(path) for path in links.values()},
+        "code": {
+            str(file): digests.compute_file(file) for folder in CODE for file in sorted(Path(folder).glob("*.py"))
+        },
+    }
     note = folder / "basis.json"
     if note.is_file() and json.loads(note.read_text()) == json.loads(json.dumps(basis)):
         return
@@ -90,16 +101,24 @@ def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str])
     """Run what has not run yet; each step that ends well is noted.
 
     Raises:
-        DataError: a step failed; its own message is above.
+        DataError: a step failed, with its own message.
     """
-    done_file = folder / "done.json"
+    done_file = folder / DONE
     done: list[list[str]] = json.loads(done_file.read_text()) if done_file.is_file() else []
     for step in steps:
         if step in done:
             continue
         print(f"{folder.name}: {' '.join(step)}", flush=True)
-        if subprocess.run([sys.executable, "-m", *step], cwd=folder, env=environment, check=False).returncode:
-            raise DataError(f"{' '.join(step)} failed in {folder}; its message is above. Run again to go on from there")
+        command = [sys.executable, "-m", *step]
+        with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stderr is not None
+            said: deque[str] = deque(maxlen=50)
+            for line in child.stderr:
+                said.append(line.rstrip("\n"))
+                print(said[-1], file=sys.stderr, flush=True)
+        if child.returncode:
+            reason = failure(list(said)) or f"exit status {child.returncode}"
+            raise DataError(f"{' '.join(step)} in {folder}: {reason}\nOnce mended, run again to go on from there")
         done.append(step)
         write_json(done_file, done)
 
@@ -126,6 +145,7 @@ def main(name: Annotated[str, typer.Option(help="an arm of study/params.yaml")])
             (results / str(k)).mkdir(parents=True)
             for file in KEPT:
                 shutil.copy(folder / paths.run(str(k)) / file, results / str(k) / file)
+    (folder / DONE).unlink()  # should DVC ask for this arm again, something has changed
 
 
 if __name__ == "__main__":

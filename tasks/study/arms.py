@@ -48,6 +48,11 @@ class Arm(BaseModel):
         """The arm it starts from; None: the main loop."""
         return None if self.after == MAIN else Path(self.after).name
 
+    @property
+    def method(self) -> str | None:
+        """``align.method``, if it is not the main loop's."""
+        return self.set.get("align", {}).get("method")
+
 
 def load(path: Path = FILE) -> dict[str, Arm]:
     """Every arm by name.

@@ -23,7 +23,7 @@ OUT = Path("reports/study.md")
 Rows = list[dict[str, Any]]
 
 GROUPS = {
-    "methods": "Methods: one iteration, the same pairs",
+    "methods": "Methods: one iteration from the same SFT policy",
     "sources": "Pair sources: three iterations",
     "sizes": "Sizes of the pair set: one iteration",
     "iterations": "Iterations",
@@ -83,7 +83,8 @@ def entries() -> dict[str, list[Entry]]:
         made["seeds"].append(Entry("main loop: iteration 3", main["3"], sft, of_group["sources"]))
     made["iterations"] += [Entry("0 (SFT)", sft, sft), *(Entry(k, rows, sft) for k, rows in main.items())]
     arms = load()
-    controls = {arm.base: _last(name) for name, arm in arms.items() if arm.base}  # of the seeds' own loops
+    # Continued SFT from the SFT policies of the seeds' own loops.
+    controls = {arm.base: _last(name) for name, arm in arms.items() if arm.base and arm.method == "sft"}
     for name, arm in arms.items():
         own_sft = RESULTS / name / "0" / "utterances.parquet"
         first = RESULTS / (arm.base or name) / "0" / "utterances.parquet"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 from pathlib import Path
@@ -10,6 +12,20 @@ import pytest
 
 from flows import process
 from flows.stage import FAILED, UNCHANGED, _Heard, repro
+from tasks.files import DataError
+from tasks.stage import stage
+
+
+def as_a_stage_says(message: str) -> list[str]:
+    """What ``tasks.stage`` really prints of an error."""
+
+    @stage
+    def main() -> None:
+        raise DataError(message)
+
+    with contextlib.redirect_stderr(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+        main()
+    return printed.getvalue().splitlines()
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +59,12 @@ def test_a_missing_input_is_told_as_dvc_tells_it(finished):
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (["align: data/codes does not exist"], "data/codes does not exist"),
+        (["UserWarning: old", *as_a_stage_says("lr: too large")], "lr: too large"),
+        (
+            as_a_stage_says("2 problem(s):\n  lr: too large\n  beta: missing"),
+            "2 problem(s):\n  lr: too large\n  beta: missing",
+        ),
+        (as_a_stage_says("no codec: expected one of\n['a', 'b']"), "no codec: expected one of\n['a', 'b']"),
         (
             ["UserWarning: old", "2 problem(s):", "  lr: too large", "  beta: missing"],
             "2 problem(s):\n  lr: too large\n  beta: missing",

@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows.graph import STUDY, read
 from flows.study import speechalign_study
+from tests.flows.test_main import command
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -44,6 +45,28 @@ def test_arms_run_after_what_they_start_from_and_once(study, capsys):
     assert "first\nlater" in capsys.readouterr().out
     assert read(STUDY).up_to_date(outcomes)
     assert study.calls() == []  # nothing of the main loop
+
+
+def test_a_loop_that_has_changed_comes_first(study):
+    study.set(iterations={"1": {"prev": "0", "rise": 0.001}, "2": {"prev": "1", "rise": 0.0}})
+    state = speechalign_study(return_state=True)
+    assert isinstance(state, State)
+    assert state.is_failed()
+    assert "run `python -m flows run` first" in state.message
+    assert not (study.folder / "ran").exists()
+
+
+def test_the_command_shows_the_tables_again(study):
+    for expected in ("3 ran", "nothing to do: all 3 stages of the study are up to date"):
+        process = command("study", "--targets", "table")
+        printed, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+        assert expected in printed + errors
+        assert "first\nlater" in printed
+    process = command("study", "--targets", "arm@third")
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert errors.splitlines()[0].startswith("study/dvc.yaml has no stage 'arm@third'")
 
 
 def test_an_arm_that_fails_is_named(study):

@@ -78,7 +78,15 @@ def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkey
     (tmp_path / "w/done.json").write_text("[]")
     runner.prepare_workspace(Path("w"), arm, params)
     assert (tmp_path / "w/done.json").exists()
+    where = {**params, "compute": {**params["compute"], "threads": 1}}
+    runner.prepare_workspace(Path("w"), arm, where)
+    assert (tmp_path / "w/done.json").exists()
     (tmp_path / "runs/1/pairs.parquet").write_text("others")
+    runner.prepare_workspace(Path("w"), arm, params)
+    assert not (tmp_path / "w/done.json").exists()
+    (tmp_path / "w/done.json").write_text("[]")
+    (tmp_path / "model/objectives").mkdir(parents=True)
+    (tmp_path / "model/objectives/dpo.py").write_text("loss = 0")
     runner.prepare_workspace(Path("w"), arm, params)
     assert not (tmp_path / "w/done.json").exists()
 
@@ -101,8 +109,9 @@ def test_finished_steps_are_not_run_again_and_a_failed_one_stops(tmp_path):
     folder = tmp_path / "w"
     folder.mkdir()
     (folder / "good.py").write_text("open('log', 'a').write('x')")
-    (folder / "bad.py").write_text("raise SystemExit(1)")
-    with pytest.raises(Exception, match="bad failed"):
+    failing = "import sys; print('error: no pairs', file=sys.stderr); sys.exit(1)"
+    (folder / "bad.py").write_text(failing)
+    with pytest.raises(Exception, match=r"bad in .*w: no pairs"):
         runner.run_steps(folder, [["good"], ["bad"]], {"PATH": ""})
     (folder / "bad.py").write_text("")
     runner.run_steps(folder, [["good"], ["bad"]], {"PATH": ""})
