@@ -20,7 +20,7 @@ _CHARACTER_IDS = {c: _FIRST_CHARACTER + i for i, c in enumerate(CHARACTERS)}
 class Vocabulary:
     """Ids of text characters, marks and level-1 codes for one codebook size.
 
-    ``text_prefix`` goes before every text: a policy aligned by Chain of Hindsight is asked for "good " speech.
+    ``text_prefix`` goes before every text: a policy aligned by Chain of Hindsight is asked for good speech by it.
     """
 
     codebook_size: int

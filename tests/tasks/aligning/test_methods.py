@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model import policy
+from model.objectives.coh import BAD, GOOD
 from model.training import Optimization, TrainingError, fit
 from tasks.aligning.job import Job
 from tasks.aligning.methods import PLANS
@@ -93,7 +94,11 @@ def test_a_policy_aligned_by_hindsight_asks_for_good_speech_wherever_it_is_loade
     policy.save(ar, tmp_path)
     vocabulary = policy.vocabulary_of(policy.load(tmp_path))
     plain = policy.vocabulary_of(small_ar())
-    assert vocabulary.context("one", [1]) == plain.context("good one", [1])
+    assert vocabulary.context("one", [1]) == plain.context(f"{GOOD}one", [1])
+
+
+def test_the_verdict_is_no_word_that_could_be_read_aloud():
+    assert GOOD != BAD and not any(c.isalpha() for c in GOOD + BAD)
 
 
 def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar, monkeypatch):
