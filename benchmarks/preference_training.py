@@ -141,7 +141,9 @@ def rows_of(pairs: list[Row], vocabulary: Vocabulary) -> list[dict[str, list[int
 def main(steps: int = 16, rounds: int = 5) -> None:
     """Measure ``rounds`` rounds of ``steps`` steps, each of all three ways."""
     params, device = runtime.start()
-    align = params.align.model_copy(update={"method": "dpo", "nll_weight": 0.0, "epochs": 1, "label_smoothing": 0.0})
+    # All weights and the bare loss: what TRL trains.
+    bare = {"method": "dpo", "parameters": "all", "lr": 3e-5, "nll_weight": 0.0, "epochs": 1, "label_smoothing": 0.0}
+    align = params.align.model_copy(update=bare)
     params = params.model_copy(update={"align": align})
     beta, n = params.iteration("1").beta, steps * align.batch_pairs
     start = policy.load(paths.ar("0"), device)
