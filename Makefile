@@ -59,7 +59,7 @@ demo: env ## run the whole loop: synthetic speech to registered policies
 repro: env ## the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: demo ## the paper's experiments on the embedded default, after the demo (under two hours; goes on where it was)
+study: demo ## the paper's experiments on the embedded default, after the demo (about two hours; goes on where it was)
 	@$(BIN)/python -m flows study
 
 report: env ## open the report in a browser
