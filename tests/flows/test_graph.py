@@ -25,6 +25,12 @@ def test_pipelines_in_other_folders_are_left_out(toy):
     assert "train" not in read().stages
 
 
+def test_what_a_stage_says_of_itself_is_read(toy):
+    stages = read().stages.values()
+    assert {stage.name for stage in stages if stage.all_cores} == {"align@1", "align@2"}
+    assert {stage.name for stage in stages if stage.ahead} == {"sample@1", "sample@2"}
+
+
 def test_iterations_follow_their_chain(toy):
     graph = read()
     assert graph.parents["2"] == {"1"}

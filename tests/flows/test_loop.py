@@ -45,6 +45,7 @@ def test_a_first_run_makes_everything_and_a_second_does_nothing(toy, capsys):
     # Alone a stage has the whole machine; two that start together share it, unless one asks for all of it.
     threads = dict(line.split(" threads=") for line in lines)
     assert threads["prepare"] == "2"
+    assert (threads["evaluate@0"], threads["policy@1"]) == ("1", "2")
     # A stage that goes ahead starts with the judgement that its iteration waits for.
     assert (threads["evaluate@1"], threads["sample@2"], threads["policy@2"]) == ("1", "1", "2")
     assert (toy.folder / "reports/index.html").read_text() == "0 1 2"

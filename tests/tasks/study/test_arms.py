@@ -65,6 +65,14 @@ def test_an_arm_that_contradicts_itself_is_refused(tmp_path, changes):
         load(file)
 
 
+def test_dvc_and_the_workspace_rest_on_the_same_code_and_settings():
+    declared = yaml.safe_load((REPOSITORY / "study/dvc.yaml").read_text())["stages"]["arm"]["do"]
+    assert set(runner.CODE) <= set(declared["deps"])
+    [blocks] = [part["params.yaml"] for part in declared["params"] if "params.yaml" in part]
+    assert set(blocks) | set(runner.UNUSED) == set(PARAMS)
+    assert not set(blocks) & set(runner.UNUSED)
+
+
 def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arm = Arm(**{**BASE, "set": {}})
