@@ -23,9 +23,7 @@ def failure(errors: Sequence[str]) -> str:
     lines = [line for line in errors if line.strip() and line != HINT]
     starts = [i for i, line in enumerate(lines) if line.startswith(ERROR)]
     start = starts[-1] if starts else len(lines) - 1
-    while start > 0 and lines[start].startswith(
-        " "
-    ):  # a bug's last line; an indented list belongs to the line above it
+    while start > 0 and lines[start].startswith(" "):  # an indented list belongs to the line above it
         start -= 1
     return "\n".join(lines[max(start, 0) :]).removeprefix(ERROR)
 
