@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +31,11 @@ class Cache:
     blocked: torch.Tensor
     end: int
 
-    def write(self, rows: list[int], keys_values: list[torch.Tensor], begin: int) -> None:
-        """Fill these rows from position ``begin`` on; nothing will attend to what is before it."""
-        self.blocked[rows, :, :begin] = float("-inf")
-        for whole, part in zip(self.layers, keys_values, strict=True):
-            whole[:, rows, :, :begin] = 0.0  # read as well, with a weight of 0: it must be a number
-            whole[:, rows, :, begin : self.end] = part
+    def begin(self, rows: slice, position: int) -> None:
+        """Nothing will attend to what these rows hold before ``position``."""
+        self.blocked[rows, :, :position] = float("-inf")
+        for kv in self.layers:
+            kv[:, rows, :, :position] = 0.0  # read as well, with a weight of 0: it must be a number
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only these rows, in this order."""
@@ -89,7 +89,8 @@ class Decoder:
     def prefill(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache]:
         """Logits ``(rows, vocabulary)`` after each context, and the cache that holds them.
 
-        Contexts of one length share a forward pass without padding, and equal contexts are computed once.
+        Neighbours of one length share a forward pass without padding, and equal ones among them are computed once:
+        sorted contexts take the fewest passes.
         """
         device, dtype = self.embed.device, self.embed.dtype
         longest = max(map(len, contexts))
@@ -100,24 +101,31 @@ class Decoder:
             longest,
         )
         logits = torch.empty(len(contexts), self.vocabulary, dtype=dtype, device=device)
-        for length in sorted({len(c) for c in contexts}):
-            rows = [i for i, c in enumerate(contexts) if len(c) == length]
-            unique = {c: i for i, c in enumerate(dict.fromkeys(contexts[i] for i in rows))}
-            copies = torch.tensor([unique[contexts[i]] for i in rows], device=device)
-            once, keys_values = self._read(torch.tensor(list(unique), device=device))
-            logits[rows] = once[copies]
-            cache.write(rows, [kv[:, copies] for kv in keys_values], longest - length)
+        first = 0
+        for length, group in groupby(contexts, len):
+            members = list(group)
+            rows = slice(first, first + len(members))
+            cache.begin(rows, longest - length)
+            logits[rows] = self._read(members, cache, rows)
+            first = rows.stop
         return logits, cache
 
-    def _read(self, ids: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Logits ``(rows, vocabulary)`` after ``ids (rows, new)``, and each layer's keys and values of them."""
-        keys_values = []
+    def _read(self, contexts: list[tuple[int, ...]], cache: Cache, rows: slice) -> torch.Tensor:
+        """Logits ``(rows, vocabulary)`` after contexts of one length, whose keys and values go into ``cache``."""
+        place = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
+        ids = torch.tensor(list(place), device=self.embed.device)
+        copies = torch.tensor([place[context] for context in contexts], device=ids.device)
+        begin = cache.end - ids.shape[1]
 
-        def attend(_layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            keys_values.append(torch.stack([k, v]))
+        def each(once: torch.Tensor) -> torch.Tensor:
+            return once if len(place) == len(contexts) else once[copies]
+
+        def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            for part, held in zip((k, v), cache.layers[layer], strict=True):
+                held[rows, :, begin : cache.end] = each(part)
             return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
 
-        return self._forward(ids, torch.arange(ids.shape[1], device=ids.device)[None], attend), keys_values
+        return each(self._forward(ids, torch.arange(ids.shape[1], device=ids.device)[None], attend))
 
     def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Logits ``(rows, vocabulary)`` after one more token ``ids (rows,)`` at each row's position ``(rows,)``."""

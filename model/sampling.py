@@ -20,7 +20,7 @@ from model.parallel import spread
 from model.policy import vocabulary_of
 from model.tokens import EOS, FIRST_CODE
 
-COMPACT_BELOW = 0.8  # share of a batch's rows that still speak at which the finished ones leave it
+COMPACT_BELOW = 0.65  # share of a batch's rows that still speak at which the finished ones leave it
 
 
 @dataclass(frozen=True)

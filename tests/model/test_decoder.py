@@ -36,12 +36,14 @@ def test_contexts_and_steps_equal_transformers_whatever_the_lengths(ar):
 
 def test_equal_contexts_are_computed_once(ar, monkeypatch):
     decoder, seen = Decoder(ar), []
-    read = decoder._read
-    monkeypatch.setattr(decoder, "_read", lambda ids: seen.append(ids.tolist()) or read(ids))
+    forward = decoder._forward
+    monkeypatch.setattr(decoder, "_forward", lambda ids, *rest: seen.append(ids.tolist()) or forward(ids, *rest))
     with torch.inference_mode():
-        logits, _ = decoder.prefill([(1, 2, 3), (4, 5), (1, 2, 3), (1, 2, 4)])
-    assert seen == [[[4, 5]], [[1, 2, 3], [1, 2, 4]]]
-    assert torch.equal(logits[0], logits[2]) and not torch.equal(logits[0], logits[3])
+        logits, cache = decoder.prefill([(1, 2, 3), (1, 2, 3), (1, 2, 4), (4, 5)])
+    assert seen == [[[1, 2, 3], [1, 2, 4]], [[4, 5]]]
+    assert torch.equal(logits[0], logits[1]) and not torch.equal(logits[0], logits[2])
+    for kv in cache.layers:
+        assert torch.equal(kv[:, 0, :, : cache.end], kv[:, 1, :, : cache.end])
 
 
 def test_fewer_key_value_heads_are_refused():
