@@ -15,7 +15,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from tasks.files import DataError
 
@@ -64,11 +66,22 @@ def connect() -> MlflowClient:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.tracking._model_registry.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # an environment made by uv has no pip
-    with failures():
+    with failures(), _alone(uri):
         mlflow.set_tracking_uri(uri)  # log_model and load_model take it from here
         client = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)  # opens the database: its errors belong here
     return client
+
+
+def _alone(uri: str) -> contextlib.AbstractContextManager[Any]:
+    """No other process of this project opens the SQLite file meanwhile.
+
+    Two that find it new at once both create its tables, and one of them fails ("table runs already exists").
+    """
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and database.parent.is_dir():
+        return FileLock(f"{database}.lock")
+    return contextlib.nullcontext()
 
 
 def experiment_id(client: MlflowClient) -> str:

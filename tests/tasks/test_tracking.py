@@ -170,6 +170,26 @@ def test_a_deleted_run_gets_a_stand_in(params: Params, sqlite: str):
         assert run.parent_run_id == ids["parent_run_id"]
 
 
+def test_processes_that_find_no_database_at_once_all_get_it(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    # They wait for each other past the import, which takes long enough to keep them apart.
+    code = (
+        "import mlflow, sys; from tasks.mlflow_client import connect; "
+        "print(flush=True); sys.stdin.readline(); print(connect().get_experiment('0').name)"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
+    for child in both:
+        child.stdout.readline()
+    for child in both:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    for child in both:
+        out, err = child.communicate(timeout=120)
+        assert (child.returncode, out) == (0, "Default\n"), err
+
+
 def test_a_server_that_is_down_is_named_with_what_to_do(params: Params, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
     with pytest.raises(TrackingError, match="unset MLFLOW_TRACKING_URI") as caught:
