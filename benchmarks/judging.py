@@ -1,12 +1,14 @@
 """Speed of transcription against Whisper's own, file by file: ``python -m benchmarks.judging``.
 
 The same recogniser (``models.recognizer``), the same test utterances, interleaved in one run, greedy and without
-timestamps all three:
+timestamps all four:
 
 * this project's ``transcribe``, in batches as the stages call it;
 * ``whisper.transcribe``, one recording after another. It takes every model's window for 30 s and fails on one with a
   shorter window (the embedded recogniser), so its two constants are set to the model's own window here: otherwise it
-  is as the package has it. It ends the mel with zeros where we end the sound with silence, so a text may differ;
+  is as the package has it;
+* the same on recordings that end with silence up to the window. ``whisper.transcribe`` ends a shorter one's mel with
+  zeros, which is no silence, where we and ``whisper.decode`` end the sound with silence, so a text may differ;
 * ``whisper.decode``, one recording after another, on the mel that we give it.
 
 Prints seconds of audio a second, the ratios with 95 % intervals over rounds, and the share of texts that are the same
@@ -41,7 +43,7 @@ NO_SECOND_TRY = {
 
 
 def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
-    """Measure ``rounds`` rounds, each of all three ways on the same utterances."""
+    """Measure ``rounds`` rounds, each of all four ways on the same utterances."""
     params, device = runtime.start()
     model = asr.load_recognizer(params.models.recognizer, device)
     module = sys.modules["whisper.transcribe"]  # the package's attribute of that name is the function in it
@@ -58,12 +60,22 @@ def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
     def transcribe() -> list[str]:
         return [whisper.transcribe(model, w, **GREEDY, **NO_SECOND_TRY)["text"] for w in waves]
 
+    def transcribe_ended() -> list[str]:
+        window = asr.context_samples(model)
+        ended = (np.pad(w, (0, max(0, window - len(w)))) for w in waves)
+        return [whisper.transcribe(model, w, **GREEDY, **NO_SECOND_TRY)["text"] for w in ended]
+
     def decode() -> list[str]:
         options = whisper.DecodingOptions(**GREEDY)
         mels = (asr.log_mel(torch.from_numpy(w), model).to(model.device) for w in waves)
         return [whisper.decode(model, mel, options).text for mel in mels]
 
-    ways = {"speechalign": ours, "whisper.transcribe, file by file": transcribe, "whisper.decode, file by file": decode}
+    ways = {
+        "speechalign": ours,
+        "whisper.transcribe, file by file": transcribe,
+        "whisper.transcribe, ended with silence": transcribe_ended,
+        "whisper.decode, file by file": decode,
+    }
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     texts: dict[str, list[str]] = {}
     for round_ in range(-1, rounds):  # once before the clock counts
