@@ -1,54 +1,24 @@
 """The AR's forward pass for sampling: straight on the weights, with a cache of keys and values.
 
-What ``transformers`` does in modules is done here in a few lines: no overhead, a cache that is written in place and
-matrix products by :mod:`model.onednn`.
+What ``transformers`` does in modules is done here in a few lines: no overhead, keys and values written in place
+(:mod:`model.kv_cache`) and matrix products by :mod:`model.onednn`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
+from model.kv_cache import GROWTH, Cache, SharedCache
 from model.onednn import packed
+from model.tokens import PAD
 
-GROWTH = 32  # positions that the cache grows by when it is full: a copy now and then, and little that lies unused
-
-
-@dataclass
-class Cache:
-    """Keys and values of a batch whose rows end together: shorter ones begin with positions that nothing attends to.
-
-    So a step appends one slice for all rows. ``layers``: ``(2, rows, heads, capacity, head width)`` each, of which
-    ``end`` positions are filled; ``blocked (rows, 1, capacity)``: minus infinity where a row has not begun, else 0.
-    """
-
-    layers: list[torch.Tensor]
-    blocked: torch.Tensor
-    end: int
-
-    def begin(self, rows: slice, position: int) -> None:
-        """Nothing will attend to what these rows hold before ``position``."""
-        self.blocked[rows, :, :position] = float("-inf")
-        for kv in self.layers:
-            kv[:, rows, :, :position] = 0.0  # read as well, with a weight of 0: it must be a number
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Leave only these rows, in this order."""
-        self.layers = [kv[:, rows] for kv in self.layers]
-        self.blocked = self.blocked[rows]
-
-    def grow(self) -> None:
-        """Make room for another position."""
-        if self.end == self.blocked.shape[-1]:
-            self.blocked = F.pad(self.blocked, (0, GROWTH))
-            for i, kv in enumerate(self.layers):
-                self.layers[i] = kv.new_empty(*kv.shape[:3], self.end + GROWTH, kv.shape[4])
-                self.layers[i][:, :, :, : self.end] = kv
+SHARED_BY = 2  # rows a context, on average, from which on they read it together
+PADDED_FROM = 0.9  # of the longest context of a pass: shorter ones start another
 
 
 class Decoder:
@@ -86,77 +56,87 @@ class Decoder:
         sign[: self.head_width // 2] = -1
         self.cos, self.sin = angles.cos().to(self.embed.dtype), (angles.sin() * sign).to(self.embed.dtype)
 
-    def prefill(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache]:
+    def prefill(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache | SharedCache]:
         """Logits ``(rows, vocabulary)`` after each context, and the cache that holds them.
 
-        Neighbours of one length share a forward pass without padding, and equal ones among them are computed once:
-        sorted contexts take the fewest passes.
+        Equal contexts are computed once, neighbours of nearly one length in one pass: longest first takes the fewest.
         """
-        device, dtype = self.embed.device, self.embed.dtype
+        place = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
+        logits, cache = self._read(list(place))
+        if len(place) == len(contexts):
+            return logits, cache
+        rows = torch.tensor([place[context] for context in contexts], device=logits.device)
+        if len(place) * SHARED_BY <= len(contexts):
+            return logits[rows], SharedCache(cache, rows)
+        cache.keep(rows)
+        return logits[rows], cache
+
+    def _read(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache]:
         longest = max(map(len, contexts))
         shape = (2, len(contexts), self.heads, longest + GROWTH, self.head_width)
-        cache = Cache(
-            [torch.empty(shape, dtype=dtype, device=device) for _ in self.layers],
-            torch.zeros(len(contexts), 1, longest + GROWTH, dtype=dtype, device=device),
-            longest,
-        )
-        logits = torch.empty(len(contexts), self.vocabulary, dtype=dtype, device=device)
-        first = 0
-        for length, group in groupby(contexts, len):
-            members = list(group)
-            rows = slice(first, first + len(members))
-            cache.begin(rows, longest - length)
-            logits[rows] = self._read(members, cache, rows)
-            first = rows.stop
-        return logits, cache
+        cache = Cache([self.embed.new_empty(shape) for _ in self.layers], longest)
+        logits, first = [], 0
+        for part in _alike(contexts):
+            logits.append(self._read_alike(part, cache, first))
+            first += len(part)
+        return torch.cat(logits), cache
 
-    def _read(self, contexts: list[tuple[int, ...]], cache: Cache, rows: slice) -> torch.Tensor:
-        """Logits ``(rows, vocabulary)`` after contexts of one length, whose keys and values go into ``cache``."""
-        place = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
-        ids = torch.tensor(list(place), device=self.embed.device)
-        copies = torch.tensor([place[context] for context in contexts], device=ids.device)
-        begin = cache.end - ids.shape[1]
+    def _read_alike(self, contexts: list[tuple[int, ...]], cache: Cache, first: int) -> torch.Tensor:
+        """Logits ``(rows, vocabulary)`` after contexts of nearly one length, in rows of ``cache`` from ``first`` on.
 
-        def each(once: torch.Tensor) -> torch.Tensor:
-            return once if len(place) == len(contexts) else once[copies]
+        One pass, padded at the end: what comes later changes nothing before it. Attention leaves the padding out.
+        """
+        lengths = [len(context) for context in contexts]
+        ids = torch.tensor([[*c, *[PAD] * (max(lengths) - len(c))] for c in contexts], device=self.embed.device)
+        runs, stop = [], 0  # neighbours of one length: the slice of them, and their length
+        for length, group in groupby(lengths):
+            start, stop = stop, stop + len(list(group))
+            runs.append((slice(start, stop), length))
+            cache.begin(slice(first + start, first + stop), cache.end - length)
 
         def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            for part, held in zip((k, v), cache.layers[layer], strict=True):
-                held[rows, :, begin : cache.end] = each(part)
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
+            attended = torch.zeros_like(q)
+            for run, length in runs:
+                rows, begin = slice(first + run.start, first + run.stop), cache.end - length
+                query, key, value = q[run, :, :length], k[run, :, :length], v[run, :, :length]
+                kv = cache.layers[layer]
+                kv[0, rows, :, begin : cache.end], kv[1, rows, :, begin : cache.end] = key, value
+                alone = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
+                attended[run, :, :length] = alone
+            return attended
 
-        return each(self._forward(ids, torch.arange(ids.shape[1], device=ids.device)[None], attend))
+        positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        return self._forward(ids, positions, attend, torch.tensor(lengths, device=ids.device) - 1)
 
-    def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
+    def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache | SharedCache) -> torch.Tensor:
         """Logits ``(rows, vocabulary)`` after one more token ``ids (rows,)`` at each row's position ``(rows,)``."""
         cache.grow()
-        end = cache.end = cache.end + 1
-        rows = len(ids)
+        return self._forward(ids[:, None], positions[:, None], cache.attend, torch.zeros_like(ids))
 
-        def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            kv = cache.layers[layer]
-            kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
-            keys, values = (t[:, :, :end].flatten(0, 1) for t in kv)
-            # One query a row and head: two batched products, which read the cache faster than fused attention does.
-            scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2)).view(rows, self.heads, end)
-            weights = torch.softmax(scores.add_(cache.blocked[:, :, :end]), dim=-1)
-            return torch.bmm(weights.view(-1, 1, end), values).view(rows, self.heads, 1, self.head_width)
-
-        return self._forward(ids[:, None], positions[:, None], attend)
-
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, attend: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Logits ``(rows, vocabulary)`` after the last of ``ids (rows, new)``."""
+    def _forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, attend: Callable[..., torch.Tensor], last: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits ``(rows, vocabulary)`` after the ``last (rows,)`` of ``ids (rows, new)`` that counts."""
         rows, new = ids.shape
         cos, sin = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
-        x = self.embed[ids]
+        x, every = self.embed[ids], torch.arange(rows, device=ids.device)
         for i, (norm1, qkv, out, norm2, gate_up, down) in enumerate(self.layers):
             h = qkv(F.rms_norm(x, (self.width,), norm1, self.eps)).view(rows, new, 3, self.heads, self.head_width)
             q_k, v = h[:, :, :2].permute(0, 2, 3, 1, 4), h[:, :, 2].transpose(1, 2)
             q, k = (q_k * cos + q_k.roll(self.head_width // 2, -1) * sin).unbind(1)
             attended = attend(i, q, k, v).transpose(1, 2).reshape(rows, new, self.width)
             if i == len(self.layers) - 1:
-                x, attended = x[:, -1:], attended[:, -1:]  # nothing looks at the others any more
+                x, attended = x[every, last][:, None], attended[every, last][:, None]  # nothing looks at the others
             x = x + out(attended)
             gate, up = gate_up(F.rms_norm(x, (self.width,), norm2, self.eps)).chunk(2, dim=-1)
             x = x + down(F.silu(gate) * up)
         return self.head(F.rms_norm(x[:, -1], (self.width,), self.norm, self.eps))
+
+
+def _alike(contexts: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
+    """Neighbours that are at most a tenth shorter than their first: one pass of them takes little padding."""
+    first = 0
+    for i in range(1, len(contexts) + 1):
+        if i == len(contexts) or not PADDED_FROM * len(contexts[first]) <= len(contexts[i]) <= len(contexts[first]):
+            yield contexts[first:i]
+            first = i
