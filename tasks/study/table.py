@@ -25,6 +25,7 @@ Rows = list[dict[str, Any]]
 GROUPS = {
     "methods": "Methods: one iteration from the same SFT policy",
     "sources": "Pair sources: three iterations",
+    "strength": "How hard the pairs pull: one iteration",
     "sizes": "Sizes of the pair set: one iteration",
     "iterations": "Iterations",
     "models": "A larger AR: one iteration",
@@ -70,13 +71,14 @@ def entries() -> dict[str, list[Entry]]:
     sft = judged(paths.utterances("0"))
     main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
     continued = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
-    of_group = {"methods": continued["continued_sft"], "sizes": continued["continued_sft"]}
+    of_group: dict[str, Rows | None] = dict.fromkeys(("methods", "strength", "sizes"), continued["continued_sft"])
     of_group["sources"] = continued["continued_sft_3"]
     made: dict[str, list[Entry]] = {group: [] for group in GROUPS}
     made["methods"].append(Entry("SFT", sft, sft, of_group["methods"]))
     made["models"].append(Entry("small AR: SFT", sft, sft))
     if "1" in main:
         made["models"].append(Entry("small AR: iteration 1", main["1"], sft))
+        made["strength"].append(Entry("as in the demo", main["1"], sft, of_group["strength"]))
         made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
     if "3" in main:
         made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
