@@ -78,7 +78,8 @@ def entries() -> dict[str, list[Entry]]:
     made["models"].append(Entry("small AR: SFT", sft, sft))
     if "1" in main:
         made["models"].append(Entry("small AR: iteration 1", main["1"], sft))
-        made["strength"].append(Entry("as in the demo: beta 0.05, NLL weight 0.2", main["1"], sft, of_group["strength"]))
+        demo = "as in the demo: beta 0.05, NLL weight 0.2"
+        made["strength"].append(Entry(demo, main["1"], sft, of_group["strength"]))
         made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
     if "3" in main:
         made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
