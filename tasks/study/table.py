@@ -33,8 +33,25 @@ GROUPS = {
 }
 HEAD = (
     "| system | WER % | WER seen | WER unseen | SIM | duration | WER against its SFT | SIM against its SFT "
-    "| WER against continued SFT |\n|---|---|---|---|---|---|---|---|---|"
+    "| WER against continued SFT | the paper's WER, SIM |\n|---|---|---|---|---|---|---|---|---|---|"
 )
+# The paper's number for the system of a row: (group, title) to WER %, SIM.
+BESIDE = {
+    ("methods", "SFT"): "7.2, 0.87",
+    ("methods", "DPO"): "6.7, 0.88",
+    ("methods", "RLHF-PPO"): "7.1, 0.89",
+    ("methods", "continued SFT, equal steps"): "8.0",
+    ("sources", "golden against synthetic, all parameters"): "6.0, 0.90",
+    ("sources", "continued SFT, equal steps"): "8.0",
+    ("iterations", "0 (SFT)"): "7.2, 0.87",
+    ("iterations", "1"): "6.7, 0.88",
+    ("iterations", "2"): "6.2, 0.89",
+    ("iterations", "3"): "6.0, 0.90",
+    ("models", "small AR: SFT"): "11.4 (130 M)",
+    ("models", "small AR: iteration 1"): "9.3 (130 M)",
+    ("models", "base AR: SFT"): "7.2, 0.87",
+    ("models", "base AR: iteration 1"): "6.7, 0.88",
+}
 PAPER = """## The paper's own numbers
 
 From SpeechAlign (arXiv 2404.05600): LibriSpeech, a published 24 kHz EnCodec, an AR of hundreds of millions of
@@ -66,8 +83,12 @@ def judged(path: Path) -> Rows:
     return read_table(path, schemas.UTTERANCES)
 
 
-def entries() -> dict[str, list[Entry]]:
-    """Every group's rows: arms that have results, and what the main loop adds to each group."""
+def entries(main_loop: str = "main loop") -> dict[str, list[Entry]]:
+    """Every group's rows: arms that have results, and what the main loop adds to each group.
+
+    Args:
+        main_loop: what to call the main loop among the arms that pull harder or less.
+    """
     sft = judged(paths.utterances("0"))
     main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
     continued = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
@@ -78,8 +99,7 @@ def entries() -> dict[str, list[Entry]]:
     made["models"].append(Entry("small AR: SFT", sft, sft))
     if "1" in main:
         made["models"].append(Entry("small AR: iteration 1", main["1"], sft))
-        demo = "as in the demo: beta 0.05, NLL weight 0.2"
-        made["strength"].append(Entry(demo, main["1"], sft, of_group["strength"]))
+        made["strength"].append(Entry(main_loop, main["1"], sft, of_group["strength"]))
         made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
     if "3" in main:
         made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
@@ -110,8 +130,8 @@ def _last(name: str) -> Rows | None:
     return judged(files[-1]) if files else None
 
 
-def line(entry: Entry, resamples: int, seed: int) -> str:
-    """One row of the table."""
+def line(entry: Entry, beside: str, resamples: int, seed: int) -> str:
+    """One row of the table; ``beside`` is the paper's number for it."""
     kinds = by_speaker_kind(entry.rows, resamples, seed)
     everything = kinds["all"]
     cells = [
@@ -130,6 +150,7 @@ def line(entry: Entry, resamples: int, seed: int) -> str:
         cells.append("–")
     else:
         cells.append(interval(compare(entry.control, entry.rows, resamples, seed)["wer"], 100, 1, "+"))
+    cells.append(beside)
     return f"| {' | '.join(cells)} |"
 
 
@@ -149,11 +170,14 @@ def main() -> None:
         "Synthetic speech, a 1 M parameter codec and a 2 M parameter AR: another codec, another language model and "
         f"another kind of speech than the paper's. {len(judged(paths.utterances('0')))} held-out utterances, 95 % "
         "intervals (bootstrap over utterances); differences are paired, and one is proven only where its interval "
-        "leaves out 0. Better is a WER difference below 0 and a SIM difference above.\n"
+        "leaves out 0. Better is a WER difference below 0 and a SIM difference above. The paper's own numbers stand "
+        "beside their rows for the order of things only.\n"
     )
-    for group, rows in entries().items():
+    pull = f"main loop: beta {next(iter(params.iterations.values())).beta:g}, NLL weight {params.align.nll_weight:g}"
+    for group, rows in entries(pull).items():
         if rows:
-            parts += [f"## {GROUPS[group]}\n", HEAD, *(line(entry, resamples, seed) for entry in rows), ""]
+            lines = [line(entry, BESIDE.get((group, entry.title), "–"), resamples, seed) for entry in rows]
+            parts += [f"## {GROUPS[group]}\n", HEAD, *lines, ""]
     parts.append(PAPER)
     text = "\n".join(parts)
     with whole(OUT) as temporary:

@@ -10,6 +10,7 @@ import yaml
 from tasks import schemas
 from tasks.files import write_table
 from tasks.study import table
+from tasks.study.arms import load
 from tests.tasks.registry.tiny import judged
 
 ARM = {"group": "seeds", "first": 1, "last": 3, "pairs": "own", "share": 1.0, "own": "nothing", "after": "runs"}
@@ -65,7 +66,23 @@ def test_a_seeds_rows_are_compared_with_that_seeds_own_loop(made):
 def test_a_control_that_has_not_run_leaves_its_column_empty(made):
     Path("study/results/seed_18_sft/3/utterances.parquet").unlink()
     [entry] = [entry for entry in table.entries()["seeds"] if entry.title == "seed 18: iteration 3"]
-    cells = [cell.strip() for cell in table.line(entry, 50, 0).strip("|").split("|")]
-    assert cells[-1] == "–"
+    cells = [cell.strip() for cell in table.line(entry, "7.2, 0.87", 50, 0).strip("|").split("|")]
+    assert cells[-2:] == ["–", "7.2, 0.87"]
     assert cells[1].startswith(f"{100 * sum(r['word_errors'] for r in made['seed']) / 120:.1f} [")
     assert cells[6].startswith("-")  # better than its own SFT
+
+
+def test_the_papers_numbers_stand_beside_rows_that_there_are(monkeypatch, tmp_path):
+    file = Path("study/params.yaml").resolve()
+    monkeypatch.chdir(tmp_path)
+    Path("study").mkdir()
+    Path("study/params.yaml").symlink_to(file)
+    for k in ("0", "1", "2", "3"):
+        write(Path(f"runs/{k}"), 0.3)
+    for name, arm in load(file).items():
+        write(Path(f"study/results/{name}/{arm.last}"), 0.2)
+        if arm.own != "nothing":
+            write(Path(f"study/results/{name}/0"), 0.3)
+    shown = {(group, entry.title) for group, entries in table.entries("main loop").items() for entry in entries}
+    assert set(table.BESIDE) <= shown
+    assert ("strength", "main loop") in shown
