@@ -22,7 +22,7 @@ Timeout = Annotated[float | None, typer.Option(min=1.0, help="Seconds after whic
 def run(
     jobs: Jobs = 2,
     early_stop: Annotated[
-        bool, typer.Option(help="Leave out iterations that build on one whose held-out WER is significantly worse.")
+        bool, typer.Option(help="Leave out iterations that build on one whose WER on the test set is proven worse.")
     ] = True,
     retries: Retries = 0,
     timeout: Timeout = None,

@@ -107,7 +107,7 @@ class Schedule:
         if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
             return Outcome(UNCHANGED, message="nothing to do")
         if self.stopped and self.stopped in self.graph.parents.get(stage.iteration or "", ()):
-            return Outcome(SKIPPED, message=f"early stop: iteration {self.stopped} made held-out WER worse")
+            return Outcome(SKIPPED, message=f"early stop: iteration {self.stopped} made the test set's WER worse")
         if SKIPPED in above.values() and (missing := stage.missing()):
             return Outcome(SKIPPED, message=f"it reads {', '.join(missing)}, which a skipped stage makes")
         return None
@@ -162,7 +162,7 @@ class Schedule:
         if self.graph.judge(iteration) == stage and (least := least_rise(iteration)) is not None and least > 0:
             self.stopped = iteration
             get_run_logger().warning(
-                f"iteration {iteration} made held-out WER worse than the one before, by {least:.4f} at least: "
+                f"iteration {iteration} made the test set's WER worse than the one before, by {least:.4f} at least: "
                 f"iterations that build on it are skipped"
             )
 

@@ -10,12 +10,14 @@ import typer
 
 from model import policy
 from model.objectives.logprobs import IGNORE, collate, token_logprobs
+from model.sampling import Decoding
 from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas, tracking
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
-from tasks.files import read_table, whole, write_json, write_table
+from tasks.files import DataError, read_table, whole, write_json, write_table
+from tasks.params import Params
 from tasks.progress import Bar
 from tasks.prompts import Prompts
 from tasks.stage import stage
@@ -69,6 +71,26 @@ def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: 
     return sum(loss_of(model, b)[0].item() for b in batches) / sum(b.weight for b in batches)
 
 
+def check_room(rows: list[dict], params: Params) -> None:
+    """Stop before the training rather than after it: ``sample`` and ``evaluate`` refuse what may grow too long.
+
+    Raises:
+        DataError: the longest text, its prompt and the frames it may be given exceed ``ar.max_positions``.
+    """
+    row = max(rows, key=lambda row: len(row["text"]))
+    decoding = Decoding(**params.decoding.model_dump(exclude={"batch_size"}))
+    frames = decoding.max_frames(row["text"])
+    context = len(Vocabulary(1).context(row["text"], [0] * params.prompt_frames))
+    if context + frames > params.ar.max_positions:
+        raise DataError(
+            f"the text of {row['id']} has {len(row['text'])} characters: with a prompt of {params.prompt_frames} frames"
+            f" and up to {frames} sampled ones (decoding.max_frames_per_character: "
+            f"{params.decoding.max_frames_per_character:g}) it takes {context + frames} positions, but "
+            f"ar.max_positions is {params.ar.max_positions}; raise that to {context + frames} at least, or lower "
+            "decoding.max_frames_per_character or prepare.max_seconds"
+        )
+
+
 @stage
 def main() -> None:
     """Train the AR from nothing on golden level-1 tokens: iteration 0."""
@@ -76,6 +98,7 @@ def main() -> None:
     p = params.sft_ar
     train = read_table(paths.codes("train"), schemas.CODES)
     dev = read_table(paths.codes("dev"), schemas.CODES)
+    check_room(train + dev + read_table(paths.codes("test"), schemas.CODES), params)
     vocabulary = Vocabulary(codebook_size(params.models.codec))
     data = Sequences(train, vocabulary, params.prompt_frames)
     model = policy.build(policy.ArShape(**params.ar.model_dump()), vocabulary, p.dropout)

@@ -62,7 +62,7 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
 
 
 def context_samples(model: Whisper) -> int:
-    """Samples that the model hears at once: 30 s for a published Whisper, 5 s for the embedded one."""
+    """Samples that the model hears at once: 30 s for a published Whisper, 4 s for the embedded one."""
     return model.dims.n_audio_ctx * 2 * HOP_LENGTH  # the encoder's second convolution halves the mel frames
 
 
