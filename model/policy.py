@@ -86,6 +86,13 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     return onednn.adopt(model.eval().to(device))
 
 
+def without_dropout(model: LlamaForCausalLM) -> None:
+    """Switch off what dropout SFT had: log-probabilities are compared with those of a model that does not drop out."""
+    model.config.attention_dropout = 0.0
+    for layer in model.model.layers:
+        layer.self_attn.attention_dropout = 0.0
+
+
 def train_only(model: LlamaForCausalLM, parameters: str) -> None:
     """Freeze all but some parameters: ``all`` of them, or the gains of the ``final_norm``.
 

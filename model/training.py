@@ -1,8 +1,7 @@
-"""One training loop for every model: accelerate for device, precision and processes; resumable; deterministic.
+"""One training loop for every model: accelerate for device and precision; resumable; deterministic.
 
 A step's data is a pure function of the step's number and its loss a sum over items divided by the step's total weight.
-So a resumed run equals an uninterrupted one, one batch of eight equals eight accumulated batches of one, and several
-processes (``accelerate launch -m tasks.align``) share a step's micro-batches without changing its gradient.
+So a resumed run equals an uninterrupted one, and one batch of eight equals eight accumulated batches of one.
 """
 
 from __future__ import annotations
@@ -26,6 +25,14 @@ from model.padding import padded
 
 class TrainingError(ValueError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
+
+
+class Carried(Protocol):
+    """What else changes from step to step and is kept with the state: a training curve."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class MicroBatch(Protocol):
@@ -76,6 +83,7 @@ def fit(
     cpu: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
+    carried: Carried | None = None,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
@@ -83,19 +91,27 @@ def fit(
         batches: micro-batches of a step, the same every time it is asked.
         loss_of: sum of the items' losses, and sums of whatever else should be reported.
         state_file: where to keep optimiser, weights and step; a run that finds one with its own ``fingerprint`` goes
-            on from there, and one with another's ignores it. Removed at the end.
+            on from there, and one with another's ignores it. It is kept at the end, too: the caller removes it once
+            what was trained is written.
         fingerprint: says which run a state belongs to: settings and digests of the data.
         on_step: called after each step with the step's number (from 1) and mean metrics, with ``loss`` and ``lr``.
         may_save: whether a run can go on from after this many steps. False between the steps that share samples drawn
             from the model itself (PPO): those can't be drawn again from a later model.
+        carried: kept with the state, and given back its own when a run goes on.
 
     Raises:
-        TrainingError: a loss that is not finite, with the ids of its batch. Nothing is updated by it.
+        TrainingError: a loss that is not finite, with the ids of its batch: nothing is updated by it. Several processes
+            (``accelerate launch``): a step is trained by one.
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
     optimizers = build(optimization.optimizer, model, optimization.lr, optimization.weight_decay)
-    step = _restore(state_file, fingerprint, model, optimizers)
+    if accelerator.num_processes > 1:
+        raise TrainingError(
+            f"expected one training process, found {accelerator.num_processes}: start the stage without "
+            "`accelerate launch`; it uses one GPU"
+        )
+    step = _restore(state_file, fingerprint, model, optimizers, carried)
     model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
@@ -106,20 +122,16 @@ def fit(
             group["lr"] = lr
         everything = batches(step)
         weight = sum(b.weight for b in everything)
-        mine = everything[accelerator.process_index :: accelerator.num_processes]
         sums: Metrics = {}
-        for index, batch in enumerate(mine):
-            last = index == len(mine) - 1
-            with torch.enable_grad() if last else accelerator.no_sync(model):
-                with accelerator.autocast():
-                    loss, metrics = loss_of(model, batch)
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        f"the loss is {loss.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
-                        "lower the learning rate, or look at these items"
-                    )
-                # DDP averages gradients over processes; the step's loss is a sum over all of them.
-                accelerator.backward(loss * accelerator.num_processes / weight)
+        for batch in everything:
+            with accelerator.autocast():
+                loss, metrics = loss_of(model, batch)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is {loss.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
+                    "lower the learning rate, or look at these items"
+                )
+            accelerator.backward(loss / weight)
             for name, value in {"loss": loss.item(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
@@ -131,17 +143,19 @@ def fit(
             means = {name: value / weight for name, value in sums.items()}
             on_step(step, {**means, "lr": lr, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
-        if state_file and due and accelerator.is_main_process:
-            save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step)
+        if state_file and (due or step == optimization.steps):
+            save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step, carried)
             saved = time.monotonic()
-    model = accelerator.unwrap_model(model).eval()
-    if state_file and accelerator.is_main_process:
-        state_file.unlink(missing_ok=True)
-    return model
+    return accelerator.unwrap_model(model).eval()
 
 
 def save_state(
-    path: Path, fingerprint: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer], step: int
+    path: Path,
+    fingerprint: str,
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    step: int,
+    carried: Carried | None = None,
 ) -> None:
     """Write the state whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,13 +165,18 @@ def save_state(
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "step": step,
+        "carried": carried.state_dict() if carried else {},
     }
     torch.save(state, temporary)
     os.replace(temporary, path)
 
 
 def _restore(
-    path: Path | None, fingerprint: str, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    path: Path | None,
+    fingerprint: str,
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    carried: Carried | None,
 ) -> int:
     """Load a state that belongs to this run; the step to go on from, 0 if there is none."""
     if path is None or not path.is_file():
@@ -171,6 +190,8 @@ def _restore(
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
+    if carried:
+        carried.load_state_dict(state["carried"])
     return state["step"]
 
 

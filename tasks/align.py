@@ -16,6 +16,7 @@ from model.training import Optimization, fingerprint_of, fit
 from tasks import paths, runtime, schemas, tracking
 from tasks.aligning.job import Job
 from tasks.aligning.methods import PLANS
+from tasks.aligning.pairwise import reward_gap
 from tasks.curves import Curve
 from tasks.digests import md5
 from tasks.files import DataError, read_json, read_table, whole, write_json
@@ -23,11 +24,14 @@ from tasks.progress import Bar
 from tasks.stage import stage
 
 
-def check(pairs: list[dict[str, Any]]) -> None:
-    """Refuse pairs that cannot teach anything.
+def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
+    """Refuse pairs that cannot teach anything, before the first step.
 
+    Args:
+        method: ``align.method``, for what it alone needs of a pair. codebook: how many level-1 codes there are.
     Raises:
-        DataError: no pairs, a side without tokens, two equal sides, or a reference log-probability that is not finite.
+        DataError: no pairs; a side without tokens, or with something that is no code (padding); two equal sides; a
+            reference log-probability that is missing or not finite; RPO without a finite reward gap.
     """
     if not pairs:
         raise DataError("there are no preference pairs; run `prefer` again with a lower prefer.min_wer_gap")
@@ -37,10 +41,22 @@ def check(pairs: list[dict[str, Any]]) -> None:
             raise DataError(f"{where} has an empty side: {len(pair['chosen'])} and {len(pair['rejected'])} tokens")
         if pair["chosen"] == pair["rejected"]:
             raise DataError(f"{where} has two equal sides; expected a preference")
-        if not np.isfinite([pair["chosen_logprob"], pair["rejected_logprob"]]).all():
+        for side in ("chosen", "rejected"):
+            if wrong := [code for code in pair[side] if not 0 <= code < codebook]:
+                raise DataError(
+                    f"{where} has {len(wrong)} of {len(pair[side])} {side} tokens outside 0 to {codebook - 1}, the "
+                    f"first {wrong[0]}; expected codes of this codec and no padding: run `prefer` again"
+                )
+        logprobs = [pair["chosen_logprob"], pair["rejected_logprob"]]
+        if None in logprobs or not np.isfinite(logprobs).all():
             raise DataError(
-                f"{where} has reference log-probabilities {pair['chosen_logprob']} and {pair['rejected_logprob']}; "
+                f"{where} has reference log-probabilities {logprobs[0]} and {logprobs[1]}; "
                 "expected finite numbers: run `prefer` again"
+            )
+        if method == "rpo" and not np.isfinite(reward_gap(pair)):
+            raise DataError(
+                f"{where} (source {pair['source']}) has the reward gap {reward_gap(pair)}, but rpo needs a WER and a "
+                "similarity of both sides: run `prefer` with prefer.source own_samples, or choose another method"
             )
 
 
@@ -50,22 +66,23 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     params, device = runtime.start()
     p, block = params.align, params.iteration(iteration)
     pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
-    check(pairs)
     ar = policy.load(paths.ar(block.prev), device)
+    check(pairs, p.method, policy.vocabulary_of(ar).codebook_size)
+    if p.method != "sft":
+        policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
     plan = PLANS[p.method](Job(ar, pairs, params, iteration, device))
     policy.train_only(ar, p.parameters)  # after the plan, which may have copied the policy for a reward model
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
-    curve = Curve(every=max(1, plan.steps // 50))
+    curve, state = Curve(every=max(1, plan.steps // 50)), paths.STATE / f"align-{iteration}.pt"
     with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", plan.steps) as bar:
         run.log_dataset("pairs", paths.pairs(iteration))
 
         def on_step(step: int, metrics: dict[str, float]) -> None:
-            row = curve.add(step, metrics)
+            curve.add(step, metrics)
             accuracy = f", accuracy {metrics['accuracy']:.2f}" if "accuracy" in metrics else ""
             bar.advance(note=f"loss {metrics['loss']:.3f}{accuracy}")
-            if row:
-                run.log_metrics({f"align/{k}": v for k, v in row.items()}, step)
+            run.log_curve("align", curve.fresh())
 
         fit(
             plan.model,
@@ -73,7 +90,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             plan.loss_of,
             Optimization(plan.lr or p.lr, plan.steps, p.warmup, 0.0, p.max_grad_norm),
             seed=params.seed,
-            state_file=paths.STATE / f"align-{iteration}.pt",
+            state_file=state,
             fingerprint=fingerprint_of(
                 p,
                 block,
@@ -87,12 +104,16 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             cpu=device.type == "cpu",
             on_step=on_step,
             may_save=plan.may_save,
+            carried=curve,
         )
+        run.log_curve("align", curve.fresh())
     with whole(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
         plan.finish(folder)
     curve.write(paths.curve(iteration))
     write_json(paths.tracking(iteration), ids)
+    for done in (state, paths.STATE / f"reward-{iteration}.pt"):  # PPO's reward model is trained before the policy
+        done.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tasks import held_out, paths, runtime, schemas
 from tasks.evaluation import TestSet, compare, seed_of, summarize
 from tasks.files import read_table, whole, write_json
 from tasks.golden_audio import load_waves
-from tasks.nar_training import Utterances, train
+from tasks.nar_training import Utterances, state_of, train
 from tasks.params import Params
 from tasks.progress import Bar
 from tasks.prompts import Prompts, codes_of
@@ -49,6 +49,7 @@ def main() -> None:
     with whole(paths.SYNTHETIC_NAR) as folder:
         nar.save(model, folder)
         write_json(folder / "result.json", result)
+    state_of("nar_synthetic").unlink(missing_ok=True)
     scores, change = result["scores"], result["versus_golden_nar"]
     print(
         f"nar_synthetic: WER {scores['wer']['value']:.4f}, similarity {scores['similarity']['value']:.3f} "

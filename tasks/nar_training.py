@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
+from tasks.digests import md5
 from tasks.params import Params
 from tasks.progress import Bar
 from tasks.prompts import Prompts, codes_of
@@ -106,10 +108,25 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
             loss_of,
             Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
             seed=params.seed,
-            state_file=paths.STATE / f"{name}.pt",
-            fingerprint=fingerprint_of(p, params.nar, params.seed, params.prompt_frames, len(data.rows), source),
+            state_file=state_of(name),
+            fingerprint=fingerprint_of(
+                p,
+                params.nar,
+                params.seed,
+                params.prompt_frames,
+                params.models.codec,
+                params.compute.precision,
+                md5(paths.codes("train")),
+                source,
+            ),
             precision=runtime.precision_of(params.compute.precision, device),
             cpu=device.type == "cpu",
             on_step=on_step,
+            carried=curve,
         )
     return model, curve
+
+
+def state_of(name: str) -> Path:
+    """Where the training of that name keeps its state, until its caller has written the NAR and removes it."""
+    return paths.STATE / f"{name}.pt"

@@ -16,6 +16,7 @@ from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas, tracking
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
+from tasks.digests import md5
 from tasks.files import DataError, read_table, whole, write_json, write_table
 from tasks.params import Params
 from tasks.progress import Bar
@@ -108,14 +109,13 @@ def main() -> None:
         for batch in length_buckets(data.lengths, p.batch_tokens, np.random.default_rng([params.seed, epoch]))
     ]
     ids = tracking.start_loop(params)
-    curve = Curve(every=max(1, len(schedule) // 300))
+    curve, state = Curve(every=max(1, len(schedule) // 300)), paths.STATE / "sft_ar.pt"
     with tracking.resume(ids, "0") as run, Bar("sft_ar", len(schedule)) as bar:
 
         def on_step(step: int, metrics: dict[str, float]) -> None:
-            row = curve.add(step, metrics)
+            curve.add(step, metrics)
             bar.advance(note=f"loss {metrics['loss']:.3f}")
-            if row:
-                run.log_metrics({f"sft_ar/{k}": v for k, v in row.items()}, step)
+            run.log_curve("sft_ar", curve.fresh())
 
         fit(
             model,
@@ -123,12 +123,22 @@ def main() -> None:
             loss_of,
             Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
             seed=params.seed,
-            state_file=paths.STATE / "sft_ar.pt",
-            fingerprint=fingerprint_of(p, params.ar, params.seed, params.prompt_frames, len(train)),
+            state_file=state,
+            fingerprint=fingerprint_of(
+                p,
+                params.ar,
+                params.seed,
+                params.prompt_frames,
+                params.models.codec,
+                params.compute.precision,
+                md5(paths.codes("train")),
+            ),
             precision=runtime.precision_of(params.compute.precision, device),
             cpu=device.type == "cpu",
             on_step=on_step,
+            carried=curve,
         )
+        run.log_curve("sft_ar", curve.fresh())
         loss = held_out_loss(model, Sequences(dev, vocabulary, params.prompt_frames), p.batch_tokens, params.seed)
         print(
             f"sft_ar: held-out loss {loss:.3f} nats a token (train {curve.rows[-1]['loss'] if curve.rows else 0:.3f})"
@@ -139,6 +149,7 @@ def main() -> None:
     curve.write(paths.curve("0"))
     write_json(paths.tracking("0"), ids)
     write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 accumulates over nothing
+    state.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

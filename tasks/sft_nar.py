@@ -7,7 +7,7 @@ import typer
 from model import nar
 from tasks import paths, runtime, schemas
 from tasks.files import read_table, whole
-from tasks.nar_training import Utterances, train
+from tasks.nar_training import Utterances, state_of, train
 from tasks.stage import stage
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     with whole(paths.NAR) as folder:
         nar.save(model, folder)
     curve.write(paths.run("0") / "nar_curve.csv")
+    state_of("sft_nar").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

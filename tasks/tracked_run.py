@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,11 @@ class Run:
         self._points += _points(metrics, step)
         if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
+
+    def log_curve(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Note rows of a training curve, each at its step, as ``name/metric``."""
+        for row in rows:
+            self.log_metrics({f"{name}/{key}": value for key, value in row.items() if key != "step"}, int(row["step"]))
 
     def log_results(self, metrics: Mapping[str, float]) -> None:
         """Log an iteration's results to its run and, with the iteration as the step, to the loop's."""

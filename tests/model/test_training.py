@@ -26,7 +26,7 @@ def loss_of(model, batch):
     return error.sum(), {"error": error.sum().item()}
 
 
-def train(steps=12, split=8, total=12, state=None, fingerprint="a", stop=None, seen=None, optimizer="adamw"):
+def train(split=8, total=12, state=None, fingerprint="a", stop=None, seen=None, optimizer="adamw"):
     torch.manual_seed(0)
     block = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.1), torch.nn.Linear(8, 1))
     model = torch.nn.Sequential()
@@ -81,7 +81,20 @@ def test_resumed_training_equals_uninterrupted(tmp_path, optimizer):
     resumed = train(state=tmp_path / "s.pt", seen=pieces, optimizer=optimizer)
     assert torch.equal(parameters(expected), parameters(resumed))
     assert pieces[-5:] == whole[-5:]
-    assert not (tmp_path / "s.pt").exists()
+
+
+def test_what_was_trained_is_kept_until_the_caller_has_written_it(tmp_path):
+    trained = train(state=tmp_path / "s.pt")
+    seen = []
+    again = train(state=tmp_path / "s.pt", seen=seen)
+    assert torch.equal(parameters(trained), parameters(again))
+    assert seen == []
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setattr("model.training.Accelerator.num_processes", 2)
+    with pytest.raises(TrainingError, match="expected one training process, found 2"):
+        train()
 
 
 def test_a_state_of_other_settings_is_not_resumed(tmp_path):

@@ -1,4 +1,4 @@
-"""The check that comes before the AR's training: is there room for what will be sampled afterwards?"""
+"""Before the AR's training: is there room for what will be sampled later, and whose is the state that lies there?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import torch
 from model import policy
 from model.sampling import Decoding, Request, sample
 from model.tokens import Vocabulary
-from tasks import params, profile
-from tasks.files import DataError
+from tasks import params, paths, profile, schemas, sft_ar
+from tasks.files import DataError, write_table
 from tasks.params import Params
 from tasks.sft_ar import check_room
 from tests.conftest import REPOSITORY
+from tests.tasks import sampled
 
 ROWS = [{"id": "short", "text": "one"}, {"id": "long", "text": "seven two nine"}]
 
@@ -51,3 +52,25 @@ def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordi
     settings = params.load()
     text = "a" * int(20 * settings.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
     check_room([{"id": "longest", "text": text}], settings)
+
+
+def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    sampled.write(tmp_path)
+    rows = list(sampled.train_rows().values())
+    for split in ("dev", "test"):
+        write_table(paths.codes(split), rows, schemas.CODES)
+    found = []
+
+    def stop(*_, fingerprint, **__):
+        found.append(fingerprint)
+        raise OSError("stopped before the first step")
+
+    monkeypatch.setattr(sft_ar, "fit", stop)
+    for change in (0, 0, 1):  # one code of one utterance
+        rows[0]["codes"][0][0] = (rows[0]["codes"][0][0] + change) % 16
+        write_table(paths.codes("train"), rows, schemas.CODES)
+        with pytest.raises(SystemExit):
+            sft_ar.main()
+    assert found[0] == found[1] != found[2]
