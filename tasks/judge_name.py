@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 from tasks import digests, paths
 from tasks.params import Params
+
+VOICE_JUDGE = f"resemblyzer@{version('resemblyzer')}"  # its weights come with the package
 
 
 def judge_name(recognizer: str) -> str:

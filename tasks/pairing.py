@@ -108,6 +108,7 @@ def pair_up(
                     "chosen_temperature": chosen["temperature"],
                     "rejected_temperature": rejected["temperature"],
                     "top_k": sampled["top_k"],
+                    "max_frames_per_character": sampled["max_frames_per_character"],
                     "judge": source.judge,
                 }
             )

@@ -34,7 +34,7 @@ class Block(BaseModel):
 
 
 class Compute(Block):
-    device: Literal["auto", "cpu", "cuda", "mps"]
+    device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "no", "bf16", "fp16"]
     threads: Positive
 
@@ -318,11 +318,17 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _on_policy(self):
-        own = self.decoding.temperature
-        if self.align.method == "grpo" and set(self.sample.temperatures) != {own}:
+        """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
+        method, decoding, drawn = self.align.method, self.decoding, self.sample.temperatures
+        if method in ("ppo", "grpo") and (decoding.temperature != 1 or decoding.top_k != 0):
             raise ValueError(
-                f"align.method grpo learns from samples drawn as the policy speaks (decoding.temperature {own}), but "
-                f"sample.temperatures is {self.sample.temperatures}; set it to {[own] * len(self.sample.temperatures)}"
+                f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
+                f"{decoding.temperature} and top_k {decoding.top_k}; set temperature: 1.0 and top_k: 0"
+            )
+        if method == "grpo" and (set(drawn) != {1.0} or len(drawn) < 2):
+            raise ValueError(
+                f"align.method grpo compares samples of a text drawn at temperature 1, but sample.temperatures is "
+                f"{drawn}; set it to {[1.0] * max(2, len(drawn))}"
             )
         return self
 

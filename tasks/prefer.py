@@ -18,7 +18,7 @@ from tasks import paths, runtime, schemas
 from tasks.aligning.pairwise import targets_of
 from tasks.files import DataError, read_table, write_table
 from tasks.golden_audio import load_waves
-from tasks.judge_name import judge_name
+from tasks.judge_name import VOICE_JUDGE, judge_name
 from tasks.pairing import pair_up, source_of
 from tasks.params import Params
 from tasks.progress import Bar
@@ -43,7 +43,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     if params.prefer.accumulate:  # read before minutes of judging
         earlier = read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-    judge = judge_name(params.models.recognizer)
+    judge = f"{judge_name(params.models.recognizer)}+{VOICE_JUDGE}"
     source = source_of(params, iteration, samples, rows, judge)
     judgements = listen(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
     pairs = pair_up(source, samples, judgements, rows, params, iteration)
@@ -53,8 +53,10 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
             f"{params.prefer.source}, WER gap {params.prefer.min_wer_gap}); {source.advice}"
         )
     pairs += earlier
-    reference = voice.ar if params.prefer.reference == "previous" else policy.load(paths.ar("0"), device)
+    anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
+    reference = voice.ar if anchor == folder else policy.load(anchor, device)
     add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
+    pairs = [{**pair, "reference": policy.digest(anchor)} for pair in pairs]
     write_table(paths.judgements(iteration), table_of(samples, judgements, judge), schemas.JUDGEMENTS)
     write_table(paths.pairs(iteration), pairs, schemas.PAIRS)
     mean = float(np.mean([j.word_errors for j in judgements]) / np.mean([j.words for j in judgements]))

@@ -26,16 +26,15 @@ def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device to use; ``auto`` takes a GPU where there is one.
+    """The device to use; ``auto`` takes a GPU where there is one. Apple's has no float64, which the sampler needs.
 
     Raises:
         ParamsError: a device that this machine does not have.
     """
-    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if have[d]))
-    if not have[name]:
-        raise ParamsError(f"compute.device is {name}, but this machine has {[d for d, h in have.items() if h]}")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParamsError(f"compute.device is {name}, but PyTorch finds no NVIDIA GPU here; set it to auto or cpu")
     return torch.device(name)
 
 

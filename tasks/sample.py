@@ -52,6 +52,7 @@ def main(
                 "logprobs": s.logprobs.tolist(),
                 "finished": s.finished,
                 "top_k": decoding.top_k,
+                "max_frames_per_character": decoding.max_frames_per_character,
                 "policy": digest,
             }
             for m, s in zip(meta, sampled, strict=True)

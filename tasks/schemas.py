@@ -29,6 +29,7 @@ SAMPLES = pa.schema(
         ("finished", pa.bool_()),  # False: cut off at the length limit
         ("temperature", pa.float64()),
         ("top_k", pa.int32()),
+        ("max_frames_per_character", pa.float64()),  # where a sample was cut off
         ("policy", pa.string()),  # digest of the checkpoint that was sampled
     ]
 )
@@ -42,7 +43,7 @@ JUDGEMENTS = pa.schema(
         ("word_errors", pa.int32()),
         ("words", pa.int32()),
         ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
-        ("judge", pa.string()),  # recogniser and its digest
+        ("judge", pa.string()),  # recogniser with its digest, and measure of voice
     ]
 )
 
@@ -71,7 +72,9 @@ PAIRS = pa.schema(
         ("chosen_temperature", pa.float64()),  # at which it was sampled; null: golden tokens
         ("rejected_temperature", pa.float64()),
         ("top_k", pa.int32()),  # of the samples
-        ("judge", pa.string()),  # recogniser and its digest; of votes, the raters
+        ("max_frames_per_character", pa.float64()),
+        ("reference", pa.string()),  # digest of the checkpoint whose log-probabilities these are
+        ("judge", pa.string()),  # recogniser with its digest, and measure of voice; of votes, the raters
     ]
 )
 

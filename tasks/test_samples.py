@@ -23,6 +23,7 @@ def rows_of(test: TestSet, spoken: Sequence[Utterance], params: Params, policy: 
             "finished": utterance.sampled.finished,
             "temperature": params.decoding.temperature,
             "top_k": params.decoding.top_k,
+            "max_frames_per_character": params.decoding.max_frames_per_character,
             "policy": policy,
         }
         for row, prompt, seed, utterance in zip(test.rows, test.prompt_rows, test.seeds, spoken, strict=True)

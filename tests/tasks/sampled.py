@@ -54,6 +54,7 @@ def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str
                     "finished": draw != 2,
                     "temperature": 1.0,
                     "top_k": 0,
+                    "max_frames_per_character": 2.0,
                     "policy": digest,
                 }
             )

@@ -47,7 +47,7 @@ def speak(iteration: str, rows: list[dict], tokens: list[list[int]]) -> None:
         [
             {
                 "id": row["id"], "prompt_id": prompt, "draw": 0, "seed": 7, "tokens": said, "logprobs": [0.0],
-                "finished": True, "temperature": 1.0, "top_k": 0, "policy": "0",
+                "finished": True, "temperature": 1.0, "top_k": 0, "policy": "0", "max_frames_per_character": 12.0,
             }
             for row, prompt, said in zip(rows, prompts, tokens, strict=True)
         ],

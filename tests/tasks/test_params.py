@@ -63,6 +63,27 @@ def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
         load(path)
 
 
+def test_grpo_needs_two_samples_of_a_text(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: grpo")
+    path.write_text(path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0]", 1))
+    with pytest.raises(ParamsError, match=r"compares samples of a text.*set it to \[1\.0, 1\.0\]"):
+        load(path)
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo"])
+@pytest.mark.parametrize(("old", "new"), [("temperature: 1.0", "temperature: 0.7"), ("top_k: 0", "top_k: 20")])
+def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, method, old, new):
+    path = changed(tmp_path, "method: dpo", f"method: {method}")
+    text = path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0, 1.0]", 1)
+    path.write_text(text)
+    load(path)
+    path.write_text(text.replace(f"\n  {old}", f"\n  {new}", 1))
+    with pytest.raises(
+        ParamsError, match=rf"{method} learns from the policy's samples as they are.*set temperature: 1.0"
+    ):
+        load(path)
+
+
 def test_hindsight_needs_all_parameters(tmp_path):
     with pytest.raises(ParamsError, match=r"coh teaches new words.*set parameters: all"):
         load(changed(tmp_path, "method: dpo", "method: coh"))

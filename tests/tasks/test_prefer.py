@@ -1,7 +1,10 @@
 import math
+import re
 
 import pytest
+import torch
 
+from model import policy
 from tasks import paths, prefer, schemas
 from tasks.files import read_table
 from tests.tasks import sampled
@@ -52,14 +55,15 @@ def test_votes_become_pairs_that_trace_to_samples_policy_and_raters(small, capsy
     assert math.isnan(pairs[3]["rejected_wer"]) and not math.isnan(pairs[3]["chosen_wer"])
     for pair in pairs:
         sample = by[pair["id"], 0]
-        assert (pair["policy"], pair["top_k"]) == (sample["policy"], 0)
+        assert (pair["policy"], pair["top_k"], pair["max_frames_per_character"]) == (sample["policy"], 0, 2.0)
         for side in ("chosen", "rejected"):
             assert pair[f"{side}_temperature"] == (None if pair[f"{side}_seed"] is None else 1.0)
         assert (pair["prompt_id"], pair["source"], pair["iteration"]) == (sample["prompt_id"], "votes", "1")
         assert math.isfinite(pair["chosen_logprob"]) and math.isfinite(pair["rejected_logprob"])
     [judge] = {pair["judge"] for pair in pairs}
-    votes, recognizer = judge.split(",")
-    assert votes.startswith("votes@") and votes.endswith(":3") and recognizer.startswith("checkpoints/whisper@")
+    votes, judges = judge.split(",")
+    assert votes.startswith("votes@") and votes.endswith(":3")
+    assert re.fullmatch(r"checkpoints/whisper@[0-9a-f]{12}\+resemblyzer@[\d.]+", judges)
     out = capsys.readouterr().out
     assert f"{votes}: 9 votes by 3 rater(s) on 6 pairs of sounds: 4 with a majority, 2 ties" in out
     assert "warning: 9 votes do not say which samples were heard" in out
@@ -116,3 +120,35 @@ def test_golden_pairs_name_the_sample_they_beat(small):
     assert [p["rejected_seed"] for p in pairs] == [s["seed"] for s in samples if s["draw"] == 0]
     assert {p["judge"].partition("@")[0] for p in pairs} == {"checkpoints/whisper"}
     assert all(p["chosen_seed"] is None and p["chosen_finished"] and math.isnan(p["chosen_wer"]) for p in pairs)
+
+
+def logprobs(ar, pair):
+    """Both sides' sums, end mark included where there is one, each sequence on its own."""
+    vocabulary = policy.vocabulary_of(ar)
+    context, sums = vocabulary.context(pair["text"], pair["prompt"]), []
+    for side in ("chosen", "rejected"):
+        target = vocabulary.target(pair[side], pair[f"{side}_finished"])
+        with torch.no_grad():
+            scored = ar(torch.tensor([context + target])).logits[0].double().log_softmax(-1)
+        sums.append(sum(scored[len(context) - 1 + i, token].item() for i, token in enumerate(target)))
+    return sums
+
+
+@pytest.mark.parametrize(("reference", "anchors"), [("previous", ("0", "1")), ("sft", ("0", "0"))])
+def test_pairs_accumulate_and_all_of_them_are_scored_by_the_iterations_reference(small, reference, anchors):
+    folder, _ = small
+    sampled.configure(folder, source="golden", accumulate=True, reference=reference)
+    prefer.main("1")
+    prefer.main("2")
+    made = {k: pairs_of(k) for k in ("1", "2")}
+    assert [p["iteration"] for p in made["2"]] == ["2"] * 4 + ["1"] * 4
+    tokens = [(p["id"], p["chosen"], p["rejected"]) for p in made["2"][4:]]
+    assert tokens == [(p["id"], p["chosen"], p["rejected"]) for p in made["1"]]
+    for k, anchor in zip(made, anchors, strict=True):
+        ar = policy.load(paths.ar(anchor))
+        assert {p["reference"] for p in made[k]} == {policy.digest(paths.ar(anchor))}
+        for pair in made[k]:
+            assert [pair["chosen_logprob"], pair["rejected_logprob"]] == pytest.approx(logprobs(ar, pair), rel=1e-5)
+    sampled.configure(folder, accumulate=False)
+    prefer.main("2")
+    assert {p["iteration"] for p in pairs_of("2")} == {"2"}

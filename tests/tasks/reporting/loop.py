@@ -175,6 +175,7 @@ class Loop:
                     "chosen_temperature": 0.7,
                     "rejected_temperature": 1.2,
                     "top_k": 0,
+                    "max_frames_per_character": 12.0,
                     "judge": "checkpoints/whisper sha256:77aa01",
                 }
             )
