@@ -2,8 +2,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import whisper
 
-from tasks.params import ParamsError, load
+from tasks.params import SAME_WHISPER, ParamsError, load
 
 DEFAULTS = Path(__file__).resolve().parents[2] / "params.yaml"
 
@@ -95,3 +96,38 @@ def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, me
     path.write_text(path.read_text().replace("source: own_samples", "source: golden", 1))
     with pytest.raises(ParamsError, match=rf"{method} can't use prefer.source golden.*it can use own_samples"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("recognizer", "held_out"),
+    [
+        ("checkpoints/whisper", "checkpoints/whisper"),
+        ("checkpoints/whisper", "checkpoints/whisper/"),
+        ("./checkpoints/../checkpoints/whisper", "checkpoints/whisper"),
+        ("checkpoints/whisper", "link"),
+        ("large-v3", "large"),
+        ("turbo", "large-v3-turbo"),
+    ],
+)
+def test_one_recogniser_by_two_names_is_no_held_out_judge(tmp_path, monkeypatch, recognizer, held_out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints" / "whisper").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "checkpoints" / "whisper")
+    path = changed(tmp_path, "recognizer: checkpoints/whisper", f"recognizer: {recognizer}")
+    path.write_text(path.read_text().replace("recognizer: pocketsphinx-digits", f"recognizer: {held_out}", 1))
+    with pytest.raises(ParamsError) as error:
+        load(path)
+    assert f"held_out_recognizer ({held_out}) is the same as recognizer ({recognizer})" in str(error.value)
+
+
+@pytest.mark.parametrize("held_out", ["large-v2", "large-v3-turbo", "checkpoints/whisper_golden", "null"])
+def test_another_recogniser_or_none_is_held_out(tmp_path, held_out):
+    path = changed(tmp_path, "recognizer: checkpoints/whisper", "recognizer: large")
+    path.write_text(path.read_text().replace("recognizer: pocketsphinx-digits", f"recognizer: {held_out}", 1))
+    assert load(path).models.held_out_recognizer == (None if held_out == "null" else held_out)
+
+
+def test_published_names_of_one_file_are_those_of_the_package():
+    files = whisper._MODELS
+    assert all(files[name] == files[other] for name, other in SAME_WHISPER.items())
+    assert len({SAME_WHISPER.get(name, name) for name in files}) == len(set(files.values()))
