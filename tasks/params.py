@@ -63,6 +63,11 @@ class Models(Block):
         return self
 
 
+def _check_words(fewest: int, most: int) -> None:
+    if fewest > most:
+        raise ValueError(f"min_words ({fewest}) must not be above max_words ({most})")
+
+
 class Synthetic(Block):
     utterances: Positive
     min_words: Positive
@@ -78,11 +83,24 @@ class Synthetic(Block):
             raise ValueError(f"voices both seen and unseen: {sorted(shared)}")
         return self
 
+    @model_validator(mode="after")
+    def _ranges(self):
+        _check_words(self.min_words, self.max_words)
+        for name, (low, high) in (("rate", self.rate), ("pitch", self.pitch)):
+            if low > high:
+                raise ValueError(f"{name} ([{low}, {high}]) must name the lower value first")
+        return self
+
 
 class Fsdd(Block):
     min_words: Positive
     max_words: Positive
     utterances: Positive
+
+    @model_validator(mode="after")
+    def _ranges(self):
+        _check_words(self.min_words, self.max_words)
+        return self
 
 
 class Prepare(Block):

@@ -37,6 +37,18 @@ def test_the_defaults_are_valid(tmp_path):
         ("heads: 4", "heads: 5", "must be a multiple of twice the heads"),
         ("source: own_samples", "source: votes", "prefer.votes must name the file"),
         ("min_seconds: 0.2", "min_seconds: 99.0", "must be below max_seconds"),
+        (
+            "min_words: 2",
+            "min_words: 5",
+            "synthetic: Value error, min_words (5) must not be above max_words (4)",
+        ),
+        (
+            "rate: [150, 200]",
+            "rate: [200, 150]",
+            "synthetic: Value error, rate ([200, 150]) must name the lower",
+        ),
+        ("pitch: [40, 60]", "pitch: [60, 40]", "synthetic: Value error, pitch ([60, 40]) must name the lower"),
+        ("min_words: 2   ", "min_words: 5", "fsdd: Value error, min_words (5) must not be above max_words (4)"),
     ],
 )
 def test_each_mistake_is_named_with_what_was_found(tmp_path, before, after, message):
@@ -131,3 +143,9 @@ def test_published_names_of_one_file_are_those_of_the_package():
     files = whisper._MODELS
     assert all(files[name] == files[other] for name, other in SAME_WHISPER.items())
     assert len({SAME_WHISPER.get(name, name) for name in files}) == len(set(files.values()))
+
+
+def test_a_range_of_one_value_is_a_range(tmp_path):
+    path = changed(tmp_path, "rate: [150, 200]", "rate: [150, 150]")
+    path.write_text(path.read_text().replace("min_words: 2", "min_words: 4"))
+    assert load(path).prepare.synthetic.rate == (150, 150)
