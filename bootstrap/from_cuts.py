@@ -68,6 +68,8 @@ def main(work: Path = typer.Option(..., help="the trainers' folder: bootstrap/wo
         for name, cuts in splits.items():
             if cuts:
                 write(work / "data" / f"{name}.npz", cuts)
+            else:
+                (work / "data" / f"{name}.npz").unlink(missing_ok=True)  # of an earlier corpus
     except DataError as error:
         typer.echo(f"from_cuts: {error}", err=True)
         raise typer.Exit(1) from error

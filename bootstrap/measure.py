@@ -2,7 +2,8 @@
 
 Codec: PocketSphinx (which nobody here trained) reads the original and the resynthesis of the held-out texts, and
 Resemblyzer compares the voices. Recogniser: Whisper reads golden and resynthesised speech, of voices that it heard
-in training (``test``) and of voices that it never heard (``unseen``). Writes ``<work>/measure.json``.
+in training (``test``) and of voices that it never heard (``unseen``; left out where the corpus has none of them).
+Writes ``<work>/measure.json``.
 """
 
 from __future__ import annotations
@@ -87,7 +88,13 @@ def main(
     out = work / "measure.json"
     result: dict = json.loads(out.read_text()) if part != "all" and out.is_file() else {}
     for split, suffix in (("test", ""), ("unseen", "_unseen_voices")):
-        waves, texts, voices = load_split(work / "data" / f"{split}.npz")
+        file = work / "data" / f"{split}.npz"
+        if split == "unseen" and not file.is_file():
+            print(f"{file} is not there: the corpus has no unseen speakers, so their numbers are left out", flush=True)
+            for name in (f"codec{suffix}", f"recognizer{suffix}"):
+                result.pop(name, None)  # of an earlier corpus
+            continue
+        waves, texts, voices = load_split(file)
         copies = codec_lib.decode(codec_model, codec_lib.encode(codec_model, waves))
         copies = [c[: len(w)] for c, w in zip(copies, waves, strict=True)]  # the codec fills its last frame
         if part != "recognizer":

@@ -48,6 +48,16 @@ def test_every_utterance_is_there_with_its_text_speaker_and_samples(prepared: Pa
             np.testing.assert_allclose(wave.numpy(), cut.load_audio()[0], atol=1e-4)
 
 
+def test_a_corpus_without_unseen_speakers_leaves_no_file_of_an_earlier_one(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_cuts.main(prepared / "work")
+    load_split = from_cuts.load_split
+    monkeypatch.setattr(from_cuts, "load_split", lambda split: [c for c in load_split(split) if c.custom["seen"]])
+    from_cuts.main(prepared / "work")
+    assert sorted(file.name for file in (prepared / "work" / "data").iterdir()) == ["dev.npz", "test.npz", "train.npz"]
+
+
 def test_other_rates_come_to_the_recognisers(prepared: Path) -> None:
     cut = next(iter(cuts()["train"]))
     assert cut.sampling_rate == from_cuts.SAMPLE_RATE
