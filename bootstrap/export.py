@@ -1,8 +1,9 @@
 """Ship the trained models: ``python -m bootstrap.export``.
 
 Copies ``<work>/codec`` and ``<work>/whisper`` to ``<out>/codec`` and ``<out>/whisper`` in half precision and writes a
-model card beside each, with the numbers of ``<work>/measure.json``. Then reads the copies back and refuses the export
-if halving changed what they do: a codec's resynthesis or a recogniser's transcript of held-out speech.
+model card beside each, with the numbers of ``<work>/measure.json``. The copies are read back before they take those
+places: if halving changed what they do (a codec's codes or a recogniser's transcript of held-out speech), the export is
+refused and what lay there stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from whisper.model import Whisper
 from bootstrap.measure import load_split
 from model import codec as codec_lib
 from model.judges import asr
+from tasks.files import whole
 
 BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
 CHECKED = 50  # utterances on which the halved models must agree with the full ones
@@ -166,21 +168,38 @@ def facts(work: Path, params: dict, measured: dict, codec: EncodecModel, judge: 
     return fields
 
 
-def check_halved(work: Path, codec: Path, recognizer: Path, out: Path) -> None:
-    """Raises ValueError if the exported models do not do what the trained ones do, or are too large together."""
-    waves = load_split(work / "data" / "test.npz")[0][:CHECKED]
-    full, halved = (codec_lib.encode(codec_lib.load(str(p)), waves) for p in (codec, out / "codec"))
+def check_halved(waves: list[torch.Tensor], codecs: tuple[Path, Path], recognizers: tuple[Path, Path]) -> str:
+    """Whether the halved models do what the full ones do; a line that says how nearly.
+
+    Args:
+        codecs: folders of the full and of the halved one; ``recognizers`` likewise.
+    Raises:
+        ValueError: they do not.
+    """
+    full, halved = (codec_lib.encode(codec_lib.load(str(p)), waves) for p in codecs)
     same = torch.cat([(a == b)[0] for a, b in zip(full, halved, strict=True)]).float().mean().item()
     if same < MIN_CODEC_AGREEMENT:
         raise ValueError(f"in half precision only {same:.1%} of the codec's level-1 codes stay: export it in float32")
-    a, b = (asr.transcribe(asr.load_recognizer(p), waves) for p in (recognizer, out / "whisper"))
+    a, b = (asr.transcribe(asr.load_recognizer(p), waves) for p in recognizers)
     if a != b:
         changed = sum(x != y for x, y in zip(a, b, strict=True))
-        raise ValueError(f"in half precision {changed} of {CHECKED} transcripts change: export it in float32")
-    size = sum(f.stat().st_size for f in out.rglob("*.safetensors"))
+        raise ValueError(f"in half precision {changed} of {len(waves)} transcripts change: export it in float32")
+    return f"{same:.2%} of level-1 codes and every checked transcript as before halving"
+
+
+def size_together(out: Path, halved: tuple[Path, Path]) -> int:
+    """Bytes of all weights in ``out`` once the halved folders have taken the places of ``codec`` and ``whisper``.
+
+    Raises:
+        ValueError: more than ``BUDGET_BYTES``.
+    """
+    replaced = [out / "codec", out / "whisper", *halved]
+    others = [f for f in out.rglob("*.safetensors") if not any(f.is_relative_to(folder) for folder in replaced)]
+    files = [*others, *(folder / "model.safetensors" for folder in halved)]
+    size = sum(f.stat().st_size for f in files)
     if size > BUDGET_BYTES:
         raise ValueError(f"the checkpoints take {size / 2**20:.1f} MiB together, over {BUDGET_BYTES / 2**20:.0f} MiB")
-    print(f"{size / 2**20:.1f} MiB; {same:.2%} of level-1 codes and every checked transcript as before halving")
+    return size
 
 
 def main(
@@ -195,13 +214,17 @@ def main(
     torch.set_num_threads(params["recognizer"]["threads"])
     codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
     codec_model, judge = codec_lib.load(str(codec), trainable=True), asr.load_recognizer(recognizer)
-    codec_lib.save(codec_model, codec_lib.read_config(codec), out / "codec", torch.float16)
-    asr.save(judge, out / "whisper", torch.float16)
-    check_halved(work, codec, recognizer, out)
-    measured = json.loads((work / "measure.json").read_text())
-    told = facts(work, params, measured, codec_model, judge)
-    (out / "codec" / "README.md").write_text(CODEC_CARD.format(**told))
-    (out / "whisper" / "README.md").write_text(WHISPER_CARD.format(**told))
+    told = facts(work, params, json.loads((work / "measure.json").read_text()), codec_model, judge)
+    # Both are checked before either takes its place.
+    with whole(out / "codec") as half_codec, whole(out / "whisper") as half_recognizer:
+        codec_lib.save(codec_model, codec_lib.read_config(codec), half_codec, torch.float16)
+        asr.save(judge, half_recognizer, torch.float16)
+        waves = load_split(work / "data" / "test.npz")[0][:CHECKED]
+        agreement = check_halved(waves, (codec, half_codec), (recognizer, half_recognizer))
+        size = size_together(out, (half_codec, half_recognizer))
+        (half_codec / "README.md").write_text(CODEC_CARD.format(**told))
+        (half_recognizer / "README.md").write_text(WHISPER_CARD.format(**told))
+    print(f"{size / 2**20:.1f} MiB; {agreement}")
 
 
 if __name__ == "__main__":
