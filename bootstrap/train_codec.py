@@ -4,7 +4,8 @@ Reconstruction only (log-mel at several scales, waveform, commitment): at 14 M p
 discriminator, at 0.4 M the recogniser and the speaker encoder already read the result as well as the original.
 The quantiser joins once the autoencoder works; its codebooks start from k-means over real embeddings.
 With ``init``, a codec folder, it goes on from those weights; with ``restart_step: 0`` the codebooks start anew from
-the new speech. Resumable: the state goes to ``work/codec_state`` every 500 steps.
+the new speech. Resumable: the state goes to ``work/codec_state`` every 500 steps, is used by a run of the same settings
+and data only (:mod:`bootstrap.resuming`), and is removed once the codec is written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import typer
 import yaml
 from encodec import EncodecModel
 
+from bootstrap import resuming
 from model import codec as codec_lib
 
 
@@ -98,15 +100,16 @@ def main(
         config = codec_lib.CodecConfig()
         model = codec_lib.build(config)
         scale_gains(model, p["gain"])
-    audio = load_audio(work / "data" / "train.npz", p.get("skip_voices", []))
+    speech = work / "data" / "train.npz"
+    audio = load_audio(speech, p.get("skip_voices", []))
     mel_loss = MelLoss(config.sample_rate)
     weights = {"log_mel": 1.0, "linear": 0.0, "waveform": 1.0, **p.get("losses", {})}
     optimizer = torch.optim.AdamW(model.parameters(), lr=p["lr"], betas=(0.8, 0.99), weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: lr_scale(s, restart or 0, p["max_steps"]))
     generator = torch.Generator().manual_seed(p["seed"])
     step, state_file = 0, work / f"{out}_state" / "state.pt"
-    if state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
+    run = resuming.identity(p, {"speech": speech} | ({"init": Path(p["init"])} if p.get("init") else {}))
+    if state := resuming.load_state(state_file, run):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -154,9 +157,18 @@ def main(
                 flush=True,
             )
             recent, started = [], time.time()
-        if step % 500 == 0 or step == p["max_steps"]:
-            save_state(state_file, model, optimizer, schedule, generator, step)
-            codec_lib.save(model, config, work / out)
+        if step % resuming.SAVE_EVERY == 0:
+            resuming.save_state(
+                state_file,
+                run,
+                model=model.state_dict(),
+                optimizer=optimizer.state_dict(),
+                schedule=schedule.state_dict(),
+                generator=generator.get_state(),
+                step=step,
+            )
+    codec_lib.save(model, config, work / out)
+    state_file.unlink(missing_ok=True)  # after the codec: a kill between them costs no training
 
 
 def codebooks(model: EncodecModel) -> list[Any]:
@@ -203,26 +215,6 @@ def initialise_codebooks(model: EncodecModel, crops: torch.Tensor) -> None:
             book.cluster_size.fill_(1.0)
             book.embed_avg.copy_(book.embed)
             residual = residual - book.dequantize(book.quantize(residual))
-
-
-def save_state(
-    path: Path,
-    model: EncodecModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    generator: torch.Generator,
-    step: int,
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "generator": generator.get_state(),
-        "step": step,
-    }
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").rename(path)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ Three things make it small enough for one thread and honest enough to judge with
 * Part of the speech is the codec's, some of it decoded from the lower codebooks only: the artefacts that a
   synthesiser's tokens bring, without the judged system's own output.
 
-Writes ``<work>/<out>``; resumable: the state goes to ``<work>/<out>_state`` every 500 steps.
+Writes ``<work>/<out>``; resumable: the state goes to ``<work>/<out>_state`` every 500 steps, is used by a run of the
+same settings and data only (:mod:`bootstrap.resuming`), and is removed once the recogniser is written.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ import typer
 import whisper
 import yaml
 from encodec import EncodecModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from whisper.model import ModelDimensions, Whisper
 
+from bootstrap import resuming
 from model import codec as codec_lib
 from model.judges import asr
 from tasks.corpora import digits
+from tasks.files import whole
 
 N_VOCAB = 51864  # Whisper's English vocabulary
 SAMPLE_RATE = whisper.audio.SAMPLE_RATE
@@ -177,20 +181,22 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
     """(int16 wave, text) of the golden speech, or of its resynthesis, for each entry of ``p["pools"]``.
 
     A random part of the speech is resynthesised: encoding all of it would take longer than training. The result is
-    kept in ``<work>/<out>_state``, so that a resumed run does not make it again.
+    kept in ``<work>/<out>_state``, so that a run does not make it again unless codec, speech or choice are others.
     """
-    data = np.load(work / "data" / "train.npz")
+    speech = work / "data" / "train.npz"
+    data = np.load(speech)
     waves, texts = torch.from_numpy(data["audio"]).split(data["lengths"].tolist()), [str(t) for t in data["texts"]]
     levels = [int(name) for name in p["pools"] if name != "golden"]
     pools = {"golden": list(zip(waves, texts, strict=True))}
     if levels:
         chosen = np.random.default_rng(p["seed"]).permutation(len(waves))[: p["resynthesized"]]
         file = work / f"{p['out']}_state" / "resynthesis.safetensors"
-        if not file.is_file():
+        choice = {"seed": p["seed"], "resynthesized": p["resynthesized"], "levels": sorted(levels)}
+        made_from = resuming.identity(choice, {"speech": speech, "codec": work / p["codec"]})
+        if not is_resynthesis(file, made_from):
             copies = resynthesize(codec_lib.load(str(work / p["codec"])), [waves[i] for i in chosen], levels)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save_file({str(n): torch.cat(c) for n, c in copies.items()}, file.with_suffix(".tmp"))
-            file.with_suffix(".tmp").rename(file)
+            with whole(file) as temporary:
+                save_file({str(n): torch.cat(c) for n, c in copies.items()}, temporary, {"made_from": made_from})
         for name, audio in load_file(file).items():
             pools[name] = [
                 (w, texts[i]) for w, i in zip(audio.split([len(waves[i]) for i in chosen]), chosen, strict=True)
@@ -198,26 +204,23 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
     return [pools[name] for name in p["pools"]]
 
 
-def save_state(
-    path: Path,
-    model: Whisper,
-    head: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    rng: np.random.Generator,
-    step: int,
-) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "model": model.state_dict(),
-        "head": head.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
-        "rng": json.dumps(rng.bit_generator.state),  # as text: its integers have 128 bits
-        "step": step,
-    }
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").rename(path)
+def is_resynthesis(file: Path, made_from: str) -> bool:
+    """Whether the file is there and holds this codec's copies of this speech."""
+    if not file.is_file():
+        return False
+    with safe_open(file, "pt") as tensors:
+        theirs = (tensors.metadata() or {}).get("made_from")
+    return resuming.belongs(file, theirs, made_from, "it is made anew")
+
+
+def inputs_of(work: Path, p: dict) -> dict[str, Path]:
+    """What a training reads."""
+    read = {"speech": work / "data" / "train.npz"}
+    if p["init"]:
+        read["init"] = work / p["init"]
+    if set(p["pools"]) - {"golden"}:
+        read["codec"] = work / p["codec"]
+    return read
 
 
 def main(
@@ -243,8 +246,8 @@ def main(
     )
     rng = np.random.default_rng(p["seed"])
     step, state_file = 0, work / f"{p['out']}_state" / "state.pt"
-    if state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
+    run = resuming.identity(p, inputs_of(work, p))
+    if state := resuming.load_state(state_file, run):
         model.load_state_dict(state["model"])
         head.load_state_dict(state["head"])
         optimizer.load_state_dict(state["optimizer"])
@@ -275,9 +278,19 @@ def main(
             text, ctc = np.mean(recent, axis=0)
             print(f"step {step}: text {text:.4f}, CTC {ctc:.4f}, {left / 60:.1f} min left", flush=True)
             recent, started = [], time.time()
-        if step % 500 == 0 or step == p["max_steps"]:
-            save_state(state_file, model, head, optimizer, schedule, rng, step)
-            asr.save(widen(model, vocabulary), work / p["out"])
+        if step % resuming.SAVE_EVERY == 0:
+            resuming.save_state(
+                state_file,
+                run,
+                model=model.state_dict(),
+                head=head.state_dict(),
+                optimizer=optimizer.state_dict(),
+                schedule=schedule.state_dict(),
+                rng=json.dumps(rng.bit_generator.state),  # as text: its integers have 128 bits
+                step=step,
+            )
+    asr.save(widen(model, vocabulary), work / p["out"])
+    state_file.unlink(missing_ok=True)  # after the recogniser: a kill between them costs no training
 
 
 if __name__ == "__main__":
