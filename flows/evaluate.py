@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from pydantic import Field
 
-from flows.graph import Graph, GraphError, read
+from flows.graph import Graph, GraphError, Stage, read
 from flows.loop import walk
 from flows.schedule import Options
 from tasks import paths
@@ -38,16 +38,20 @@ def speechalign_evaluate(
     """
     try:
         graph = read()
-        chosen = judging(graph, iterations)
+        chosen, lacking = judging(graph, iterations)
     except GraphError as error:
         return Failed(message=str(error))
+    if lacking:
+        get_run_logger().info(f"left out: {_needs(lacking)}")
     return walk(graph, chosen, Options(jobs, False, retries, stage_timeout_seconds))
 
 
-def judging(graph: Graph, iterations: list[str] | None = None) -> set[str]:
-    """Names of the stages that judge and report, known by the files they write.
+def judging(graph: Graph, iterations: list[str] | None = None) -> tuple[set[str], dict[str, list[str]]]:
+    """The stages that judge and report, known by the files they write.
 
-    Without ``iterations``, those are left out that cannot run because their policy does not exist (yet).
+    Returns:
+        Names of the stages to run, and of those left out with the paths they lack. Only without ``iterations`` is a
+        stage left out: its policy does not exist (yet).
 
     Raises:
         GraphError: a named iteration does not exist or has no policy, or nothing can be judged.
@@ -60,9 +64,23 @@ def judging(graph: Graph, iterations: list[str] | None = None) -> set[str]:
     else:
         others = (graph.writes(str(paths.CEILING / "metrics.json")), graph.writes(str(paths.REPORT)))
         wanted = [*judges.values(), *(stage for stage in others if stage)]
-    made = {out for stage in wanted if not stage.missing() for out in stage.outs}
-    lacking = {stage: gone for stage in wanted if (gone := [path for path in stage.missing() if path not in made])}
+    lacking = _lacking([stage for stage in graph.stages.values() if stage in wanted])
     if lacking and (iterations or len(lacking) == len(wanted)):
-        text = "; ".join(f"{stage.name} needs {', '.join(gone)}" for stage, gone in lacking.items())
-        raise GraphError(f"{text}: run the whole loop first (python -m flows run)")
-    return {stage.name for stage in wanted} - {stage.name for stage in lacking}
+        raise GraphError(f"{_needs(lacking)}: run the whole loop first (python -m flows run)")
+    return {stage.name for stage in wanted} - lacking.keys(), lacking
+
+
+def _lacking(ordered: list[Stage]) -> dict[str, list[str]]:
+    """Stages that cannot run, with the paths that do not exist and that no stage before them will make."""
+    lacking: dict[str, list[str]] = {}
+    made: set[str] = set()  # grows along the chain: each judgement reads the one of the iteration before
+    for stage in ordered:
+        if gone := [path for path in stage.missing() if path not in made]:
+            lacking[stage.name] = gone
+        else:
+            made.update(stage.outs)
+    return lacking
+
+
+def _needs(lacking: dict[str, list[str]]) -> str:
+    return "; ".join(f"{name} needs {', '.join(gone)}" for name, gone in lacking.items())

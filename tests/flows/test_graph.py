@@ -11,7 +11,7 @@ def test_stages_come_after_what_they_depend_on(toy):
     stages = read().stages
     names = list(stages)
     assert set(names) == {
-        *("prepare", "sft", "evaluate@0", "sample@1", "align@1", "evaluate@1"),
+        *("prepare", "sft", "evaluate_sft", "sample@1", "align@1", "evaluate@1"),
         *("sample@2", "align@2", "evaluate@2", "report"),
     }
     for stage in stages.values():
@@ -60,8 +60,8 @@ def test_an_empty_chain_is_an_error(toy):
 
 def test_targets_bring_what_they_depend_on(toy):
     graph = read()
-    assert graph.closure(["evaluate@1"]) == {"prepare", "sft", "sample@1", "align@1", "evaluate@1"}
-    assert {"evaluate@0", "evaluate@1", "evaluate@2"} <= graph.closure(["evaluate"])
+    assert graph.closure(["evaluate@1"]) == {*("prepare", "sft", "evaluate_sft", "sample@1", "align@1", "evaluate@1")}
+    assert {"evaluate@1", "evaluate@2"} <= graph.closure(["evaluate"])
     with pytest.raises(GraphError, match=r"no stage 'evalute'.*evaluate@1"):
         graph.closure(["evalute"])
 

@@ -127,14 +127,24 @@ def test_a_wrong_target_is_named(toy):
     assert "no stage 'nothing'" in state.message
 
 
-def test_evaluation_alone_judges_what_is_there_and_trains_nothing(finished):
+def test_evaluation_alone_judges_what_is_there_and_trains_nothing(finished, caplog):
     (finished.folder / "runs/1/metrics.json").unlink()
     (finished.folder / "runs/2/policy").unlink()
     outcomes = speechalign_evaluate()
     assert outcomes["evaluate@1"] == "restored"
-    assert outcomes.keys() == {"evaluate@0", "evaluate@1", "report"}
+    assert outcomes.keys() == {"evaluate_sft", "evaluate@1", "report"}
     assert finished.calls() == ["report"]
+    assert "left out: evaluate@2 needs runs/2/policy" in caplog.text
 
     state = speechalign_evaluate(iterations=["2"], return_state=True)
     assert state.is_failed()
     assert "evaluate@2 needs runs/2/policy" in state.message
+
+
+def test_evaluation_alone_judges_a_whole_chain_of_policies_that_nobody_judged(toy):
+    toy.set(iterations={**chain(), "3": {"prev": "2", "rise": 0.0}})
+    speechalign_loop(targets=["align"])
+    assert not (toy.folder / "runs/0/metrics.json").exists()
+    toy.calls()
+    assert set(speechalign_evaluate().values()) == {"ran"}
+    assert toy.calls() == ["evaluate@0", "evaluate@1", "evaluate@2", "evaluate@3", "report"]

@@ -45,6 +45,7 @@ def main() -> None:
         if policy["rise"] is not None:
             metrics["versus_previous"] = {"wer": interval(policy["rise"])}
         write(run / "metrics.json", json.dumps(metrics))
+        write(run / "utterances", iteration)
     elif stage == "report":
         write("reports/index.html", " ".join(sorted(path.parent.name for path in Path("runs").glob("*/metrics.json"))))
 
