@@ -58,7 +58,7 @@ class Schedule:
     chosen: set[str]
     options: Options
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    stopped: str | None = None  # the iteration that made things worse
+    worse: set[str] = field(default_factory=set)  # iterations that made things worse; branches may have one each
     _futures: dict[str, PrefectFuture[Any]] = field(default_factory=dict)
     _running: dict[PrefectFuture[Any], Stage] = field(default_factory=dict)
 
@@ -106,8 +106,8 @@ class Schedule:
         above = {name: self.outcomes[name].how for name in stage.upstream if name in self.outcomes}
         if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
             return Outcome(UNCHANGED, message="nothing to do")
-        if self.stopped and self.stopped in self.graph.parents.get(stage.iteration or "", ()):
-            return Outcome(SKIPPED, message=f"early stop: iteration {self.stopped} made the test set's WER worse")
+        if worse := sorted(self.worse & self.graph.parents.get(stage.iteration or "", set())):
+            return Outcome(SKIPPED, message=f"early stop: iteration {', '.join(worse)} made the test set's WER worse")
         if SKIPPED in above.values() and (missing := stage.missing()):
             return Outcome(SKIPPED, message=f"it reads {', '.join(missing)}, which a skipped stage makes")
         return None
@@ -157,10 +157,10 @@ class Schedule:
             raise outcome
         self.outcomes[stage.name] = outcome
         iteration = stage.iteration
-        if not self.options.early_stop or self.stopped or outcome.how == FAILED or iteration is None:
+        if not self.options.early_stop or outcome.how in (FAILED, SKIPPED) or iteration is None:
             return
         if self.graph.judge(iteration) == stage and (least := least_rise(iteration)) is not None and least > 0:
-            self.stopped = iteration
+            self.worse.add(iteration)
             get_run_logger().warning(
                 f"iteration {iteration} made the test set's WER worse than the one before, by {least:.4f} at least: "
                 f"iterations that build on it are skipped"

@@ -89,6 +89,15 @@ def test_an_iteration_that_makes_it_worse_stops_those_that_build_on_it(finished)
     assert (finished.folder / "reports/index.html").read_text() == "0 1 2"
 
 
+def test_a_branch_stops_though_another_one_was_worse_first(finished):
+    branches = {"1": {"prev": "0", "rise": WORSE}, "2": {"prev": "0", "rise": WORSE}, "3": {"prev": "2", "rise": 0.0}}
+    finished.set(iterations=branches)
+    outcomes = speechalign_loop(jobs=1)
+    assert outcomes["evaluate@1"] == outcomes["evaluate@2"] == "ran"
+    assert outcomes["align@3"] == outcomes["evaluate@3"] == "skipped"
+    assert (finished.folder / "reports/index.html").read_text() == "0 1 2"
+
+
 def test_a_failure_stops_what_depends_on_it_and_is_told_in_the_stages_words(finished):
     message = "params.yaml has 1 problem(s):\n  align.lr: should be positive (found -1)"
     finished.set(iterations=chain(first=0.001), trouble={"policy@1": {"message": message}})
