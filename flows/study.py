@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.graph import STUDY, Graph, GraphError, read
 from flows.loop import run_stages
-from flows.schedule import Options
+from flows.schedule import Options, least_rise
 
 
 @flow(name="speechalign-study")
@@ -56,9 +56,24 @@ def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
         GraphError: no such stage, or the main loop, from which the arms start, is not up to date.
     """
     loop, graph = read(), read(STUDY)
-    if not loop.up_to_date(loop.stages):
-        raise GraphError("the study starts from the finished loop, which has changed: run `python -m flows run` first")
+    # All of it, whatever the arms read: they depend on the folder runs, so what is made later would make them anew.
+    if changed := [name for name, stage in loop.stages.items() if stage.changed]:
+        text = f"the study starts from the finished loop, and these stages are not up to date: {', '.join(changed)}"
+        if stopped_early(loop):
+            hint = "an early stop left iterations out, so run `python -m flows run --no-early-stop` first"
+        else:
+            hint = "run `python -m flows run` first"
+        raise GraphError(f"{text}; {hint}")
     return graph, graph.closure(targets or graph.stages)
+
+
+def stopped_early(loop: Graph) -> bool:
+    """Whether a stage is missing because an iteration it builds on made things worse."""
+    judged = {key for key, judge in loop.judges().items() if loop.up_to_date(loop.closure([judge.name]))}
+    worse = {key for key in judged if (least_rise(key) or 0) > 0}
+    return any(
+        stage.changed and worse & loop.parents.get(stage.iteration or "", set()) for stage in loop.stages.values()
+    )
 
 
 def tables(graph: Graph, chosen: set[str]) -> list[Path]:

@@ -7,6 +7,7 @@ import yaml
 from prefect.client.schemas.objects import State
 
 from flows.graph import STUDY, read
+from flows.loop import speechalign_loop
 from flows.study import speechalign_study
 from tests.flows.test_main import command
 
@@ -52,8 +53,20 @@ def test_a_loop_that_has_changed_comes_first(study):
     state = speechalign_study(return_state=True)
     assert isinstance(state, State)
     assert state.is_failed()
-    assert "run `python -m flows run` first" in state.message
+    assert "not up to date: align@1; run `python -m flows run` first" in state.message
     assert not (study.folder / "ran").exists()
+
+
+def test_a_loop_that_stopped_early_says_how_to_go_on(study):
+    study.set(iterations={"1": {"prev": "0", "rise": 0.05}, "2": {"prev": "1", "rise": 0.0}})
+    assert speechalign_loop()["align@2"] == "skipped"
+    state = speechalign_study(return_state=True)
+    assert isinstance(state, State)
+    assert state.is_failed()
+    assert "not up to date: align@2, evaluate@2; an early stop left iterations out" in state.message
+    assert "run `python -m flows run --no-early-stop` first" in state.message
+    speechalign_loop(early_stop=False)
+    assert set(speechalign_study().values()) == {"ran"}
 
 
 def test_the_command_shows_the_tables_again(study):
