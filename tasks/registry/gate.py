@@ -11,6 +11,9 @@ For WER worse is upwards (margin ``max_wer_increase``), for similarity downwards
 The duration ratio must lie within its bounds (preference optimisation slows speech to please a recogniser), and the
 share of failed samples (empty, or cut off at the length limit) may grow by ``max_failed_increase`` at most.
 
+While there is no champion (the loop's SFT policy, judged first, was refused), a candidate is compared with SFT by these
+same rules: else the first iteration that keeps the pace would become champion, however much it had lost.
+
 Two more rules compare with the champion and with the loop's SFT policy, so that what is lost in small steps shows too:
 
 * the held-out judges, which chose no pair, must not contradict a gain that the reward's own judges prove
@@ -61,10 +64,11 @@ def comparable(candidate: Sequence[Row], champion: Sequence[Row]) -> bool:
 def decide(
     candidate: Sequence[Row], champion: Sequence[Row] | None, rules: Rules, sft: Sequence[Row] | None = None
 ) -> Decision:
-    """Judge a candidate against the champion (None: there is none yet, so the rules about it fall away).
+    """Judge a candidate against the champion (None: there is none yet, so the SFT policy stands in for it).
 
     Args:
-        sft: the loop's SFT policy on the same test; None if the candidate is that policy.
+        sft: the loop's SFT policy on the same test; None if the candidate is that policy, which without a champion
+            has only the duration rule to pass.
     Raises:
         ValueError: the candidate has no rows, or too few of them in common with the champion's.
     """
@@ -74,20 +78,25 @@ def decide(
     if champion is not None:
         if not comparable(candidate, champion):
             raise ValueError("candidate and champion were not judged on the same test utterances, prompts and seeds")
-        old, new = _paired(champion, candidate)
-        difference = compare(old, new, rules.resamples, rules.seed)
-        checks += [
-            not_worse("WER", difference["wer"], 1, rules.max_wer_increase),
-            not_worse("similarity", difference["similarity"], -1, rules.max_similarity_decrease),
-            failures(new, old, rules),
-            *confirmed("champion", old, new, difference, rules),
-            lively("champion", old, new, rules),
-        ]
+        checks += _against("champion", champion, candidate, rules, losses=True)
     if sft is not None and sft is not champion and comparable(candidate, sft):
-        old, new = _paired(sft, candidate)
-        difference = compare(old, new, rules.resamples, rules.seed)
-        checks += [*confirmed("SFT", old, new, difference, rules), lively("SFT", old, new, rules)]
+        # With a champion its margins decide; without one only SFT can show that the candidate lost something.
+        checks += _against("SFT", sft, candidate, rules, losses=champion is None)
     return Decision(all(check.passed is not False for check in checks), tuple(checks))
+
+
+def _against(name: str, before: Sequence[Row], candidate: Sequence[Row], rules: Rules, losses: bool) -> list[Check]:
+    """The rules that compare two policies. ``losses``: also those on WER, similarity and failed samples."""
+    old, new = _paired(before, candidate)
+    difference = compare(old, new, rules.resamples, rules.seed)
+    checks = []
+    if losses:
+        checks = [
+            not_worse(name, "WER", difference["wer"], 1, rules.max_wer_increase),
+            not_worse(name, "similarity", difference["similarity"], -1, rules.max_similarity_decrease),
+            failures(name, old, new, rules),
+        ]
+    return [*checks, *confirmed(name, old, new, difference, rules), lively(name, old, new, rules)]
 
 
 def _paired(old: Sequence[Row], new: Sequence[Row]) -> tuple[Rows, Rows]:

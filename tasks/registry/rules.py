@@ -44,16 +44,17 @@ def failed(row: Row) -> bool:
     return not row["finished"] or row["seconds"] <= 0
 
 
-def not_worse(name: str, difference: Mapping[str, float], worse: int, margin: float) -> Check:
-    """``worse`` is +1 where a rise is a loss, -1 where a fall is."""
+def not_worse(name: str, measure: str, difference: Mapping[str, float], worse: int, margin: float) -> Check:
+    """``difference`` is candidate minus ``name``; ``worse`` is +1 where a rise is a loss, -1 where a fall is."""
+    rule = f"{measure} not worse, against {name}"
     value, low, high = (difference[key] for key in ("value", "low", "high"))
     least, most = sorted((worse * low, worse * high))  # the loss, between these
-    found = f"candidate minus champion {value:+.4f} [{low:+.4f}, {high:+.4f}]"
+    found = f"candidate minus {name} {value:+.4f} [{low:+.4f}, {high:+.4f}]"
     if least > 0:
-        return Check(f"{name} not worse", False, f"{found} lies wholly on the worse side")
+        return Check(rule, False, f"{found} lies wholly on the worse side")
     if most > margin:
-        return Check(f"{name} not worse", False, f"{found} reaches past the margin of {worse * margin:+.4f}")
-    return Check(f"{name} not worse", True, f"{found}, margin {worse * margin:+.4f}")
+        return Check(rule, False, f"{found} reaches past the margin of {worse * margin:+.4f}")
+    return Check(rule, True, f"{found}, margin {worse * margin:+.4f}")
 
 
 def duration(rows: Sequence[Row], rules: Rules) -> Check:
@@ -64,11 +65,11 @@ def duration(rows: Sequence[Row], rules: Rules) -> Check:
     return Check("duration ratio within bounds", within, f"{ratio:.3f}, allowed {bounds}")
 
 
-def failures(new: Sequence[Row], old: Sequence[Row], rules: Rules) -> Check:
+def failures(name: str, old: Sequence[Row], new: Sequence[Row], rules: Rules) -> Check:
     now, before = sum(map(failed, new)), sum(map(failed, old))
     allowed = before + rules.max_failed_increase * len(new)
-    found = f"{now} of {len(new)} (champion {before}, allowed {allowed:g})"
-    return Check("no more failed samples", now <= allowed, found)
+    found = f"{now} of {len(new)} ({name} {before}, allowed {allowed:g})"
+    return Check(f"no more failed samples, against {name}", now <= allowed, found)
 
 
 def confirmed(

@@ -49,7 +49,7 @@ def test_every_iteration_is_a_version_and_the_gate_moves_the_champion(sqlite: st
         (2, True, 1),
         (3, False, 2),
     ]
-    assert report["versions"][2]["reason"].startswith("WER not worse: candidate minus champion +0.")
+    assert report["versions"][2]["reason"].startswith("WER not worse, against champion: candidate minus champion +0.")
     runs = [json.loads(paths.tracking(k).read_text())["run_id"] for k in "012"]
     assert [version.run_id for version in found] == runs
     assert found[1].tags["wer"] == f"{json.loads(paths.metrics('1').read_text())['all']['wer']['value']:.6g}"
