@@ -52,7 +52,13 @@ def stored_rows(version: ModelVersion) -> Rows | None:
 
 
 def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
-    """Load a registered version and judge it on the present test split, as ``evaluate`` does."""
+    """Load a registered version and judge it on the present test split, as ``evaluate`` does.
+
+    It speaks with its own decoding and length of prompt: they are a part of the version, and it is served with them.
+
+    Raises:
+        DataError: its artifacts cannot be read, or it was sampled in a way that this code does not know.
+    """
     import mlflow
 
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
@@ -66,7 +72,8 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         with failures():
             uri = f"models:/{version.name}/{version.version}"
             loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
-        voice = loaded.unwrap_python_model().voice
+        model = loaded.unwrap_python_model()
+        voice, params = model.voice, as_logged(params, model.config)
     except (TrackingError, FileNotFoundError, ValueError) as error:
         raise DataError(
             f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
@@ -79,3 +86,14 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         rate = int(facts(params.models.codec)["sample_rate"])
         test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
     return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]
+
+
+def as_logged(params: Params, config: dict[str, Any]) -> Params:
+    """``params`` with the decoding and the length of prompt of a version's ``model_config``.
+
+    Raises:
+        ValueError: a setting of its decoding that there is no more, or an impossible one.
+    """
+    present = params.decoding
+    decoding = type(present).model_validate({**config["decoding"], "batch_size": present.batch_size})
+    return params.model_copy(update={"decoding": decoding, "prompt_frames": config["prompt_frames"]})

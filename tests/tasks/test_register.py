@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from typer import Typer
 from typer.testing import CliRunner
 
+from model import policy
 from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
@@ -23,6 +24,7 @@ from tasks import paths, register, schemas
 from tasks.evaluation import TestSet, evaluate_policy
 from tasks.files import DataError, read_table
 from tasks.mlflow_client import connect
+from tasks.params import Params
 from tasks.registry import champion, gate, say, versions
 from tests.tasks.registry import tiny
 
@@ -127,21 +129,33 @@ def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp
     assert report["versions"][0]["reason"] == expected.reason
 
 
-def test_a_champion_without_a_comparable_table_is_evaluated_again_as_evaluate_does(sqlite: str, tmp_path: Path):
+@pytest.mark.parametrize("changes", [{}, {"temperature": 0.6}, {"prompt_frames": 1}], ids=str)
+def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logged(
+    sqlite: str, tmp_path: Path, changes: dict
+):
     params = tiny.params(tmp_path, iterations=1)
-    tiny.write_loop(tmp_path, params, [GOOD])
-    register.register(params, CPU)
+    assert (params.decoding.temperature, params.prompt_frames) == (1.0, 10)
+    frames = changes.get("prompt_frames", params.prompt_frames)
+    own = params.decoding.model_copy(update={k: v for k, v in changes.items() if k == "temperature"})
+    logged = params.model_copy(update={"decoding": own, "prompt_frames": frames})
+    tiny.write_loop(tmp_path, logged, [GOOD])
+    ar = policy.load(paths.ar("0"))
+    ar.lm_head.weight.data *= 50  # untrained it is all but uniform, whatever the context and the temperature
+    policy.save(ar, paths.ar("0"))
+    register.register(logged, CPU)
     tiny.write_recognizer(tmp_path)
     tiny.write_test_split(tmp_path)
-    test, panel = TestSet(read_table(paths.codes("test"), schemas.CODES), params), Panel(params.models.recognizer)
+    panel = Panel(params.models.recognizer)
 
-    def evaluate() -> list[dict]:
-        voice = Voice.load(paths.ar("0"), paths.NAR, params.models.codec, CPU, params.prompt_frames)
-        return evaluate_policy(voice, test, panel, HeldOut(None, None), params, "test")[0]
+    def evaluate(settings: Params) -> list[dict]:
+        test = TestSet(read_table(paths.codes("test"), schemas.CODES), settings)
+        voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
+        return evaluate_policy(voice, test, panel, HeldOut(None, None), settings, "test")[0]
 
-    before = evaluate()
+    before = evaluate(logged)
+    assert (evaluate(params) == before) == (not changes)
     tiny.write_policy(tmp_path, "0", seed=5)
-    tiny.write_evaluation(tmp_path, "0", evaluate(), params)
+    tiny.write_evaluation(tmp_path, "0", evaluate(params), params)
     candidate = versions.candidate_of("0", params)
     version = connect().get_model_version_by_alias(NAME, "champion")
     assert champion.rows_of(version, candidate, [candidate], params, CPU) == before
