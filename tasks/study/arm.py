@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ import yaml
 
 from tasks import digests, paths, schemas, tracking
 from tasks.files import DataError, read_table, whole, write_json, write_table
+from tasks.mlflow_client import LOCAL_ARTIFACTS
 from tasks.params import load as load_params
 from tasks.stage import failure, stage
 from tasks.study.arms import RESULTS, Arm, load, merged
@@ -97,6 +99,20 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
     write_json(note, basis)
 
 
+def tracked(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` with the study's experiment in the project's own MLflow store, unless it names another.
+
+    Steps run in the arm's workspace, and paths of the workspace must not be MLflow's: the experiment is made by
+    whichever arm comes first and serves all of them, and a workspace is removed when what it rests on has changed.
+    """
+    own = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{Path('mlflow.db').resolve()}",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": Path(LOCAL_ARTIFACTS).absolute().as_uri(),
+    }
+    named = {name: environment.get(name) or value for name, value in own.items()}
+    return {**environment, **named, "MLFLOW_EXPERIMENT_NAME": "speechalign-study"}
+
+
 def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str]) -> None:
     """Run what has not run yet; each step that ends well is noted.
 
@@ -133,8 +149,7 @@ def main(name: Annotated[str, typer.Option(help="an arm of study/params.yaml")])
     load_params()  # says what is wrong with params.yaml before the arm's changes hide it
     params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
     prepare_workspace(folder, arm, params)
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{Path('mlflow.db').resolve()}")
-    os.environ["MLFLOW_EXPERIMENT_NAME"] = "speechalign-study"
+    os.environ.update(tracked(os.environ))
     before = str(arm.first - 1)
     if arm.own == "nothing" and not (folder / paths.tracking(before)).is_file():
         ids = tracking.start_loop(load_params(folder / "params.yaml"))  # its runs nest under a loop of the study's

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks import mlflow_client
 from tasks.params import Params, ParamsError
 from tasks.study import arm as runner
 from tasks.study.arms import Arm, load, merged
@@ -111,6 +112,29 @@ def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
             made.write_text(text) if made.suffix else made.mkdir(exist_ok=True)
     runner.prepare_workspace(Path("w"), arm, params)
     assert (tmp_path / "w/runs/0/metrics.json").read_text() == "other's"
+
+
+@pytest.mark.parametrize(
+    ("named", "location"),
+    [
+        ({}, "{project}/mlartifacts"),
+        ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": ""}, "{project}/mlartifacts"),
+        ({"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://bucket/mlflow"}, "s3://bucket/mlflow"),
+        ({"MLFLOW_TRACKING_URI": "sqlite:////elsewhere/mlflow.db"}, "{project}/mlartifacts"),
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}, None),  # the server decides
+    ],
+)
+def test_an_arms_artifacts_are_kept_with_the_projects_and_not_in_its_workspace(tmp_path, monkeypatch, named, location):
+    workspace = tmp_path / runner.WORK / "seed_18"
+    workspace.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    environment = runner.tracked({"PATH": "p", **named})
+    assert environment["PATH"] == "p" and environment["MLFLOW_EXPERIMENT_NAME"] == "speechalign-study"
+    assert environment["MLFLOW_TRACKING_URI"] == named.get("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(workspace)  # where a step makes the experiment
+    assert mlflow_client._artifact_location() == (location and location.format(project=tmp_path.as_uri()))
 
 
 def test_finished_steps_are_not_run_again_and_a_failed_one_stops(tmp_path):
