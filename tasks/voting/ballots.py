@@ -30,6 +30,7 @@ class Ballots:
     blank: int  # lines not filled in
     elsewhere: int  # votes on other iterations
     unproven: int  # votes that do not say which audio they were given on
+    unread: list[str]  # what lies in the folder of votes, but is no sheet
 
     @property
     def raters(self) -> int:
@@ -52,6 +53,8 @@ class Ballots:
             text += f"; {self.blank} lines not filled in"
         if self.elsewhere:
             text += f"; {self.elsewhere} votes on other iterations"
+        if self.unread:
+            text += f"\nwarning: not read, as these are no sheets of votes: {', '.join(self.unread)}"
         if self.unproven:
             text += (
                 f"\nwarning: {self.unproven} votes do not say which samples were heard (columns policy, a_seed, b_seed,"
@@ -119,7 +122,8 @@ def load(path: Path, iteration: str, samples: list[Row], rows: dict[str, Row]) -
         "and decoding settings of then, or export and vote anew; nothing was written",
     )
     flat = [vote for votes_ in votes.values() for vote in votes_]
-    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, len(sheet.lines) - len(own), unproven)
+    elsewhere = len(sheet.lines) - len(own)
+    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, elsewhere, unproven, sheet.unread)
 
 
 def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: dict[str, Row]) -> str | None:

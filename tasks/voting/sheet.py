@@ -15,6 +15,8 @@ REQUIRED = ("id", "a", "b", "choice", "rater")
 # What an exported sheet has beside: which iteration and which very samples were heard.
 OPTIONAL = ("iteration", "policy", "a_seed", "b_seed", "a_tokens", "b_tokens")
 CHOICES = ("a", "b", "tie")
+SUFFIXES = (".csv", ".tsv", ".jsonl")  # of sheets in a folder
+EXPORTED = (".flac", ".html")  # what else an exported listening test has in it
 SHOWN = 5  # problems spelled out in one message
 
 
@@ -43,19 +45,20 @@ class Sheet:
     lines: list[Line]
     blank: int  # lines with neither choice nor rater
     problems: list[str]  # lines with an empty cell or an unknown choice, for :func:`refuse`
+    unread: list[str]  # names of what else lies in the folder, but is no sheet
 
 
 def read(path: Path) -> Sheet:
-    """All votes of a file, or of the CSV and JSON-lines files of a folder.
+    """All votes of a file, whatever its name, or of the sheets in a folder.
 
     Raises:
         DataError: nothing there, nothing in it, not readable, a column missing.
     """
-    files = [path]
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in (".csv", ".jsonl"))
+    files, unread = _sheets_in(path) if path.is_dir() else ([path], [])
+    beside = f" (not read: {', '.join(unread)})" if unread else ""
     if not files or not files[0].is_file():
-        raise DataError(f"{path} does not exist or holds no .csv or .jsonl file; prefer.votes must name the votes")
+        kinds = ", ".join(SUFFIXES)
+        raise DataError(f"{path} does not exist or holds no {kinds} file{beside}; prefer.votes must name the votes")
     lines: list[Line] = []
     problems: list[str] = []
     blank = 0
@@ -74,10 +77,10 @@ def read(path: Path) -> Sheet:
                 lines.append(Line(where, **(found | {"choice": choice})))
     if not lines and not problems:
         raise DataError(
-            f"{path} holds no votes"
+            f"{path} holds no votes{beside}"
             + (f": none of its {blank} lines has a choice and a rater filled in" if blank else "; it is empty")
         )
-    return Sheet(lines, blank, problems)
+    return Sheet(lines, blank, problems, unread)
 
 
 def refuse(
@@ -89,6 +92,29 @@ def refuse(
     shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
     more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     raise DataError(f"{path} has {len(problems)} unusable line(s):{shown}{more}\n{advice}")
+
+
+def _sheets_in(folder: Path) -> tuple[list[Path], list[str]]:
+    """The sheets of a folder, and the names of what is neither a sheet nor hidden nor a part of an exported test."""
+    sheets, others = [], []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_file() and _is_sheet(entry):
+            sheets.append(entry)
+        elif entry.suffix.lower() not in EXPORTED:
+            others.append(f"{entry.name}/" if entry.is_dir() else entry.name)
+    return sheets, others
+
+
+def _is_sheet(file: Path) -> bool:
+    """By its name. A .txt may be a sheet, as spreadsheets and mail programs name it, or a note: its header decides."""
+    suffix = file.suffix.lower()
+    if suffix != ".txt":
+        return suffix in SUFFIXES
+    with file.open("rb") as handle:
+        header = handle.readline(4096).decode("utf-8", "replace").lower()
+    return "choice" in header and "rater" in header
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:

@@ -153,6 +153,37 @@ def test_a_folder_holds_a_sheet_of_each_rater_and_iteration(tmp_path):
         load(tmp_path, "3")
 
 
+def test_a_folders_sheets_are_read_however_they_are_named_and_the_rest_is_named(tmp_path):
+    tab = HEADER.replace(",", "\t")
+    written(tmp_path, "u0,0,1,A,anna", name="anna.CSV")
+    written(tmp_path, "u0\t0\t1\tB\tben", header=tab, name="ben.tsv")
+    written(tmp_path, "u0\t0\t1\tB\tcleo", header=f"\ufeff{tab}", name="cleo.TXT")
+    (tmp_path / "dora.JSONL").write_text('{"id": "u0", "A": 0, "B": 1, "choice": "A", "rater": "dora"}\n')
+    everything = load(tmp_path)
+    assert everything.raters == 4
+    assert "not read" not in everything.describe()
+
+    # An exported test that was filled in by hand, and what people leave beside it.
+    for name in (".gitignore", ".DS_Store", "001-A.flac", "vote.html"):
+        (tmp_path / name).write_bytes(b"\xff")
+    (tmp_path / "notes.txt").write_text("anna was in a hurry")
+    (tmp_path / "emil.xlsx").write_bytes(b"PK\x03\x04")
+    (tmp_path / "old").mkdir()
+    written(tmp_path / "old", "u1,0,1,A,anna")
+    cast = load(tmp_path)
+    assert cast.votes == everything.votes
+    assert cast.describe().split("no sheets of votes: ")[1].splitlines()[0] == "emil.xlsx, notes.txt, old/"
+
+
+def test_a_folder_without_votes_names_what_it_holds(tmp_path):
+    (tmp_path / "emil.xlsx").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"holds no \.csv, \.tsv, \.jsonl file \(not read: emil\.xlsx\)"):
+        load(tmp_path)
+    written(tmp_path, "u0,0,1,,")  # the sheet as it was exported
+    with pytest.raises(DataError, match=r"holds no votes \(not read: emil\.xlsx\): none of its 1 lines"):
+        load(tmp_path)
+
+
 def test_a_second_iterations_votes_and_the_order_of_lines_leave_the_digest_alone(tmp_path):
     header = f"{HEADER},iteration"
     lines = ["u0,0,1,A,anna,1", "u1,0,1,B,anna,1"]
