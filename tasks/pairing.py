@@ -45,7 +45,7 @@ def source_of(params: Params, iteration: str, samples: list[Row], rows: dict[str
         return Source(lambda _, gold, drawn: [golden.prefer(gold, drawn)], judge, advice)
     if p.source == "own_samples":
         return Source(lambda _, gold, drawn: [own_samples.prefer(drawn, p.min_wer_gap)], judge, advice)
-    cast = ballots.load(Path(p.votes), iteration, samples, rows)
+    cast = ballots.load(Path(p.votes), iteration, samples, rows, params.iterations)
     print(f"prefer@{iteration}: {cast.describe()}")
     return Source(partial(_voted, cast), f"{cast.name},{judge}", "ties make no pair: ask for more votes")
 

@@ -61,8 +61,9 @@ def check(
     iteration: Iteration,
 ) -> None:
     """Check votes against the samples, and print counts and how far raters agree."""
-    parameters.load().iteration(iteration)
-    cast = ballots.load(file, iteration, *_sampled(iteration))
+    params = parameters.load()
+    params.iteration(iteration)
+    cast = ballots.load(file, iteration, *_sampled(iteration), params.iterations)
     print(f"{cast.describe()}\n{cast.agreement()}")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,19 +76,30 @@ class Ballots:
         )
 
 
-def load(path: Path, iteration: str, samples: list[Row], rows: dict[str, Row]) -> Ballots:
+def load(
+    path: Path, iteration: str, samples: list[Row], rows: dict[str, Row], iterations: Collection[str] = ()
+) -> Ballots:
     """The votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
     Args:
         samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES.
+        iterations: all that there are, so that a mistyped one is not taken for another; none: not known.
 
     Raises:
-        DataError: the file cannot be read; an unknown utterance or draw; A equal to B; a rater who voted twice on two
-            sounds, also where A and B are swapped; votes on other audio than the samples; no votes.
+        DataError: the file cannot be read; an unknown iteration, utterance or draw; A equal to B; a rater who
+            voted twice on two sounds, also where A and B are swapped; votes on other audio than the samples; no votes.
     """
     sheet = read(path)
     own = [line for line in sheet.lines if line.iteration in ("", iteration)]
-    if not own and not sheet.problems:
+    problems, unproven, stale = list(sheet.problems), 0, []
+    if iterations:
+        there_are = ", ".join(iterations)
+        problems += [
+            f'{line.where}: iteration is "{line.iteration}", but params.yaml has {there_are}'
+            for line in sheet.lines
+            if line.iteration not in ("", iteration, *iterations)
+        ]
+    if not own and not problems:
         raise DataError(
             f"{path} holds {len(sheet.lines)} votes, none of them on iteration {iteration}; "
             f"`python -m tasks.votes export --iteration {iteration}` makes the sheet to fill in"
@@ -97,7 +109,6 @@ def load(path: Path, iteration: str, samples: list[Row], rows: dict[str, Row]) -
         draws[sample["id"]][str(sample["draw"])] = index
     votes: dict[str, list[Vote]] = defaultdict(list)
     first: dict[tuple[str, int, int, str], str] = {}
-    problems, unproven, stale = list(sheet.problems), 0, []
     for line in own:
         if problem := _unknown(line, iteration, draws, rows):
             problems.append(f"{line.where}: {problem}")

@@ -96,6 +96,14 @@ def test_check_refuses_votes_on_samples_that_are_gone(small):
     assert "policy was" in done.output and "sample again with the seed" in done.output
 
 
+def test_check_refuses_votes_on_an_iteration_that_params_yaml_does_not_have(small):
+    folder, _ = small
+    (folder / "votes.csv").write_text("id,A,B,choice,rater,iteration\nu0,0,1,A,anna,1\nu1,0,1,A,anna,l\n")
+    done = run("check", "votes.csv", "--iteration", 1)
+    assert done.exit_code == 1
+    assert 'votes.csv line 3: iteration is "l", but params.yaml has 1, 2' in done.output
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs a chromium on PATH")
 def test_the_page_makes_a_sheet_that_check_accepts(small):
     folder, _ = small

@@ -5,8 +5,10 @@ import pytest
 
 from model.pairs.votes import agreement
 from tasks.files import DataError
+from tasks.pairing import source_of
 from tasks.voting import ballots
 from tests.tasks import sampled
+from tests.tasks.registry import tiny
 
 SAMPLES, ROWS = sampled.samples(), sampled.train_rows()
 HEADER = "id,A,B,choice,rater"
@@ -182,6 +184,25 @@ def test_a_folder_without_votes_names_what_it_holds(tmp_path):
     written(tmp_path, "u0,0,1,,")  # the sheet as it was exported
     with pytest.raises(DataError, match=r"holds no votes \(not read: emil\.xlsx\): none of its 1 lines"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("typed", ["l", "01", "1.0", "4"])
+def test_an_iteration_that_does_not_exist_is_no_other_iteration(tmp_path, typed):
+    header = f"{HEADER},iteration"
+    path = written(
+        tmp_path, "u0,0,1,A,anna,1", "u1,0,1,A,anna,2", f"u2,0,1,A,anna,{typed}", "u3,0,1,A,ben,", header=header
+    )
+    params = tiny.params(tmp_path, iterations=3)
+    params = params.model_copy(
+        update={"prefer": params.prefer.model_copy(update={"source": "votes", "votes": str(path)})}
+    )
+    with pytest.raises(DataError) as error:
+        source_of(params, "1", SAMPLES, ROWS, "judge")
+    assert "1 unusable line(s)" in str(error.value)
+    assert f'votes.csv line 4: iteration is "{typed}", but params.yaml has 1, 2, 3' in str(error.value)
+    # Also where no other line is left.
+    with pytest.raises(DataError, match="line 2: iteration is"):
+        ballots.load(written(tmp_path, f"u0,0,1,A,anna,{typed}", header=header), "1", SAMPLES, ROWS, ["1"])
 
 
 def test_a_second_iterations_votes_and_the_order_of_lines_leave_the_digest_alone(tmp_path):
