@@ -31,6 +31,7 @@ class Ballots:
     blank: int  # lines not filled in
     elsewhere: int  # votes on other iterations
     unproven: int  # votes that do not say which audio they were given on
+    idle: int  # majorities that make no pair: two equal sounds, or a side without sound
     unread: list[str]  # what lies in the folder of votes, but is no sheet
 
     @property
@@ -50,6 +51,8 @@ class Ballots:
             f"{self.name}: {len(self.votes)} votes by {self.raters} rater(s) on {len(groups)} pairs of sounds: "
             f"{len(groups) - undecided} with a majority, {undecided} ties"
         )
+        if self.idle:
+            text += f"; {self.idle} of the majorities make no pair: the two sounds are equal, or one is silent"
         if self.blank:
             text += f"; {self.blank} lines not filled in"
         if self.elsewhere:
@@ -133,8 +136,8 @@ def load(
         "and decoding settings of then, or export and vote anew; nothing was written",
     )
     flat = [vote for votes_ in votes.values() for vote in votes_]
-    elsewhere = len(sheet.lines) - len(own)
-    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, elsewhere, unproven, sheet.unread)
+    elsewhere, idle = len(sheet.lines) - len(own), _idle(votes, samples, rows)
+    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, elsewhere, unproven, idle, sheet.unread)
 
 
 def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: dict[str, Row]) -> str | None:
@@ -156,10 +159,24 @@ def _compare(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row
         if key != GOLDEN:
             then = hex(int(seed)) if seed.isdecimal() else seed
             facts.append((f"seed of {title}", then, hex(samples[key]["seed"])))
-        tokens = rows[line.id]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
-        facts.append((f"token digest of {title}", digest, token_digest(tokens)))
+        facts.append((f"token digest of {title}", digest, token_digest(tokens_of(samples, rows, line.id, key))))
     other = [f"{name} was {then}, now it is {now}" for name, then, now in facts if then and then != now]
     return all(then for _, then, _ in facts), other[:1]
+
+
+def _idle(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]) -> int:
+    """How many majorities ``prefer@k`` leaves out: equal tokens leave nothing to prefer, none cannot be scored."""
+    count = 0
+    for id_, cast in votes.items():
+        for sides, group in by_sides(cast).items():
+            a, b = (tokens_of(samples, rows, id_, key) for key in sides)
+            count += majority(group) is not None and (not a or not b or a == b)
+    return count
+
+
+def tokens_of(samples: list[Row], rows: dict[str, Row], id_: str, key: int) -> list[int]:
+    """Level-1 tokens of a sample by its position, or of the golden utterance."""
+    return rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
 
 
 def token_digest(tokens: list[int]) -> str:

@@ -21,7 +21,7 @@ from model.voice import Voice
 from tasks.files import DataError, whole
 from tasks.params import Params
 from tasks.prompts import codes_of
-from tasks.voting.ballots import GOLDEN, token_digest
+from tasks.voting.ballots import GOLDEN, token_digest, tokens_of
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent
@@ -58,13 +58,9 @@ def draw_trials(samples: list[Row], rows: dict[str, Row], n: int, with_golden: b
         if len(pool) < 2:
             continue
         a, b = (pool[i] for i in rng.permutation(len(pool)).tolist()[:2])
-        if _tokens(samples, rows, ids[place], a) != _tokens(samples, rows, ids[place], b):
+        if tokens_of(samples, rows, ids[place], a) != tokens_of(samples, rows, ids[place], b):
             trials.append(Trial(ids[place], a, b))
     return trials[:n]
-
-
-def _tokens(samples: list[Row], rows: dict[str, Row], id_: str, key: int) -> list[int]:
-    return rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
 
 
 def write(
@@ -90,7 +86,7 @@ def write(
         prompt = codes_of(rows[samples[max(trial.a, trial.b)]["prompt_id"]])[:, : params.prompt_frames]
         for key in (trial.a, trial.b):
             prompts.append(prompt)
-            level1.append(torch.tensor(_tokens(samples, rows, trial.id, key), dtype=torch.long))
+            level1.append(torch.tensor(tokens_of(samples, rows, trial.id, key), dtype=torch.long))
     _, waves = voice.render(level1, prompts, params.decoding.batch_size)
     with whole(out) as folder:
         folder.mkdir()
@@ -124,7 +120,7 @@ def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: d
         line[side] = "golden" if key == GOLDEN else str(samples[key]["draw"])
         # In base 16: a spreadsheet would round these 19 digits.
         line[f"{side.lower()}_seed"] = "" if key == GOLDEN else hex(samples[key]["seed"])
-        line[f"{side.lower()}_tokens"] = token_digest(_tokens(samples, rows, trial.id, key))
+        line[f"{side.lower()}_tokens"] = token_digest(tokens_of(samples, rows, trial.id, key))
     return line
 
 

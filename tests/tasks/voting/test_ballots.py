@@ -3,9 +3,10 @@ import math
 
 import pytest
 
+from model.judges.panel import Judgement
 from model.pairs.votes import agreement
 from tasks.files import DataError
-from tasks.pairing import source_of
+from tasks.pairing import pair_up, source_of
 from tasks.voting import ballots
 from tests.tasks import sampled
 from tests.tasks.registry import tiny
@@ -186,16 +187,42 @@ def test_a_folder_without_votes_names_what_it_holds(tmp_path):
         load(tmp_path)
 
 
+def voting(params, path):
+    """The parameters with these votes as the source of pairs."""
+    prefer = params.prefer.model_copy(update={"source": "votes", "votes": str(path)})
+    return params.model_copy(update={"prefer": prefer})
+
+
+def test_a_majority_on_equal_or_silent_sounds_makes_no_pair_and_is_counted(tmp_path, capsys):
+    path = written(
+        tmp_path,
+        "u0,0,1,A,anna",  # equal
+        "u1,0,1,A,anna",  # silent
+        "u2,golden,0,B,anna",  # the golden tokens themselves
+        "u3,0,1,A,anna",
+        "u3,0,2,tie,anna",
+        "u0,0,2,A,anna",
+    )
+    samples = [dict(sample) for sample in SAMPLES]
+    samples[1]["tokens"], samples[4]["tokens"] = samples[0]["tokens"], []
+    samples[6]["tokens"] = ROWS["u2"]["codes"][0]
+    params = voting(tiny.params(tmp_path), path)
+    source = source_of(params, "1", samples, ROWS, "judge")
+    printed = capsys.readouterr().out
+    assert printed.startswith("prefer@1: votes@")
+    assert "5 with a majority, 1 ties; 3 of the majorities make no pair: the two sounds are equal" in printed
+    heard = [Judgement("one two", 0, 2, 0, 7, 0.5) for _ in samples]
+    assert [pair["id"] for pair in pair_up(source, samples, heard, ROWS, params, "1")] == ["u0", "u3"]
+    assert "of the majorities" not in load(path).describe()
+
+
 @pytest.mark.parametrize("typed", ["l", "01", "1.0", "4"])
 def test_an_iteration_that_does_not_exist_is_no_other_iteration(tmp_path, typed):
     header = f"{HEADER},iteration"
     path = written(
         tmp_path, "u0,0,1,A,anna,1", "u1,0,1,A,anna,2", f"u2,0,1,A,anna,{typed}", "u3,0,1,A,ben,", header=header
     )
-    params = tiny.params(tmp_path, iterations=3)
-    params = params.model_copy(
-        update={"prefer": params.prefer.model_copy(update={"source": "votes", "votes": str(path)})}
-    )
+    params = voting(tiny.params(tmp_path, iterations=3), path)
     with pytest.raises(DataError) as error:
         source_of(params, "1", SAMPLES, ROWS, "judge")
     assert "1 unusable line(s)" in str(error.value)
