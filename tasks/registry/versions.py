@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DIGEST = "policy_digest"  # the tag by which a policy is found among the versions
 HELD_OUT = "held_out_judges"
 UTTERANCES = "utterances"
+# Where and how a version runs, not what it is. MLflow lets a loader override only what was logged.
+RUNTIME = {"device": "auto", "batch_size": 64}
 PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile")
 
 
@@ -98,7 +100,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 python_model=str(source),
                 artifacts=artifacts,
                 code_paths=[str(source.parents[2] / "model")],
-                model_config=model_config(params),
+                model_config={**RUNTIME, **model_config(params)},
                 signature=signature(params),
                 input_example=input_example(),
                 pip_requirements=[f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)],
