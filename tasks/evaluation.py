@@ -12,8 +12,8 @@ import torch
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.metrics import bootstrap_interval, paired_interval
-from model.sampling import Decoding
 from model.voice import Utterance, Voice
+from tasks.decoding import decoding_of
 from tasks.golden_audio import load_waves
 from tasks.params import Params
 from tasks.progress import Bar
@@ -108,7 +108,7 @@ def evaluate_policy(
     A sample that ran into the length limit is cut off there and judged as it sounds; one that came out empty is all
     deletions and similarity 0. Both stay in every average.
     """
-    decoding = Decoding(**params.decoding.model_dump(exclude={"batch_size"}))
+    decoding = decoding_of(params)
     with Bar(f"{title} speak", len(test.rows)) as bar:
         texts = [r["text"] for r in test.rows]
         spoken = voice.speak(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)

@@ -8,8 +8,9 @@ import numpy as np
 import typer
 
 from model import policy
-from model.sampling import Decoding, Request, sample
+from model.sampling import Request, sample
 from tasks import paths, runtime, schemas
+from tasks.decoding import decoding_of
 from tasks.files import read_table, write_table
 from tasks.progress import Bar
 from tasks.prompts import Prompts
@@ -30,7 +31,7 @@ def main(
     # A fresh draw of texts each iteration: seeded by the loop's seed and the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
     chosen = rng.permutation(len(rows))[: params.sample.prompts].tolist()
-    decoding = Decoding(**params.decoding.model_dump(exclude={"batch_size"}))
+    decoding = decoding_of(params)
     digest = policy.digest(folder)
     meta, requests = [], []
     for index in chosen:

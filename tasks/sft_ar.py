@@ -10,12 +10,12 @@ import typer
 
 from model import policy
 from model.objectives.logprobs import IGNORE, collate, token_logprobs
-from model.sampling import Decoding
 from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks import paths, runtime, schemas, tracking
 from tasks.codec_info import codebook_size
 from tasks.curves import Curve
+from tasks.decoding import decoding_of
 from tasks.digests import md5
 from tasks.files import DataError, read_table, whole, write_json, write_table
 from tasks.params import Params
@@ -79,7 +79,7 @@ def check_room(rows: list[dict], params: Params) -> None:
         DataError: the longest text, its prompt and the frames it may be given exceed ``ar.max_positions``.
     """
     row = max(rows, key=lambda row: len(row["text"]))
-    decoding = Decoding(**params.decoding.model_dump(exclude={"batch_size"}))
+    decoding = decoding_of(params)
     frames = decoding.max_frames(row["text"])
     context = len(Vocabulary(1).context(row["text"], [0] * params.prompt_frames))
     if context + frames > params.ar.max_positions:

@@ -14,7 +14,7 @@ from tasks.aligning.grid import on_grid, target_logprobs
 from tasks.aligning.job import Job, Plan
 from tasks.aligning.judged import Episode, groups_of
 from tasks.aligning.schedule import schedule_of, split
-from tasks.params import Grpo
+from tasks.params.aligning import Grpo
 
 
 @dataclass

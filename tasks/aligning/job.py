@@ -16,7 +16,8 @@ from model.tokens import Vocabulary
 from model.training import LossFunction, MicroBatch
 from tasks import paths, schemas
 from tasks.files import read_table
-from tasks.params import Align, Params
+from tasks.params import Params
+from tasks.params.aligning import Align
 
 Row = dict[str, Any]
 

@@ -16,7 +16,7 @@ from model.tokens import Vocabulary
 from model.training import LossFunction
 from tasks.aligning.job import Job, Plan, Row
 from tasks.aligning.schedule import schedule_of, split
-from tasks.params import Align
+from tasks.params.aligning import Align
 
 
 @dataclass

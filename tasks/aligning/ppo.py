@@ -19,7 +19,7 @@ from tasks.aligning.job import Job, Plan
 from tasks.aligning.reward import train_reward
 from tasks.aligning.rollout import Episode, roller
 from tasks.aligning.schedule import schedule_of, split
-from tasks.params import Ppo
+from tasks.params.aligning import Ppo
 
 
 @dataclass

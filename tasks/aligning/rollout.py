@@ -13,12 +13,13 @@ from model.objectives.advantages import generalized_advantages, whiten
 from model.objectives.logprobs import IGNORE, collate
 from model.objectives.ppo import token_rewards
 from model.reward import RewardModel, score
-from model.sampling import Decoding, Request, sample
+from model.sampling import Request, sample
 from tasks.aligning.grid import off_grid, on_grid, target_logprobs
 from tasks.aligning.job import Job
 from tasks.aligning.pairwise import names, targets_of
 from tasks.aligning.schedule import passes, split
-from tasks.params import Ppo
+from tasks.decoding import decoding_of
+from tasks.params.aligning import Ppo
 from tasks.prompts import Prompts
 
 
@@ -67,7 +68,7 @@ def roller(job: Job, model: ActorCritic, reward: RewardModel) -> Callable[[int],
     """A function of a rollout's number: the policy as it is at the call reads that rollout's texts."""
     p, rows, vocabulary, seed = job.settings.ppo, job.train, job.vocabulary, job.params.seed
     prompts, prompt_frames, batch_size = Prompts(rows), job.params.prompt_frames, job.params.decoding.batch_size
-    decoding = Decoding(**job.params.decoding.model_dump(exclude={"batch_size"}))
+    decoding = decoding_of(job.params)
     reference = job.reference()
     center, scale = spread_of(reward, job)
     rng = np.random.default_rng([seed, 8, *job.iteration.encode()])

@@ -12,7 +12,7 @@ from model.training import LossFunction
 from tasks.aligning.job import Job, Plan, Row
 from tasks.aligning.pairwise import names, targets_of
 from tasks.aligning.schedule import schedule_of, split
-from tasks.params import Align
+from tasks.params.aligning import Align
 
 
 @dataclass

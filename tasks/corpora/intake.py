@@ -19,7 +19,8 @@ from tasks import audio
 from tasks.corpora.items import Corpus, Item, Rejected
 from tasks.corpora.split import Utterance
 from tasks.corpora.text import normalize
-from tasks.params import Params, Prepare
+from tasks.params import Params
+from tasks.params.corpus import Prepare
 from tasks.progress import Bar
 
 T = TypeVar("T")

@@ -13,7 +13,8 @@ import numpy as np
 from tasks.corpora import digits, espeak
 from tasks.corpora.items import Corpus, Item
 from tasks.files import DataError
-from tasks.params import Params, Synthetic
+from tasks.params import Params
+from tasks.params.corpus import Synthetic
 
 _DRAW = {"train": 0, "dev": 1, "test": 2}  # keeps the random streams of one voice apart
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import whisper
 
-from tasks.params import SAME_WHISPER, ParamsError, load
+from tasks.params import ParamsError, load
+from tasks.params.models import SAME_WHISPER
 
 DEFAULTS = Path(__file__).resolve().parents[2] / "params.yaml"
 

@@ -1,0 +1,21 @@
+"""What every block of ``params.yaml`` is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Above0 = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+
+
+class ParamsError(ValueError):
+    """``params.yaml`` is missing, unreadable or holds something impossible."""
+
+
+class Block(BaseModel):
+    # Strict, so that "5e-5" (a string to YAML 1.1) or true for 1 is an error and not a guess.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
