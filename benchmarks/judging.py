@@ -32,7 +32,7 @@ from model.judges import asr, panel
 from tasks import paths, runtime
 
 # What makes each of whisper's ways the same greedy decoding as ours.
-GREEDY = {"language": "en", "without_timestamps": True, "suppress_blank": False, "length_penalty": 1.0, "fp16": False}
+GREEDY = {"language": "en", "without_timestamps": True, "suppress_blank": False, "length_penalty": 1.0}
 NO_SECOND_TRY = {
     "temperature": 0.0,
     "condition_on_previous_text": False,
@@ -45,6 +45,7 @@ NO_SECOND_TRY = {
 def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
     """Measure ``rounds`` rounds, each of all four ways on the same utterances."""
     params, device = runtime.start()
+    greedy = {**GREEDY, "fp16": device.type == "cuda"}  # as ours
     model = asr.load_recognizer(params.models.recognizer, device)
     module = sys.modules["whisper.transcribe"]  # the package's attribute of that name is the function in it
     module.N_SAMPLES = asr.context_samples(model)  # type: ignore[attr-defined]
@@ -58,15 +59,15 @@ def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
         return asr.transcribe(model, waves, batch_size)
 
     def transcribe() -> list[str]:
-        return [whisper.transcribe(model, w, **GREEDY, **NO_SECOND_TRY)["text"] for w in waves]
+        return [whisper.transcribe(model, w, **greedy, **NO_SECOND_TRY)["text"] for w in waves]
 
     def transcribe_ended() -> list[str]:
         window = asr.context_samples(model)
         ended = (np.pad(w, (0, max(0, window - len(w)))) for w in waves)
-        return [whisper.transcribe(model, w, **GREEDY, **NO_SECOND_TRY)["text"] for w in ended]
+        return [whisper.transcribe(model, w, **greedy, **NO_SECOND_TRY)["text"] for w in ended]
 
     def decode() -> list[str]:
-        options = whisper.DecodingOptions(**GREEDY)
+        options = whisper.DecodingOptions(**greedy)
         mels = (asr.log_mel(torch.from_numpy(w), model).to(model.device) for w in waves)
         return [whisper.decode(model, mel, options).text for mel in mels]
 

@@ -32,8 +32,8 @@ def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int, d
     mask = torch.tensor([[0] * (longest - len(c)) + [1] * len(c) for c in contexts])
     with torch.inference_mode():
         out = model.generate(
-            ids,
-            attention_mask=mask,
+            ids.to(model.device),
+            attention_mask=mask.to(model.device),
             do_sample=True,
             top_k=0,
             suppress_tokens=others,

@@ -8,7 +8,8 @@ that would have seen half of the gain and did not. It takes two things at once, 
 is really there is halved by no fault of the policy's only if the held-out judge errs by two standard errors *and* the
 own one flatters, and a noisy held-out judge, whose interval is wide, is never enough.
 
-Gains in word errors are compared in points: both recognisers count errors over the same words. The two measures of
+Gains in word errors are compared in points, for both recognisers count errors over the same words, and as shares of
+each recogniser's own errors before, for one that errs less has less to win: both must contradict. The two measures of
 voice have scales of their own, so their gains are compared as shares of what was missing to 1, the same voice.
 """
 
@@ -49,23 +50,33 @@ def agreements(differences: Mapping[str, Interval], before: Mapping[str, float])
 
     Args:
         differences: after minus before, by metric (:func:`tasks.evaluation.compare`).
-        before: by metric, the values that the differences start from; those of similarity are needed.
+        before: by metric, the values that the differences start from.
     """
     found = []
     for measure, (own, held_out) in JUDGES.items():
         if own not in differences or held_out not in differences:
             continue
-        gains = [_gain(differences[name], name, before) for name in (own, held_out)]
-        found.append(Agreement(measure, differences[own], differences[held_out], _verdict(*gains)))
+        shares = [_gain(differences[name], name, before) for name in (own, held_out)]
+        verdict = _verdict(*shares)
+        if measure == "WER" and verdict == "suspected":
+            verdict = _verdict(*(_points(differences[name]) for name in (own, held_out)))
+        found.append(Agreement(measure, differences[own], differences[held_out], verdict))
     return found
 
 
-def _gain(difference: Interval, metric: str, before: Mapping[str, float]) -> tuple[float, float, float]:
-    """(value, low, high), better upwards, in units that both judges share."""
-    if metric.endswith("similarity"):
-        scale = 1 / max(1 - before[metric], 1e-6)
-        return difference["value"] * scale, difference["low"] * scale, difference["high"] * scale
+def _points(difference: Interval) -> tuple[float, float, float]:
+    """(value, low, high) of a fall in errors, better upwards."""
     return -difference["value"], -difference["high"], -difference["low"]
+
+
+def _gain(difference: Interval, metric: str, before: Mapping[str, float]) -> tuple[float, float, float]:
+    """(value, low, high), better upwards: the share won of what the judge had missed before."""
+    if metric.endswith("similarity"):
+        value, low, high, missing = *(difference[x] for x in ("value", "low", "high")), 1 - before[metric]
+    else:
+        value, low, high, missing = *_points(difference), before[metric]
+    missing = max(missing, 1e-6)
+    return value / missing, low / missing, high / missing
 
 
 def _verdict(

@@ -45,8 +45,10 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" 
             return silent(iteration, seen)
         utterances = by_id(iteration, seen.ids)
         draws = params.evaluate.bootstrap_samples
-        durations = np.array([[u["golden_seconds"], u["seconds"]] for u in utterances])
-        before_durations = np.array([u["seconds"] for u in by_id("0", seen.ids)])
+        # Whole frames on both sides: a recording ends within its last one, which alone would be a gap of half a frame.
+        frame = sum(u["seconds"] for u in utterances) / sum(len(tokens) for tokens in seen.tokens)
+        durations = frame * np.array([[len(g), len(t)] for g, t in zip(seen.golden_tokens, seen.tokens, strict=True)])
+        before_durations = frame * np.array([len(tokens) for tokens in seen.sft_tokens])
         measures = Measures.of(seen, seen.synthetic, seen.tokens, durations[:, 1], durations[:, 0])
         content: Row = {
             "iteration": iteration,

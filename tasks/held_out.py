@@ -25,7 +25,7 @@ FEWEST_EACH = 4  # of a speaker, if there are so many: one alone says nothing ab
 def load(params: Params, device: torch.device, texts: list[str]) -> HeldOut:
     """The judges of ``models.held_out_recognizer`` and ``held_out_speaker`` for a test set of these texts.
 
-    Where PocketSphinx is not installed, a warning says so and the recogniser is left out.
+    Where PocketSphinx is not installed, or train has one speaker only, a warning says so and that judge is left out.
 
     Raises:
         DataError: the recogniser can't read these texts, or train has too little speech to fit the measure of voice;
@@ -38,8 +38,15 @@ def load(params: Params, device: torch.device, texts: list[str]) -> HeldOut:
             f"{', '.join(map(repr, unknown[:5]))}{' and others' if len(unknown) > 5 else ''}; set it to a Whisper "
             "(a folder or a published name, another than models.recognizer) or to null"
         )
-    if params.models.held_out_speaker == "timbre":
-        rows = chosen(read_table(paths.codes("train"), schemas.CODES), params.seed)
+    train = read_table(paths.codes("train"), schemas.CODES) if params.models.held_out_speaker else []
+    if train and len({row["speaker"] for row in train}) < 2:
+        print(
+            f"warning: models.held_out_speaker is {params.models.held_out_speaker}, which tells speakers apart, but "
+            "train has one only, so no held-out measure of voice listens; null leaves it out without a word",
+            file=sys.stderr,
+        )
+    elif train:
+        rows = chosen(train, params.seed)
         golden = load_waves("train", [row["id"] for row in rows])
         rate = int(facts(params.models.codec)["sample_rate"])
         waves = at_judge_rate([golden[row["id"]] for row in rows], rate)

@@ -75,6 +75,7 @@ def synthetic_codes(rows: list[dict], params: Params, device: torch.device) -> l
                 [g[0] for g in golden],
                 [seeds[i] for i in part],
                 params.decoding.temperature,
+                params.decoding.top_k,
             )
             waves = load_waves("train", [rows[i]["id"] for i in part])
             for i, own, tokens in zip(part, golden, level1, strict=True):

@@ -51,7 +51,10 @@ def export(
     listening.write(out, trials, samples, rows, voice, params, iteration)
     few = f" (of {pairs} asked for: no more texts have two different sounds)" if len(trials) < pairs else ""
     size = (out / "vote.html").stat().st_size / 1e6
-    print(f"{out}: {len(trials)} pairs{few}; give raters vote.html ({size:.1f} MB, needs nothing else) or votes.csv")
+    print(
+        f"{out}: {len(trials)} pairs{few}; give raters vote.html ({size:.1f} MB, needs nothing else); votes.csv "
+        "says which sound is which"
+    )
 
 
 @app.command()

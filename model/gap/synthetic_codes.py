@@ -32,6 +32,7 @@ def resampled(
     golden: Sequence[torch.Tensor],
     seeds: Sequence[int],
     temperature: float = 1.0,
+    top_k: int = 0,
     batch_size: int = 32,
 ) -> list[torch.Tensor]:
     """Level-1 codes ``(frames,)`` drawn by the policy at each frame, given the golden ones before it.
@@ -40,6 +41,7 @@ def resampled(
         prompts: voice prompts ``(levels, frames)``.
         golden: level-1 codes ``(frames,)``.
         seeds: one an utterance; its draws depend on nothing else.
+        top_k: only the so many likeliest codes are drawn; 0: no limit.
     """
     vocabulary, device = vocabulary_of(ar), next(ar.parameters()).device
     drawn = []
@@ -51,6 +53,9 @@ def resampled(
         logits = ar(ids.to(device)).logits.float().cpu()
         for row, (context, target, seed) in enumerate(zip(contexts, targets, seeds[part], strict=True)):
             own = logits[row, len(context) - 1 : len(context) - 1 + len(target), FIRST_CODE:]
+            if top_k:
+                least = own.topk(min(top_k, own.shape[-1]), dim=-1).values[:, -1:]
+                own = own.masked_fill(own < least, float("-inf"))
             cdf = torch.softmax(own / temperature, dim=-1).double().cumsum(dim=-1)
             uniform = torch.from_numpy(np.random.default_rng(seed).random(len(target)))
             codes = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)[:, 0]

@@ -48,10 +48,11 @@ def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> Timbre:
     """Learn from golden speech, mono at 16 kHz, how much the utterances of one speaker differ.
 
-    A single speaker is enough, though several place the mean better. Utterances with nothing to hear are left out.
+    Utterances with nothing to hear are left out.
 
     Raises:
-        ValueError: no speaker has two utterances, so nothing shows how one speaker's utterances differ.
+        ValueError: one speaker, around whose own mean every voice would look alike; or no speaker has two utterances,
+            so nothing shows how one speaker's utterances differ.
     """
     if len(waves) != len(speakers):
         raise ValueError(f"{len(waves)} waveforms and {len(speakers)} speakers; expected one speaker a waveform")
@@ -60,6 +61,8 @@ def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> 
     found, names = found[heard], np.asarray(speakers)[heard]
     groups = [found[names == name] for name in sorted(set(names.tolist()))]
     several = [group - group.mean(axis=0) for group in groups if len(group) > 1]
+    if len(groups) < 2:
+        raise ValueError(f"{len(found)} utterances of {len(groups)} speaker(s): expected two speakers or more")
     if not several:
         raise ValueError(f"{len(found)} utterances of {len(groups)} speakers: expected two or more of some speaker")
     within = np.concatenate(several)

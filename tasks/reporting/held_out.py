@@ -32,10 +32,10 @@ class Row:
     flattened: bool  # by more than the gate allows
 
 
-def measured(inputs: Inputs) -> bool:
-    """Whether there is anything to show."""
+def measured(inputs: Inputs) -> set[str]:
+    """Names of the metrics that there is anything to show of."""
     judged = [run.judged for run in inputs.evaluated if run.judged]
-    return any(metric.name in item.groups.get("all", {}) for item in judged for metric in HELD_OUT)
+    return {metric.name for item in judged for metric in HELD_OUT if metric.name in item.groups.get("all", {})}
 
 
 def rows(inputs: Inputs) -> list[Row]:

@@ -54,7 +54,10 @@ def merged(draws: list[Rows]) -> Rows:
         row = dict(rows[0])
         for column in (COUNTS | MEANS) & row.keys():
             values = [other[column] for other in rows if other[column] is not None]
-            row[column] = None if not values else sum(values) / (len(values) if column in MEANS else 1)
+            if column in COUNTS:  # without one draw's errors their sum would be over too many words
+                row[column] = sum(values) if len(values) == len(rows) else None
+            else:
+                row[column] = sum(values) / len(values) if values else None
         result.append(row)
     return result
 

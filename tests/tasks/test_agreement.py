@@ -6,7 +6,8 @@ import pytest
 
 from tasks.agreement import agreements, f0_ratio
 
-BEFORE = {"similarity": 0.7, "held_out_similarity": 0.2}  # 0.3 and 0.8 short of the same voice
+# 0.3 and 0.8 short of the same voice; recognisers that err alike.
+BEFORE = {"similarity": 0.7, "held_out_similarity": 0.2, "wer": 0.1, "held_out_wer": 0.1}
 
 
 def interval(value: float, half: float) -> dict[str, float]:
@@ -28,7 +29,7 @@ def interval(value: float, half: float) -> dict[str, float]:
     ],
 )
 def test_word_errors(own: tuple[float, float], held_out: tuple[float, float], verdict: str):
-    [found] = agreements({"wer": interval(*own), "held_out_wer": interval(*held_out)}, {})
+    [found] = agreements({"wer": interval(*own), "held_out_wer": interval(*held_out)}, BEFORE)
     assert (found.measure, found.verdict) == ("WER", verdict)
 
 
@@ -46,6 +47,23 @@ def test_similarities_are_compared_as_shares_of_what_was_missing(held_out: tuple
     differences = {"similarity": interval(0.03, 0.01), "held_out_similarity": interval(*held_out)}
     [found] = agreements(differences, BEFORE)
     assert (found.measure, found.verdict) == ("similarity", verdict)
+
+
+@pytest.mark.parametrize(
+    ("before", "held_out", "verdict"),
+    [
+        pytest.param((0.05, 0.012), (-0.005, 0.003), "agree", id="errs little, and as large a share of it less"),
+        pytest.param((0.05, 0.8), (-0.02, 0.005), "agree", id="errs much, and as many words less"),
+        pytest.param((0.05, 0.012), (-0.001, 0.001), "suspected", id="neither half of the words nor of the share"),
+        pytest.param((0.05, 0.8), (0.03, 0.01), "suspected", id="a loss"),
+    ],
+)
+def test_recognisers_of_unequal_skill_contradict_in_points_and_in_shares(
+    before: tuple[float, float], held_out: tuple[float, float], verdict: str
+):
+    differences = {"wer": interval(-0.02, 0.006), "held_out_wer": interval(*held_out)}
+    [found] = agreements(differences, dict(zip(("wer", "held_out_wer"), before, strict=True)))
+    assert found.verdict == verdict
 
 
 def test_what_only_one_judge_measured_is_left_out():

@@ -25,7 +25,7 @@ def utterance(split: str, i: int, rng: np.random.Generator) -> dict:
     codes = rng.integers(0, CODES, (LEVELS, int(rng.integers(8, 20))))
     return {
         "id": f"{split}-{i}", "speaker": f"s{i % 3}", "text": "one", "seen": i % 3 > 0,
-        "seconds": codes.shape[1] / 50, "codes": codes.tolist(),
+        "seconds": (codes.shape[1] - rng.random()) / 50, "codes": codes.tolist(),  # ends within its last frame
     }  # fmt: skip
 
 

@@ -61,6 +61,13 @@ def test_texts_that_are_not_digits_are_refused_with_the_setting_to_change(worksp
         held_out.load(settings(workspace), CPU, ["one two", "hello world"])
 
 
+def test_a_corpus_of_one_speaker_has_no_measure_that_tells_speakers_apart(workspace, tmp_path, capsys):
+    chosen = settings(workspace, held_out_recognizer=None)
+    write_train(tmp_path, {"a": 6})
+    assert held_out.load(chosen, CPU, ["one"]).timbre is None
+    assert "held_out_speaker is timbre, which tells speakers apart, but train has one" in capsys.readouterr().err
+
+
 def test_a_missing_package_is_a_warning_that_names_the_setting(workspace, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as if it were not installed
     judges = held_out.load(settings(workspace, held_out_speaker=None), CPU, ["one"])

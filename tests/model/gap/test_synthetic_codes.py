@@ -87,6 +87,13 @@ def test_draws_follow_the_policys_probabilities(ar):
     torch.testing.assert_close(shares, expected, atol=0.03, rtol=0)
 
 
+def test_only_the_likeliest_codes_are_drawn_where_the_policy_is_sampled_so(ar):
+    texts, prompts, golden, seeds = spoken(4)
+    one, again = (torch.cat(resampled(ar, texts, prompts, golden, s, top_k=1)) for s in (seeds, [7, 8, 9, 10]))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, torch.cat(resampled(ar, texts, prompts, golden, seeds)))
+
+
 def test_an_utterances_draw_is_its_own_whatever_shares_the_batch(ar):
     texts, prompts, golden, seeds = spoken(4)
     together = resampled(ar, texts, prompts, golden, seeds)

@@ -89,6 +89,11 @@ def test_ticks_are_round_and_cover_the_range(low: float, high: float) -> None:
 
 def test_histogram_shares_sum_to_one() -> None:
     values = [0.1, 0.2, 0.2, 0.9, 1.0]
-    svg = histogram("h", [("a", values, "c0")], "x", bins=5)
+    svg = histogram("h", [("a", values, "c0"), ("b", [0.5], "c1")], "x", bins=5)
     assert 'aria-label="h' in svg
-    assert len(points(svg)) == 1
+    line, single = points(svg)
+    floor = max(y for _, y in line)
+    heights = [floor - y for _, y in line[::2]]  # two points a bin
+    one = floor - min(y for _, y in single)  # all in one bin
+    assert sum(heights) == pytest.approx(one, abs=0.5)
+    assert sorted(heights)[-2:] == pytest.approx([2 / 5 * one, 2 / 5 * one], abs=0.2)

@@ -37,6 +37,11 @@ def test_judges_that_nobody_asked_stay_silent():
     assert "held_out_wer" not in summarize(rows, 50, 0)
 
 
+def test_a_judge_that_missed_a_draw_counts_for_none():
+    rows = draws.merged([tiny.judged(5), tiny.judged(5, held_out_wer=0.5, seed=1)])
+    assert {row["held_out_word_errors"] for row in rows} == {None}
+
+
 def test_the_interval_is_over_utterances_and_not_over_draws():
     before, after = tiny.judged(100, wer=0.3), tiny.judged(100, wer=0.2, seed=1)
     once = compare(before, after, 500, 0)["wer"]
