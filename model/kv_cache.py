@@ -38,7 +38,7 @@ class Cache:
         """Make room for another position."""
         if self.end == self.blocked.shape[-1]:
             self.blocked = F.pad(self.blocked, (0, GROWTH))
-            self.layers = [_grown(kv) for kv in self.layers]
+            _grow(self.layers)
         self.end += 1
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class SharedCache:
     def grow(self) -> None:
         """Make room for another position."""
         if self.end == self.layers[0].shape[3]:
-            self.layers = [_grown(kv) for kv in self.layers]
+            _grow(self.layers)
         self.end += 1
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -123,7 +123,8 @@ def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:
     return x.narrow(axis, 0, len(rows))
 
 
-def _grown(kv: torch.Tensor) -> torch.Tensor:
-    longer = kv.new_empty(*kv.shape[:3], kv.shape[3] + GROWTH, kv.shape[4])
-    longer[:, :, :, : kv.shape[3]] = kv
-    return longer
+def _grow(layers: list[torch.Tensor]) -> None:
+    """Room for more positions in every layer, one after the other: only one is held twice."""
+    for i, kv in enumerate(layers):
+        layers[i] = kv.new_empty(*kv.shape[:3], kv.shape[3] + GROWTH, kv.shape[4])
+        layers[i][:, :, :, : kv.shape[3]] = kv

@@ -34,5 +34,9 @@ def spread(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu"
         own.number = next(numbers)
         torch.set_num_threads(1)
 
-    with ThreadPoolExecutor(workers, initializer=start) as pool:
-        return list(pool.map(lambda piece: work(own.number, piece), pieces))
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(workers, initializer=start) as pool:
+            return list(pool.map(lambda piece: work(own.number, piece), pieces))
+    finally:
+        torch.set_num_threads(threads)  # a worker's number is what threads that begin later would start with

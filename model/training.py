@@ -1,4 +1,4 @@
-"""One training loop for every model: accelerate for device and precision; resumable; deterministic.
+"""One training loop for every model: accelerate for device and precision; resumable; on a CPU deterministic.
 
 A step's data is a pure function of the step's number and its loss a sum over items divided by the step's total weight.
 So a resumed run equals an uninterrupted one, and one batch of eight equals eight accumulated batches of one.

@@ -5,13 +5,14 @@ A policy with a reward model beside it (``reward/`` in its folder) speaks severa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
-import torchaudio
 from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
@@ -21,6 +22,9 @@ from model import policy
 from model import reward as reward_lib
 from model.best_of_n import best, draws_of, every
 from model.sampling import Decoding, Request, Sampled, sample
+
+MIN_RATE, MAX_RATE = 4000, 384000  # Hz, of a prompt: below there is no speech, above is a broken header
+LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,26 @@ class Voice:
     def sample_rate(self) -> int:
         return self.codec.sample_rate
 
+    @property
+    def prompt_seconds(self) -> float:
+        """So much of a prompt is heard: its frames, and what the codec looks ahead at their end."""
+        return self.prompt_frames * codec_lib.hop_length(self.codec) / self.sample_rate + LOOK_AHEAD
+
     def encode_prompt(self, wave: np.ndarray, sample_rate: int) -> torch.Tensor:
-        """Codes ``(n_codebooks, frames)`` of a voice prompt: mono float samples at any rate, cut to prompt_frames."""
-        audio = torch.as_tensor(np.asarray(wave), dtype=torch.float32)
-        if audio.dim() != 1 or not torch.isfinite(audio).all():
-            raise ValueError(f"a voice prompt must be finite mono samples (samples,); found shape {tuple(audio.shape)}")
+        """Codes ``(n_codebooks, frames)`` of a voice prompt: mono float samples at any rate, cut to prompt_frames.
+
+        Raises:
+            ValueError: no samples, several channels, values that are not finite, or an impossible rate.
+        """
+        audio = np.asarray(wave, dtype=np.float32)
+        if audio.ndim != 1 or not audio.size or not np.isfinite(audio).all():
+            raise ValueError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
+        if not MIN_RATE <= sample_rate <= MAX_RATE:
+            raise ValueError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
+        audio = audio[: math.ceil(self.prompt_seconds * sample_rate)]
         if sample_rate != self.sample_rate:
-            audio = torchaudio.functional.resample(audio, sample_rate, self.sample_rate)
-        [codes] = codec_lib.encode(self.codec, [audio])
+            audio = soxr.resample(audio, sample_rate, self.sample_rate)
+        [codes] = codec_lib.encode(self.codec, [torch.from_numpy(np.ascontiguousarray(audio))])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 
     def request(self, text: str, prompt: torch.Tensor, decoding: Decoding, seed: int) -> Request:

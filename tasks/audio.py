@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from tasks.corpora.items import Rejected
 
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
+UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
 MIN_RATE, MAX_RATE = 4000, 384000  # Hz: below the first there is no intelligible speech, the second is a broken header
 
 
@@ -30,16 +33,20 @@ def load(
     Raises:
         Rejected: unreadable, empty, too short, too long, non-finite, silent or clipped.
     """
-    if not path.is_file():
-        raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
-    if path.stat().st_size == 0:
-        raise Rejected("empty audio", "samples", "a file of 0 bytes")
     try:
+        if not path.is_file():
+            raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
+        if path.stat().st_size == 0:
+            raise Rejected("empty audio", "samples", "a file of 0 bytes")
         info = soundfile.info(str(path))
         _check_rate(info.samplerate)
         _check_seconds(info.frames / info.samplerate, min_seconds, max_seconds)
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except OSError as error:
+        if error.errno not in UNUSABLE_NAME:
+            raise  # the machine's fault, not the file's
+        raise Rejected("unreadable audio", "a file that can be opened", os.strerror(error.errno)) from error
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: a headerless .raw
         raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
     if len(samples) < info.frames:
         raise Rejected("truncated audio", f"{info.frames} samples as its header says", f"{len(samples)}")

@@ -91,8 +91,11 @@ def listen(
     voices = panel.embed([waves[i] for i in prompt_ids], voice.sample_rate)
     chunk = 4 * params.decoding.batch_size
     device = next(voice.ar.parameters()).device.type
-    # Whisper hangs its cache on the model while it decodes, so each worker needs a panel of its own.
-    panels = [panel, *(copy.deepcopy(panel) for _ in range(torch.get_num_threads() - 1 if device == "cpu" else 0))]
+    parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
+    # Whisper hangs its cache on the model while it decodes, so each worker has a panel of its own; weights are shared.
+    weights = {id(tensor): tensor for judge in (panel.recognizer, panel.speaker) for tensor in judge.parameters()}
+    others = min(torch.get_num_threads(), len(parts)) - 1 if device == "cpu" else 0
+    panels = [panel, *(copy.deepcopy(panel, dict(weights)) for _ in range(others))]
     with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
 
         def one(worker: int, part: list[Row]) -> list[Judgement]:
@@ -103,7 +106,6 @@ def listen(
             part_voices = voices[[place[s["prompt_id"]] for s in part]]
             return panels[worker].judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
 
-        parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
         judged = spread(one, parts, device)
     return [judgement for part in judged for judgement in part]
 

@@ -59,7 +59,7 @@ def fill(spool: Spool, corpus: Corpus, sample_rate: int, p: Params) -> None:
         ThreadPoolExecutor(p.compute.threads) as pool,
         Bar("prepare: read and check", corpus.total) as bar,
     ):
-        end = 0
+        end, spelled = 0, dict[tuple[str, str], str]()
         for item, result in ordered(pool, lambda item: inspect(item, sample_rate, p.prepare), corpus.items):
             bar.advance()
             try:
@@ -69,6 +69,10 @@ def fill(spool: Spool, corpus: Corpus, sample_rate: int, p: Params) -> None:
                     raise Rejected(
                         "duplicate id", "an id of its own", f"{item.id!r} again, after {spool.sources[item.id]}"
                     )
+                # They become file names, and some disks take Ann.flac and ann.flac for one.
+                for what, name in (("id", item.id), ("speaker", item.speaker)):
+                    if (first := spelled.setdefault((what, name.casefold()), name)) != name:
+                        raise Rejected(f"{what} in two spellings", f"{first!r}, as before", repr(name))
                 spool.sources[item.id] = item.source
                 text, samples = result()
             except Rejected as problem:

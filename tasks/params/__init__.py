@@ -80,6 +80,15 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
+    def _half_precision(self):
+        if self.compute.precision == "fp16" and "muon" in (self.sft_ar.optimizer, self.sft_nar.optimizer):
+            raise ValueError(
+                "compute.precision fp16 scales the loss, which can't be undone for muon's two optimisers; set "
+                "compute.precision to bf16 or no, or the optimizer of sft_ar and sft_nar to adamw"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _chain(self):
         known = {"0"}
         for key, iteration in self.iterations.items():

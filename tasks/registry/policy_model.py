@@ -11,6 +11,7 @@ the packages of its requirements, nothing else of this repository.
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ class PolicyModel(PythonModel):
                 "and a top_k of 0 (no limit) or more"
             )
         texts = [clean_text(row.get("text"), number) for number, row in enumerate(rows)]
-        prompts = [self.voice.encode_prompt(*read_prompt(row, number)) for number, row in enumerate(rows)]
+        seconds = self.voice.prompt_seconds
+        prompts = [self.voice.encode_prompt(*read_prompt(row, seconds, number)) for number, row in enumerate(rows)]
         seeds = [int(asked.get("seed", 0)) + number for number in range(len(rows))]
         spoken = self.voice.speak(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
         return pd.DataFrame(
@@ -105,8 +107,8 @@ def clean_text(text: Any, row: int = 0) -> str:
     return " ".join(text.lower().split())
 
 
-def read_prompt(row: dict[str, Any], number: int = 0) -> tuple[np.ndarray, int]:
-    """The voice prompt of an input row as mono float32 samples and their rate in Hz."""
+def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[np.ndarray, int]:
+    """The first ``seconds`` of an input row's voice prompt as mono float32 samples, and their rate in Hz."""
     # A column that only other rows fill has NaN here.
     given = [row[name] for name in ("prompt", "prompt_audio") if isinstance(row.get(name), (str, bytes)) and row[name]]
     if len(given) != 1:
@@ -119,10 +121,12 @@ def read_prompt(row: dict[str, Any], number: int = 0) -> tuple[np.ndarray, int]:
         raise ValueError(f"row {number}: there is no voice prompt {prompt!r}; expected the path of an audio file")
     try:
         source = prompt if isinstance(prompt, str) else io.BytesIO(prompt)
-        samples, rate = soundfile.read(source, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
+        with soundfile.SoundFile(source) as file:
+            rate = int(file.samplerate)
+            samples = file.read(math.ceil(seconds * rate), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw, whose rate nobody knows
         raise ValueError(f"row {number}: the voice prompt is not readable audio: {error}") from error
-    return samples.mean(axis=1), int(rate)
+    return samples.mean(axis=1), rate
 
 
 mlflow.models.set_model(PolicyModel())

@@ -31,7 +31,7 @@ HELD_OUT = "held_out_judges"
 UTTERANCES = "utterances"
 # Where and how a version runs, not what it is. MLflow lets a loader override only what was logged.
 RUNTIME = {"device": "auto", "batch_size": 64}
-PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile")
+PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)

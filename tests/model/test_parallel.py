@@ -17,6 +17,11 @@ def test_results_come_in_order_and_workers_do_not_share_their_number():
             return piece * 2
 
         assert spread(work, [1, 2, 3, 4]) == [2, 4, 6, 8]
+        later = []  # a thread that begins afterwards, as a server's do, has all of PyTorch's threads again
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [2]
     finally:
         torch.set_num_threads(threads)
     assert {worker for worker, _, _ in seen} == {0, 1}

@@ -47,7 +47,28 @@ def test_parts_of_other_codebooks_are_refused(folder):
         load(folder, "other_ar")
 
 
-@pytest.mark.parametrize("wave", [np.zeros((2, 8000), np.float32), np.array([np.nan] * 8000, np.float32)])
+NOISE = 0.1 * np.random.default_rng(1).standard_normal(20 * 16000).astype(np.float32)
+
+
+def test_of_a_long_prompt_only_the_beginning_is_heard(folder):
+    voice = load(folder)
+    [whole] = codec.encode(voice.codec, [torch.from_numpy(NOISE)])
+    assert torch.equal(voice.encode_prompt(NOISE, 16000), whole[:, :5])
+    assert torch.equal(voice.encode_prompt(NOISE[: int(voice.prompt_seconds * 16000)], 16000), whole[:, :5])
+
+
+def test_a_prompt_may_have_any_rate(folder):
+    # Without a common divisor of the rates a bank of filters for every phase takes gigabytes.
+    assert load(folder).encode_prompt(NOISE[:44099], 44099).shape == (2, 5)
+
+
+@pytest.mark.parametrize("rate", [0, 3999, 2_000_000_000])
+def test_an_impossible_rate_is_refused(folder, rate):
+    with pytest.raises(ValueError, match=f"4000 to 384000 Hz; found {rate} Hz"):
+        load(folder).encode_prompt(NOISE, rate)
+
+
+@pytest.mark.parametrize("wave", [np.zeros((2, 8000), np.float32), np.full(8000, np.nan, np.float32), NOISE[:0]])
 def test_a_bad_prompt_is_refused(folder, wave):
     with pytest.raises(ValueError, match="finite mono samples"):
         load(folder).encode_prompt(wave, 16000)

@@ -32,6 +32,16 @@ def test_missing_file_and_folder_are_rejected(tmp_path: Path) -> None:
     assert reason(tmp_path) == "missing audio"
 
 
+def test_a_name_that_no_file_can_have_is_rejected(tmp_path: Path) -> None:
+    assert reason(tmp_path / ("seven two nine " * 30)) == "unreadable audio"  # text and path of a table swapped
+
+
+def test_a_file_without_a_header_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(bytes(1000))
+    assert reason(path) == "unreadable audio"
+
+
 def test_file_of_no_bytes_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.touch()

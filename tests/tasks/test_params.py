@@ -77,6 +77,14 @@ def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
         load(path)
 
 
+def test_half_precision_and_muon_are_refused_together(tmp_path):
+    path = changed(tmp_path, "precision: auto", "precision: fp16")
+    with pytest.raises(ParamsError, match=r"fp16 scales the loss.*optimizer of sft_ar and sft_nar to adamw"):
+        load(path)
+    path.write_text(path.read_text().replace("optimizer: muon", "optimizer: adamw"))
+    load(path)
+
+
 def test_grpo_needs_two_samples_of_a_text(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: grpo")
     path.write_text(path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0]", 1))

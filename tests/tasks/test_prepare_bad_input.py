@@ -54,6 +54,8 @@ def test_every_bad_utterance_is_listed_with_its_reason(workspace: Configure, tmp
         ("a/b", "s0-0.wav", "slash in id", "s0"),
         ("bad-speaker", "s0-0.wav", "who", "../s0"),
         ("s0-0", "s0-1.wav", "the same id again", "s0"),
+        ("S0-1", "s0-1.wav", "the same id in capitals", "s0"),
+        ("capitals", "s0-1.wav", "the same speaker in capitals", "S0"),
     ]
     bad |= {
         "no-text": "empty text",
@@ -63,6 +65,8 @@ def test_every_bad_utterance_is_listed_with_its_reason(workspace: Configure, tmp
         "a/b": "unusable id",
         "bad-speaker": "unusable speaker",
         "s0-0": "duplicate id",
+        "S0-1": "id in two spellings",
+        "capitals": "speaker in two spellings",
     }
     folder_corpus(root, rows)
     changes = {"corpus": "folder", "path": "corpus", "unseen_speakers": 0, "test_utterances": 4, "dev_utterances": 2}
