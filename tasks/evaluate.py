@@ -11,7 +11,7 @@ from model import policy
 from model.judges.panel import Panel
 from model.voice import Voice
 from tasks import curves, held_out, paths, runtime, schemas, test_samples, tracking
-from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm
+from tasks.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm, unspoken
 from tasks.files import read_json, read_table, whole, write_json, write_table
 from tasks.stage import stage
 
@@ -32,7 +32,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     metrics: dict[str, Any] = {
         "iteration": iteration,
         "utterances": len(table),
-        "failed": sum(len(u.wave) == 0 for u in spoken),
+        "failed": sum(map(unspoken, table)),
         "cut_off": sum(not u.sampled.finished for u in spoken),
         **by_speaker_kind(table, resamples, params.seed),
     }

@@ -34,6 +34,7 @@ COLUMNS = {
     F0_SPREAD: (F0_SPREAD, None),
 }
 METRICS = tuple(COLUMNS)
+SHORTEST_SPEECH = 0.1  # seconds: no word is said in less
 
 
 class TestSet:
@@ -93,6 +94,11 @@ class TestSet:
                 self.rows, self.prompt_rows, self.seeds, judgements, opinions, seconds, finished, strict=True
             )
         ]
+
+
+def unspoken(row: Row) -> bool:
+    """Whether an utterance came out too short to be speech. The sampler draws one code at least, so none is empty."""
+    return row["seconds"] < SHORTEST_SPEECH
 
 
 def seed_of(seed: int, utterance: str) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.agreement import JUDGES, SHARE, SUSPECTED, agreements, f0_ratio, has_pitch, pitched
-from tasks.evaluation import summarize
+from tasks.evaluation import summarize, unspoken
 
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
 Rows = list[dict[str, Any]]
@@ -40,8 +40,8 @@ class Check:
 
 
 def failed(row: Row) -> bool:
-    """Cut off at the length limit, or nothing to hear."""
-    return not row["finished"] or row["seconds"] <= 0
+    """Cut off at the length limit, or too short to be speech."""
+    return not row["finished"] or unspoken(dict(row))
 
 
 def not_worse(name: str, measure: str, difference: Mapping[str, float], worse: int, margin: float) -> Check:

@@ -78,7 +78,7 @@ def test_a_small_test_set_cannot_open_the_gate():
 
 
 def test_an_empty_sample_counts_as_failed():
-    decision = decide(with_changes(CHAMPION, 50, seconds=0.0), CHAMPION, RULES)
+    decision = decide(with_changes(CHAMPION, 50, seconds=0.02), CHAMPION, RULES)  # a frame each
     assert [check.rule for check in decision.checks if check.passed is False] == [
         "no more failed samples, against champion"
     ]
