@@ -10,19 +10,21 @@ from model.judges import timbre
 from model.judges.held_out import DIGITS, HeldOut, SecondOpinion
 
 TEXTS = ["zero two zero", "eight one", "three five nine", "six six four", "one two"]
+SPEAKERS = ["m1", "f2", "m1", "f2", "m1"]
 
 
 @pytest.fixture(scope="module")
 def waves() -> list[np.ndarray]:
     espeak = pytest.importorskip("tasks.corpora.espeak")
     torchaudio = pytest.importorskip("torchaudio")
-    found = [torch.from_numpy(espeak.synthesize(text, "m1", 150, 50)) for text in TEXTS]
+    spoken = [espeak.synthesize(text, voice, 150, 50) for text, voice in zip(TEXTS, SPEAKERS, strict=True)]
+    found = [torch.from_numpy(wave) for wave in spoken]
     return [torchaudio.functional.resample(wave, espeak.SAMPLE_RATE, 16000).numpy() for wave in found]
 
 
 def test_speech_and_nothing_are_both_judged_in_order(waves):
     pytest.importorskip("pocketsphinx")
-    judges = HeldOut(DIGITS, timbre.fit(waves, ["m1"] * len(waves)), batch_size=2)
+    judges = HeldOut(DIGITS, timbre.fit(waves, SPEAKERS), batch_size=2)
     voices = judges.embed(waves, 16000)
     done: list[int] = []
     nan = waves[1].copy()
