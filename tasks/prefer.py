@@ -56,7 +56,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
     reference = voice.ar if anchor == folder else policy.load(anchor, device)
     add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
-    pairs = [{**pair, "reference": policy.digest(anchor)} for pair in pairs]
+    digest = policy.digest(anchor)
+    pairs = [{**pair, "reference": digest} for pair in pairs]
     write_table(paths.judgements(iteration), table_of(samples, judgements, judge), schemas.JUDGEMENTS)
     write_table(paths.pairs(iteration), pairs, schemas.PAIRS)
     mean = float(np.mean([j.word_errors for j in judgements]) / np.mean([j.words for j in judgements]))
