@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from encodec import EncodecModel
 from transformers import LlamaForCausalLM
@@ -21,9 +20,9 @@ from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
 from model.best_of_n import best, draws_of, every
+from model.rates import MAX_RATE, MIN_RATE, resample
 from model.sampling import Decoding, Request, Sampled, sample
 
-MIN_RATE, MAX_RATE = 4000, 384000  # Hz, of a prompt: below there is no speech, above is a broken header
 LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
 
 
@@ -109,10 +108,8 @@ class Voice:
             raise ValueError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
         if not MIN_RATE <= sample_rate <= MAX_RATE:
             raise ValueError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
-        audio = audio[: math.ceil(self.prompt_seconds * sample_rate)]
-        if sample_rate != self.sample_rate:
-            audio = soxr.resample(audio, sample_rate, self.sample_rate)
-        [codes] = codec_lib.encode(self.codec, [torch.from_numpy(np.ascontiguousarray(audio))])
+        audio = resample(audio[: math.ceil(self.prompt_seconds * sample_rate)], sample_rate, self.sample_rate)
+        [codes] = codec_lib.encode(self.codec, [torch.from_numpy(audio)])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 
     def request(self, text: str, prompt: torch.Tensor, decoding: Decoding, seed: int) -> Request:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
+from model import rates
+from model.rates import MAX_RATE, MIN_RATE
 from tasks.corpora.items import Rejected
 
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
 UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
-MIN_RATE, MAX_RATE = 4000, 384000  # Hz: below the first there is no intelligible speech, the second is a broken header
 
 
 def load(
@@ -80,14 +80,8 @@ def check(
 
 
 def resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    """``(n,)`` float32 from one rate to another, clipped to [-1, 1].
-
-    By soxr and not torchaudio, whose filter bank has a filter for every phase: between rates without a common
-    divisor (44,099 to 16,000 Hz) it took 12 GB and 75 s for one second of sound.
-    """
-    if rate != sample_rate:
-        samples = soxr.resample(np.ascontiguousarray(samples, dtype=np.float32), rate, sample_rate)
-    return np.clip(samples, -1.0, 1.0).astype(np.float32)
+    """``(n,)`` float32 from one rate to another, clipped to [-1, 1]."""
+    return np.clip(rates.resample(samples, rate, sample_rate), -1.0, 1.0)
 
 
 def _check_rate(rate: int) -> None:

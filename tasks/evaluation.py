@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ class TestSet:
         ]
 
 
-def unspoken(row: Row) -> bool:
+def unspoken(row: Mapping[str, Any]) -> bool:
     """Whether an utterance came out too short to be speech. The sampler draws one code at least, so none is empty."""
     return row["seconds"] < SHORTEST_SPEECH
 

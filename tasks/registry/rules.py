@@ -41,7 +41,7 @@ class Check:
 
 def failed(row: Row) -> bool:
     """Cut off at the length limit, or too short to be speech."""
-    return not row["finished"] or unspoken(dict(row))
+    return not row["finished"] or unspoken(row)
 
 
 def not_worse(name: str, measure: str, difference: Mapping[str, float], worse: int, margin: float) -> Check:
