@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -16,6 +16,14 @@ from tasks.digests import compute_file
 from tasks.files import whole
 
 SAVE_EVERY = 500  # steps
+
+
+class Stateful(Protocol):
+    """A model, an optimiser, a schedule."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
 def identity(settings: dict[str, Any], inputs: dict[str, Path]) -> str:
@@ -46,15 +54,24 @@ def belongs(file: Path, theirs: str | None, mine: str, otherwise: str) -> bool:
     return False
 
 
-def load_state(path: Path, run: str) -> dict[str, Any] | None:
-    """The state that this run saved; None if there is none, or one of another run, which a line then says."""
+def load_state(path: Path, run: str, parts: dict[str, Stateful]) -> dict[str, Any] | None:
+    """Give ``parts`` back what this run saved of them; the whole state, for what else is in it.
+
+    None if there is none, or one of another run, which a line then says.
+    """
     if not path.is_file():
         return None
     state = torch.load(path, weights_only=True)
-    return state if belongs(path, state.get("run"), run, "training starts anew") else None
+    if not belongs(path, state.get("run"), run, "training starts anew"):
+        return None
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    print(f"resuming at step {state['step']}", flush=True)
+    return state
 
 
-def save_state(path: Path, run: str, **state: Any) -> None:
+def save_state(path: Path, run: str, parts: dict[str, Stateful], step: int, **more: Any) -> None:
     """Write the state whole or not at all."""
+    state = {name: part.state_dict() for name, part in parts.items()}
     with whole(path) as temporary:
-        torch.save({"run": run, **state}, temporary)
+        torch.save({"run": run, **state, "step": step, **more}, temporary)

@@ -109,13 +109,10 @@ def main(
     generator = torch.Generator().manual_seed(p["seed"])
     step, state_file = 0, work / f"{out}_state" / "state.pt"
     run = resuming.identity(p, {"speech": speech} | ({"init": Path(p["init"])} if p.get("init") else {}))
-    if state := resuming.load_state(state_file, run):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+    parts: dict[str, resuming.Stateful] = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    if state := resuming.load_state(state_file, run, parts):
         generator.set_state(state["generator"])
         step = state["step"]
-        print(f"resuming at step {step}", flush=True)
 
     for book in codebooks(model):
         book.threshold_ema_dead_code = 0  # revive_dead_codes does what this should
@@ -158,15 +155,7 @@ def main(
             )
             recent, started = [], time.time()
         if step % resuming.SAVE_EVERY == 0:
-            resuming.save_state(
-                state_file,
-                run,
-                model=model.state_dict(),
-                optimizer=optimizer.state_dict(),
-                schedule=schedule.state_dict(),
-                generator=generator.get_state(),
-                step=step,
-            )
+            resuming.save_state(state_file, run, parts, step, generator=generator.get_state())
     codec_lib.save(model, config, work / out)
     state_file.unlink(missing_ok=True)  # after the codec: a kill between them costs no training
 

@@ -247,14 +247,10 @@ def main(
     rng = np.random.default_rng(p["seed"])
     step, state_file = 0, work / f"{p['out']}_state" / "state.pt"
     run = resuming.identity(p, inputs_of(work, p))
-    if state := resuming.load_state(state_file, run):
-        model.load_state_dict(state["model"])
-        head.load_state_dict(state["head"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+    parts: dict[str, resuming.Stateful] = {"model": model, "head": head, "optimizer": optimizer, "schedule": schedule}
+    if state := resuming.load_state(state_file, run, parts):
         rng.bit_generator.state = json.loads(state["rng"])
         step = state["step"]
-        print(f"resuming at step {step}", flush=True)
 
     model.train()
     recent, started = [], time.time()
@@ -279,16 +275,8 @@ def main(
             print(f"step {step}: text {text:.4f}, CTC {ctc:.4f}, {left / 60:.1f} min left", flush=True)
             recent, started = [], time.time()
         if step % resuming.SAVE_EVERY == 0:
-            resuming.save_state(
-                state_file,
-                run,
-                model=model.state_dict(),
-                head=head.state_dict(),
-                optimizer=optimizer.state_dict(),
-                schedule=schedule.state_dict(),
-                rng=json.dumps(rng.bit_generator.state),  # as text: its integers have 128 bits
-                step=step,
-            )
+            random = json.dumps(rng.bit_generator.state)  # as text: its integers have 128 bits
+            resuming.save_state(state_file, run, parts, step, rng=random)
     asr.save(widen(model, vocabulary), work / p["out"])
     state_file.unlink(missing_ok=True)  # after the recogniser: a kill between them costs no training
 
