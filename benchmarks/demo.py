@@ -16,7 +16,7 @@ import time
 import psutil
 import typer
 
-from tasks import paths
+from tasks.common import paths
 
 
 def covered(intervals: list[tuple[float, float]]) -> float:

@@ -1,8 +1,8 @@
 """Speed of codec token extraction against EnCodec's own: ``python -m benchmarks.extraction``.
 
-The same codec (``models.codec``), the same test utterances, interleaved in one run: ``model.codec.encode`` as the
-stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio a second,
-the ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
+The same codec (``models.codec``), the same test utterances, interleaved in one run: ``model.codecs.encodec.encode``
+as the stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio
+per second, the ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
 
 Both are given the utterance followed by silence to a whole number of frames, as ``extract`` does: the package would
 reflect the end of the audio instead, so its last codes are of something else. The share of equal codes without that
@@ -19,8 +19,8 @@ import typer
 from lhotse import CutSet
 
 from benchmarks.ratios import ratio_line
-from model import codec
-from tasks import paths, runtime
+from model.codecs import encodec as codec
+from tasks.common import paths, runtime
 
 
 def main(utterances: int = 128, rounds: int = 7) -> None:

@@ -29,7 +29,7 @@ from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 
 from benchmarks.ratios import ratio_line
 from model.judges import asr, panel
-from tasks import paths, runtime
+from tasks.common import paths, runtime
 
 # What makes each of whisper's ways the same greedy decoding as ours.
 GREEDY = {"language": "en", "without_timestamps": True, "suppress_blank": False, "length_penalty": 1.0}

@@ -29,11 +29,11 @@ from model.objectives.logprobs import collate, sequence_logprobs
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, PAD, Vocabulary
 from model.training import Optimization, fit
-from tasks import paths, runtime, schemas
-from tasks.aligning import pairwise
-from tasks.aligning.job import Job, Row
-from tasks.files import read_table
-from tasks.params import Params
+from tasks.align import pairwise
+from tasks.align.job import Job, Row
+from tasks.common import paths, runtime, schemas
+from tasks.common.files import read_table
+from tasks.common.params import Params
 
 
 @torch.inference_mode()
@@ -133,7 +133,7 @@ def trl(
 
 def rows_of(pairs: list[Row], vocabulary: Vocabulary) -> list[dict[str, list[int]]]:
     """Pairs as TRL's collator takes them."""
-    contexts, targets = pairwise.targets_of(pairs, vocabulary)
+    contexts, targets = pairwise.sequences_of(pairs, vocabulary)
     columns = zip(contexts, targets[: len(pairs)], targets[len(pairs) :], strict=False)
     return [{"prompt_ids": c, "chosen_ids": w, "rejected_ids": r} for c, w, r in columns]
 

@@ -20,8 +20,8 @@ from benchmarks.ratios import ratio_line
 from model import policy
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, FIRST_CODE, PAD
-from tasks import paths, runtime, schemas
-from tasks.files import read_table
+from tasks.common import paths, runtime, schemas
+from tasks.common.files import read_table
 
 
 def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int, draws: int = 1) -> int:

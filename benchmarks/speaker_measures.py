@@ -20,10 +20,10 @@ import typer
 
 from model.judges import speaker, timbre
 from model.judges.panel import at_judge_rate
-from tasks import held_out, params, paths, schemas
-from tasks.codec_info import facts
-from tasks.files import read_table
-from tasks.golden_audio import load_waves
+from tasks.common import held_out, params, paths, schemas
+from tasks.common.codec_info import facts
+from tasks.common.files import read_table
+from tasks.common.golden_audio import load_waves
 
 Waves = list[np.ndarray]
 

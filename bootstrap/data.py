@@ -14,7 +14,7 @@ import torch
 import torchaudio
 import yaml
 
-from tasks.corpora import digits, espeak
+from tasks.prepare.readers import digits, espeak
 
 OUT = Path("bootstrap/work/data")
 

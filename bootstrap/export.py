@@ -18,9 +18,9 @@ from encodec import EncodecModel
 from whisper.model import Whisper
 
 from bootstrap.measure import load_split
-from model import codec as codec_lib
+from model.codecs import encodec as codec_lib
 from model.judges import asr
-from tasks.files import whole
+from tasks.common.files import whole
 
 BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
 CHECKED = 50  # utterances on which the halved models must agree with the full ones
@@ -30,7 +30,7 @@ CODEC_CARD = """# Codec: a small EnCodec for synthetic spoken digits
 
 An `encodec.EncodecModel` at 16 kHz: {frame_rate:.0f} frames a second, {n_codebooks} codebooks of {codebook_size}
 entries, {parameters:.2f} M parameters, half precision. `config.json` holds its shape; load it with
-`model.codec.load("<this folder>")`.
+`model.codecs.encodec.load("<this folder>")`.
 
 ## Data
 

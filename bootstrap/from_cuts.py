@@ -17,8 +17,8 @@ import typer
 from lhotse import CutSet, MonoCut
 
 from model.judges import asr
-from tasks import paths
-from tasks.files import DataError, whole
+from tasks.common import paths
+from tasks.common.files import DataError, whole
 
 SAMPLE_RATE = asr.SAMPLE_RATE
 

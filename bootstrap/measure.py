@@ -17,8 +17,8 @@ import torch
 import typer
 import yaml
 
-from model import codec as codec_lib
 from model import metrics
+from model.codecs import encodec as codec_lib
 from model.judges import asr, grammar, speaker
 
 

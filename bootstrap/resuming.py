@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
-from tasks.digests import compute_file
-from tasks.files import whole
+from tasks.common.digests import compute_file
+from tasks.common.files import whole
 
 SAVE_EVERY = 500  # steps
 

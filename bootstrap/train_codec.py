@@ -23,7 +23,7 @@ import yaml
 from encodec import EncodecModel
 
 from bootstrap import resuming
-from model import codec as codec_lib
+from model.codecs import encodec as codec_lib
 
 
 class MelLoss(torch.nn.Module):

@@ -37,10 +37,10 @@ from safetensors.torch import load_file, save_file
 from whisper.model import ModelDimensions, Whisper
 
 from bootstrap import resuming
-from model import codec as codec_lib
+from model.codecs import encodec as codec_lib
 from model.judges import asr
-from tasks.corpora import digits
-from tasks.files import whole
+from tasks.common.files import whole
+from tasks.prepare.readers import digits
 
 N_VOCAB = 51864  # Whisper's English vocabulary
 SAMPLE_RATE = whisper.audio.SAMPLE_RATE

@@ -15,7 +15,7 @@ from pydantic import Field
 from flows.graph import Graph, GraphError, Stage, read
 from flows.loop import walk
 from flows.schedule import Options
-from tasks import paths
+from tasks.common import paths
 
 
 @flow(name="speechalign-evaluate")

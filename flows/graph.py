@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tasks import paths
+from tasks.common import paths
 
 PIPELINE = "dvc.yaml"
 STUDY = "study/dvc.yaml"

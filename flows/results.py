@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.graph import Graph
-from tasks import paths
+from tasks.common import paths
 
 # Key in metrics.json, heading, digits after the point, factor.
 COLUMNS = (

@@ -18,7 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import process
 from flows.graph import Graph, Stage, discard_outputs
 from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, repro
-from tasks import paths
+from tasks.common import paths
 
 RETRY_DELAY_SECONDS = 5
 

@@ -67,7 +67,7 @@ class _Heard:
 
     def reason(self) -> str:
         """Why it failed, in the stage's own words if it had any."""
-        from tasks.stage import failure  # late: it brings PyArrow, which a flow that goes well never needs
+        from tasks.common.stage import failure  # late: it brings PyArrow, which a flow that goes well never needs
 
         exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
         if exited and int(exited[1]) < 0:  # what it said last was no explanation

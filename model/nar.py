@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from model import onednn
-from model.padding import PAD_TO
+from model.fast import onednn
+from model.fast.padding import PAD_TO
 
 
 @dataclass(frozen=True)

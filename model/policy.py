@@ -15,7 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from model import onednn
+from model.fast import onednn
 from model.tokens import BOS, EOS, PAD, Vocabulary
 
 transformers_logging.disable_progress_bar()

@@ -1,7 +1,7 @@
 """Batched sampling of the AR.
 
 ``transformers``' ``generate`` carries every row to the end of the longest. Here finished rows leave the batch and the
-rest go on without them, by the forward pass of :mod:`model.decoder`; and each row draws from its own seeded generator,
+rest go on without them, by :mod:`model.fast.decoder`'s forward pass; and each row draws from its own seeded generator,
 so that a sample depends on its own seed and context only, never on its neighbours.
 """
 
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
-from model.decoder import Decoder
-from model.parallel import spread
+from model.fast.decoder import Decoder
+from model.fast.parallel import spread
 from model.policy import vocabulary_of
 from model.tokens import EOS, FIRST_CODE
 

@@ -19,8 +19,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from model.fast.padding import padded
 from model.optimizers import build
-from model.padding import padded
 
 
 class TrainingError(ValueError):

@@ -15,11 +15,11 @@ import torch
 from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
-from model import codec as codec_lib
 from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
 from model.best_of_n import best, draws_of, every
+from model.codecs import encodec as codec_lib
 from model.rates import MAX_RATE, MIN_RATE, resample
 from model.sampling import Decoding, Request, Sampled, sample
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lhotse import CutSet, load_manifest
 
-from tasks import paths
+from tasks.common import paths
 from tests.conftest import write_tone
 
 Configure = Callable[[dict], Path]

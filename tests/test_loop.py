@@ -16,9 +16,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tasks import schemas
-from tasks.evaluation import METRICS
-from tasks.files import read_table
+from tasks.common import schemas
+from tasks.common.evaluation import METRICS
+from tasks.common.files import read_table
 from tests.conftest import REPOSITORY, merge
 
 SMALL = {
@@ -64,7 +64,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (REPOSITORY / "checkpoints/whisper/model.safetensors").is_file():
         pytest.skip("checkpoints/whisper is not there; `make bootstrap` makes it")
     folder = tmp_path_factory.mktemp("loop")
-    for name in ("model", "tasks", "checkpoints"):
+    for name in ("model", "tasks", "study", "checkpoints"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
@@ -132,7 +132,7 @@ def test_alignment_changes_the_final_norm_and_nothing_else(workspace):
 
 
 def test_the_temperature_control_reads_both_policies_and_names_the_best(workspace):
-    done = stage(workspace, "tasks.study.temperature", "--temperatures", "0.5")
+    done = stage(workspace, "study.temperature", "--temperatures", "0.5")
     lines = (workspace / "reports/temperature.md").read_text().splitlines()
     assert [line.split("|")[1:3] for line in lines if line.startswith(("| 0 ", "| 1 "))] == [
         [f" {k} ", f" {t} "] for k in "01" for t in ("1", "0.5")
@@ -167,7 +167,7 @@ def test_a_kill_in_mid_stage_leaves_nothing_that_passes_for_a_result(workspace, 
     params = yaml.safe_load((copy / "params.yaml").read_text())
     params["sft_nar"]["epochs"] = 100_000
     (copy / "params.yaml").write_text(yaml.safe_dump(params))
-    child = subprocess.Popen([sys.executable, "-m", "tasks.sft_nar"], cwd=copy, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, "-m", "tasks.nar"], cwd=copy, stdout=subprocess.DEVNULL)
     time.sleep(8)
     assert child.poll() is None
     child.send_signal(signal.SIGKILL)

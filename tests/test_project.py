@@ -18,11 +18,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
-from tasks import params
+from tasks.common import params
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
-FOLDERS = ["model", "tasks", "flows", "bootstrap"]
+FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 STAGES = ["prepare", "extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "nar_synthetic", "gap_sft"]
@@ -120,12 +120,12 @@ def test_the_code_that_stages_depend_on_exists(stages):
 
 
 def stage_modules() -> list[str]:
-    return sorted(set(re.findall(r"python -m (tasks\.\w+)", (ROOT / "dvc.yaml").read_text())))
+    return sorted(set(re.findall(r"python -m (tasks\.[\w.]+)", (ROOT / "dvc.yaml").read_text())))
 
 
 @pytest.mark.parametrize("name", stage_modules())
 def test_every_stage_explains_itself(name):
-    module = import_module(name)
+    module = import_module(name if (ROOT / f"{name.replace('.', '/')}.py").is_file() else f"{name}.__main__")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer()
@@ -157,27 +157,59 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-FORBIDDEN = {
-    "model": {"tasks", "flows", "bootstrap", "dvc", "prefect", "mlflow"},
-    "tasks": {"flows", "bootstrap", "prefect"},
-    "flows": {"bootstrap"},
-    "bootstrap": {"flows", "prefect", "mlflow"},
+# What each folder may import of this project.
+MAY_IMPORT = {
+    "model": {"model"},
+    "tasks": {"tasks", "model"},
+    "study": {"study", "tasks", "model"},
+    "profiles": {"profiles", "tasks", "model"},
+    "bootstrap": {"bootstrap", "tasks", "model"},
+    "flows": {"flows", "study", "profiles", "tasks", "model"},
+}
+# And of what drives it: only flows know Prefect and DVC's graph, only stages know MLflow.
+MAY_NOT_IMPORT = {
+    "model": {"dvc", "prefect", "mlflow"},
+    "tasks": {"prefect"},
+    "study": {"prefect"},
+    "bootstrap": {"prefect", "mlflow"},
 }
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=relative)
 def test_imports_point_one_way(file):
     folder = file.relative_to(ROOT).parts[0]
+    imported = {name.split(".")[0] for name in imports(file)}
 
-    assert not {name.split(".")[0] for name in imports(file)} & FORBIDDEN[folder]
+    assert imported & set(FOLDERS) <= MAY_IMPORT[folder]
+    assert not imported & MAY_NOT_IMPORT.get(folder, set())
+
+
+def test_the_rooms_are_the_commands_of_the_graph():
+    rooms = {path.name for path in (ROOT / "tasks").iterdir() if (path / "__init__.py").is_file()} - {"common"}
+    loose = {path.name for path in (ROOT / "tasks").glob("*.py")} - {"__init__.py"}
+
+    assert rooms == {name.split(".")[1] for name in stage_modules()}
+    assert not loose, "a module of tasks/ lies in the room of its stage, or in common"
+
+
+@pytest.mark.parametrize("file", [file for file in SOURCES if "tasks" in file.parts], ids=relative)
+def test_a_room_imports_itself_and_common_only(file):
+    room, *below = file.relative_to(ROOT / "tasks").parts
+    allowed = {"common"} | ({room} if below else set())
+    entered = {name.split(".")[1] for name in imports(file) if name.startswith("tasks.")}
+
+    assert entered <= allowed
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=relative)
-def test_no_module_imports_a_stage(file):
-    # What two stages share lives in a module of its own; a stage imported elsewhere would hide a dependency.
+def test_no_module_imports_a_command(file):
+    # What two commands share lies in a module of its own; an import of a command would hide a dependency.
     own = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    commands = {name for name in imports(file) if name.endswith(".__main__")} | (
+        imports(file) & {"tasks.nar.synthetic"}
+    )
 
-    assert not imports(file) & (set(stage_modules()) - {own})
+    assert not commands - {own}
 
 
 # --- nothing is unpickled ---------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
-from model.codec import MIN_SAMPLES, hop_length
+from model.codecs.encodec import MIN_SAMPLES, hop_length
 from model.objectives.logprobs import collate
 from model.policy import vocabulary_of
 from model.tokens import FIRST_CODE

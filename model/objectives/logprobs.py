@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from model.padding import padded
+from model.fast.padding import padded
 from model.tokens import PAD
 
 IGNORE = -100  # label of a position that is not scored
 
 
 def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``, to a common length of :mod:`model.padding`.
+    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``, to a length of :mod:`model.fast.padding`.
 
     ``labels[b, t]`` is the token that follows position ``t`` where that token belongs to the target, else ``IGNORE``.
     Right padding needs no attention mask: under causal attention no real position sees a later one.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap import export
-from tasks.files import write_json
+from tasks.common.files import write_json
 from tests.bootstrap.speech import TEXTS, write_split
 from tests.conftest import REPOSITORY
 

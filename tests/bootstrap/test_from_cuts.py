@@ -10,8 +10,9 @@ import pytest
 import typer
 
 from bootstrap import from_cuts, measure
-from tasks import params, prepare
-from tasks.corpora import digits
+from tasks.common import params
+from tasks.prepare import __main__ as prepare
+from tasks.prepare.readers import digits
 from tests.conftest import write_tone
 from tests.prepared import cuts
 

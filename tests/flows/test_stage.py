@@ -12,12 +12,12 @@ import pytest
 
 from flows import process
 from flows.stage import FAILED, UNCHANGED, _Heard, repro
-from tasks.files import DataError
-from tasks.stage import stage
+from tasks.common.files import DataError
+from tasks.common.stage import stage
 
 
 def as_a_stage_says(message: str) -> list[str]:
-    """What ``tasks.stage`` really prints of an error."""
+    """What ``tasks.common.stage`` really prints of an error."""
 
     @stage
     def main() -> None:

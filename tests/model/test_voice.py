@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import codec, nar, policy
+from model import nar, policy
+from model.codecs import encodec as codec
 from model.sampling import Decoding
 from model.tokens import Vocabulary
 from model.voice import Voice

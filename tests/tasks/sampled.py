@@ -11,9 +11,9 @@ import yaml
 from lhotse import CutSet, Recording
 
 from model import policy
-from tasks import paths, schemas
-from tasks.files import write_table
-from tests.tasks.registry import tiny
+from tasks.common import paths, schemas
+from tasks.common.files import write_table
+from tests.tasks.register import tiny
 
 TEXTS = 4
 DRAWS = 3

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from model import codec as codec_lib
 from model import policy
+from model.codecs import encodec as codec_lib
 from model.gap.synthetic_codes import requantized, resampled
 from model.tokens import Vocabulary
 

@@ -101,7 +101,7 @@ def test_load_says_what_is_wrong(untrained, tmp_path):
 
 @pytest.mark.skipif(not (EMBEDDED / "model.safetensors").is_file(), reason="checkpoints/whisper is not here")
 def test_embedded_recognizer_hears_digits_and_leaves_silence_empty():
-    espeak = pytest.importorskip("tasks.corpora.espeak")
+    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
     torchaudio = pytest.importorskip("torchaudio")
     model = asr.load_recognizer(EMBEDDED)
     texts = ["seven two nine", "zero one", "four four five eight six"]

@@ -15,7 +15,7 @@ def decoder():
 
 
 def test_clear_synthetic_digits_are_mostly_heard_and_order_does_not_matter(decoder):
-    espeak = pytest.importorskip("tasks.corpora.espeak")
+    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
     torchaudio = pytest.importorskip("torchaudio")
     texts = ["zero two zero", "eight one", "three five nine", "six six four"]
     waves = [

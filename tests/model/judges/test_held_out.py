@@ -15,7 +15,7 @@ SPEAKERS = ["m1", "f2", "m1", "f2", "m1"]
 
 @pytest.fixture(scope="module")
 def waves() -> list[np.ndarray]:
-    espeak = pytest.importorskip("tasks.corpora.espeak")
+    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
     torchaudio = pytest.importorskip("torchaudio")
     spoken = [espeak.synthesize(text, voice, 150, 50) for text, voice in zip(TEXTS, SPEAKERS, strict=True)]
     found = [torch.from_numpy(wave) for wave in spoken]

@@ -18,7 +18,7 @@ TEXTS = ["one two", "three four five", "six seven", "eight nine", "zero two nine
 @pytest.fixture(scope="module")
 def speech() -> tuple[list[np.ndarray], list[str]]:
     """Six utterances each of four synthetic voices at 16 kHz."""
-    espeak = pytest.importorskip("tasks.corpora.espeak")
+    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
     torchaudio = pytest.importorskip("torchaudio")
     waves, speakers = [], []
     for voice in ("f2", "m1", "klatt2", "rob"):

@@ -1,0 +1,120 @@
+"""Stage ``align@k``: preference optimisation of the AR on the iteration's pairs.
+
+``python -m tasks.align --iteration 1``.
+What each method does is in ``tasks/align``, its equation in ``model/objectives`` (DPO's in ``dpo.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from model import policy
+from model.training import Optimization, fingerprint_of, fit
+from tasks.align.job import Job
+from tasks.align.methods import PLANS
+from tasks.align.pairwise import reward_gap
+from tasks.common import paths, runtime, schemas, tracking
+from tasks.common.curves import Curve
+from tasks.common.digests import md5
+from tasks.common.files import DataError, read_json, read_table, whole, write_json
+from tasks.common.progress import Bar
+from tasks.common.stage import stage
+
+
+def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
+    """Refuse pairs that cannot teach anything, before the first step.
+
+    Args:
+        method: ``align.method``, for what it alone needs of a pair. codebook: how many level-1 codes there are.
+    Raises:
+        DataError: no pairs; a side without tokens, or with something that is no code (padding); two equal sides; a
+            reference log-probability that is missing or not finite; RPO without a finite reward gap.
+    """
+    if not pairs:
+        raise DataError("there are no preference pairs; run `prefer` again with a lower prefer.min_wer_gap")
+    for pair in pairs:
+        where = f"pair {pair['id']} of iteration {pair['iteration']}"
+        if not pair["chosen"] or not pair["rejected"]:
+            raise DataError(f"{where} has an empty side: {len(pair['chosen'])} and {len(pair['rejected'])} tokens")
+        if pair["chosen"] == pair["rejected"]:
+            raise DataError(f"{where} has two equal sides; expected a preference")
+        for side in ("chosen", "rejected"):
+            if wrong := [code for code in pair[side] if not 0 <= code < codebook]:
+                raise DataError(
+                    f"{where} has {len(wrong)} of {len(pair[side])} {side} tokens outside 0 to {codebook - 1}, the "
+                    f"first {wrong[0]}; expected codes of this codec and no padding: run `prefer` again"
+                )
+        logprobs = [pair["chosen_logprob"], pair["rejected_logprob"]]
+        if None in logprobs or not np.isfinite(logprobs).all():
+            raise DataError(
+                f"{where} has reference log-probabilities {logprobs[0]} and {logprobs[1]}; "
+                "expected finite numbers: run `prefer` again"
+            )
+        if method == "rpo" and not np.isfinite(reward_gap(pair)):
+            raise DataError(
+                f"{where} (source {pair['source']}) has the reward gap {reward_gap(pair)}, but rpo needs a WER and a "
+                "similarity of both sides: run `prefer` with prefer.source own_samples, or choose another method"
+            )
+
+
+@stage
+def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> None:
+    """Align the previous policy on this iteration's preference pairs."""
+    params, device = runtime.start()
+    p, block = params.align, params.iteration(iteration)
+    pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
+    ar = policy.load(paths.ar(block.prev), device)
+    check(pairs, p.method, policy.vocabulary_of(ar).codebook_size)
+    if p.method != "sft":
+        policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it
+    policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
+    plan = PLANS[p.method](Job(ar, pairs, params, iteration, device))
+    policy.train_only(ar, p.parameters)  # after the plan, which may have copied the policy for a reward model
+    ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
+    curve, state = Curve(every=max(1, plan.steps // 50)), paths.STATE / f"align-{iteration}.pt"
+    with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", plan.steps) as bar:
+        run.log_dataset("pairs", paths.pairs(iteration))
+
+        def on_step(step: int, metrics: dict[str, float]) -> None:
+            curve.add(step, metrics)
+            accuracy = f", accuracy {metrics['accuracy']:.2f}" if "accuracy" in metrics else ""
+            bar.advance(note=f"loss {metrics['loss']:.3f}{accuracy}")
+            run.log_curve("align", curve.fresh())
+
+        fit(
+            plan.model,
+            plan.batches,
+            plan.loss_of,
+            Optimization(plan.lr or p.lr, plan.steps, p.warmup, 0.0, p.max_grad_norm),
+            seed=params.seed,
+            state_file=state,
+            fingerprint=fingerprint_of(
+                p,
+                block,
+                params.seed,
+                params.decoding,
+                md5(paths.pairs(iteration)),
+                md5(paths.judgements(iteration)),
+                policy.digest(paths.ar(block.prev)),
+            ),
+            precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
+            cpu=device.type == "cpu",
+            on_step=on_step,
+            may_save=plan.may_save,
+            carried=curve,
+        )
+        run.log_curve("align", curve.fresh())
+    with whole(paths.ar(iteration)) as folder:
+        policy.save(ar, folder)
+        plan.finish(folder)
+    curve.write(paths.curve(iteration))
+    write_json(paths.tracking(iteration), ids)
+    for done in (state, paths.STATE / f"reward-{iteration}.pt"):  # PPO's reward model is trained before the policy
+        done.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,92 @@
+"""The iteration's own samples with what the judges heard, in groups of one text in one voice: GRPO's rewards."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import torch
+
+from model import policy
+from model.objectives.advantages import group_advantages
+from model.training import TrainingError
+from tasks.align.job import Job, Row
+from tasks.common import paths, schemas
+from tasks.common.files import DataError, read_table
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One sample to learn from; ``old`` are the log-probabilities of its target's tokens when it was sampled."""
+
+    id: str
+    context: list[int]
+    target: list[int]
+    old: torch.Tensor
+    advantage: float
+    reward: float
+
+
+def reward_of(sample: Row, judgement: Row, similarity_weight: float) -> float:
+    """``-wer + similarity_weight * similarity``; a sample that was cut off or is empty has a WER of at least 1.
+
+    Raises:
+        TrainingError: a reward that is not finite.
+    """
+    wer = judgement["word_errors"] / judgement["words"] if judgement["words"] else math.nan
+    if not sample["finished"] or not sample["tokens"]:
+        wer = max(wer, 1.0)
+    reward = -wer + similarity_weight * judgement["similarity"]
+    if not math.isfinite(reward):
+        raise TrainingError(
+            f"the reward of sample {sample['id']}, draw {sample['draw']}, is {reward} ({judgement['word_errors']} word "
+            f"errors in {judgement['words']} words, similarity {judgement['similarity']}); expected a finite number: "
+            "judge the samples again (`prefer`)"
+        )
+    return reward
+
+
+def groups_of(job: Job) -> list[list[Episode]]:
+    """Samples of the same text and voice prompt, with advantages: every group whose rewards have spread.
+
+    Raises:
+        DataError: samples of another policy or without judgement, or no group with spread.
+        TrainingError: a reward that is not finite.
+    """
+    samples = read_table(paths.samples(job.iteration), schemas.SAMPLES)
+    judged = read_table(paths.judgements(job.iteration), schemas.JUDGEMENTS)
+    previous = policy.digest(paths.ar(job.params.iteration(job.iteration).prev))
+    if other := {s["policy"] for s in samples} - {previous}:
+        raise DataError(f"the samples come from the policy {sorted(other)}, not from {previous}: run `sample` again")
+    by_sample = {(j["id"], j["draw"], j["seed"]): j for j in judged}
+    if unheard := [s["id"] for s in samples if (s["id"], s["draw"], s["seed"]) not in by_sample]:
+        raise DataError(f"{len(unheard)} samples have no judgement: {unheard[:5]}; run `prefer` again")
+    groups: dict[tuple[str, str], list[tuple[Row, float]]] = defaultdict(list)
+    for s in samples:
+        reward = reward_of(s, by_sample[s["id"], s["draw"], s["seed"]], job.settings.grpo.similarity_weight)
+        groups[s["id"], s["prompt_id"]].append((s, reward))
+    rows, vocabulary = {row["id"]: row for row in job.train}, job.vocabulary
+    kept = []
+    for (utterance, prompt), members in groups.items():
+        rewards = [reward for _, reward in members]
+        advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64))
+        if advantages is None:
+            continue
+        voice = rows[prompt]["codes"][0][: job.params.prompt_frames]
+        context = vocabulary.context(rows[utterance]["text"], voice)
+        episodes = []
+        for (s, reward), advantage in zip(members, advantages.tolist(), strict=True):
+            target, old = vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])
+            if not target or len(target) != len(old):
+                raise DataError(f"sample {s['id']} has {len(target)} tokens and {len(old)} log-probabilities")
+            name = f"{s['id']}#{s['draw']}"
+            episodes.append(Episode(name, context, target, old, advantage, reward))
+        kept.append(episodes)
+    if not kept:
+        raise DataError(
+            f"iteration {job.iteration}: in none of {len(groups)} groups does a sample's reward differ from another's, "
+            "so GRPO has nothing to learn from; add to sample.temperatures, or raise sample.prompts or "
+            "decoding.temperature"
+        )
+    return kept

@@ -1,0 +1,78 @@
+"""Stage ``ceiling``: golden speech under the same judges, three ways. ``python -m tasks.ceiling``
+
+No policy can be expected to beat these rows: golden speech itself, golden speech through the codec, and golden
+level-1 tokens through the NAR.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+import torch
+import typer
+
+from model import nar as nar_lib
+from model.codecs import encodec as codec
+from model.judges.panel import Panel
+from tasks.common import held_out, paths, runtime, schemas
+from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
+from tasks.common.files import read_table, whole, write_json, write_table
+from tasks.common.progress import Bar
+from tasks.common.prompts import codes_of
+from tasks.common.stage import stage
+
+
+@stage
+def main() -> None:
+    """Judge golden, resynthesised and golden-through-the-NAR speech of the test split."""
+    params, device = runtime.start()
+    rows = read_table(paths.codes("test"), schemas.CODES)
+    test = TestSet(rows, params)
+    encodec = codec.load(params.models.codec, device)
+    nar = nar_lib.load(paths.NAR, device)
+    texts = [row["text"] for row in rows]
+    panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
+    codes = [codes_of(row) for row in rows]
+    completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
+    systems: dict[str, list[np.ndarray]] = {
+        "golden": [test.golden[row["id"]] for row in rows],
+        "resynthesised": _to_length(codec.decode(encodec, codes), rows, encodec.sample_rate),
+        "golden_nar": _to_length(codec.decode(encodec, completed), rows, encodec.sample_rate),
+    }
+    voices, other_voices = test.voices(panel, encodec.sample_rate), test.voices(others, encodec.sample_rate)
+    table, metrics = [], {}
+    with Bar("ceiling judge", 2 * len(systems) * len(rows)) as bar:
+        for system, waves in systems.items():
+            judgements = panel.judge(waves, encodec.sample_rate, texts, voices, bar.advance)
+            opinions = others.judge(waves, encodec.sample_rate, texts, other_voices, bar.advance)
+            seconds = [len(w) / encodec.sample_rate for w in waves]
+            part = test.table(system, judgements, opinions, seconds, [True] * len(rows))
+            metrics[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
+            table += part
+    index = []
+    with whole(paths.CEILING / "audio") as folder:
+        folder.mkdir()
+        for i in audio_choice(rows, params.evaluate.audio_samples):
+            row, prompt = rows[i], test.prompt_rows[i]
+            for kind, wave in (
+                ("prompt", test.golden[prompt["id"]]),
+                ("golden", systems["golden"][i]),
+                ("resynthesised", systems["resynthesised"][i]),
+            ):
+                soundfile.write(folder / f"{row['id']}.{kind}.flac", flac_pcm(wave), encodec.sample_rate, format="FLAC")
+            index.append({k: row[k] for k in ("id", "text", "speaker", "seen")} | {"prompt_id": prompt["id"]})
+        write_json(folder / "index.json", index)
+    write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)
+    write_json(paths.CEILING / "metrics.json", metrics)
+    for system, kinds in metrics.items():
+        wer, similarity = (kinds["all"][m]["value"] for m in ("wer", "similarity"))
+        print(f"ceiling: {system}: WER {wer:.4f}, similarity {similarity:.3f}")
+
+
+def _to_length(waves: list[torch.Tensor], rows: list[dict], sample_rate: int) -> list[np.ndarray]:
+    """Cut the codec's last partial frame back to the golden length."""
+    return [w[: round(row["seconds"] * sample_rate)].numpy() for w, row in zip(waves, rows, strict=True)]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,136 @@
+"""``params.yaml`` as typed, checked values.
+
+Every stage calls :func:`load` first, so an unknown key, a wrong type or an impossible value in any block stops the
+run before any work, with one message that names the key, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from tasks.common.params.aligning import USABLE_SOURCES, Align, Decoding, Iteration, Prefer, Sample
+from tasks.common.params.block import Block, ParamsError, Positive
+from tasks.common.params.corpus import Extract, Prepare
+from tasks.common.params.judging import Evaluate, Gap, Register
+from tasks.common.params.models import Ar, Compute, Models, Nar, SftAr, SftNar
+
+__all__ = ["Params", "ParamsError", "load"]
+
+
+class Params(Block):
+    """All of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0)]
+    compute: Compute
+    models: Models
+    prepare: Prepare
+    extract: Extract
+    ar: Ar
+    nar: Nar
+    prompt_frames: Positive
+    sft_ar: SftAr
+    sft_nar: SftNar
+    decoding: Decoding
+    sample: Sample
+    prefer: Prefer
+    align: Align
+    iterations: dict[str, Iteration]
+    evaluate: Evaluate
+    gap: Gap
+    register_: Register = Field(alias="register")
+
+    def iteration(self, key: str) -> Iteration:
+        """One iteration's block.
+
+        Raises:
+            ParamsError: there is none of that name.
+        """
+        if key not in self.iterations:
+            raise ParamsError(f'there is no iteration "{key}" in params.yaml; it has {sorted(self.iterations)}')
+        return self.iterations[key]
+
+    @model_validator(mode="after")
+    def _method_can_use_source(self):
+        usable = USABLE_SOURCES.get(self.align.method)
+        if usable and self.prefer.source not in usable:
+            raise ValueError(
+                f"align.method {self.align.method} can't use prefer.source {self.prefer.source}: it needs a reward for "
+                f"both sides; it can use {', '.join(usable)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _on_policy(self):
+        """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
+        method, decoding, drawn = self.align.method, self.decoding, self.sample.temperatures
+        if method in ("ppo", "grpo") and (decoding.temperature != 1 or decoding.top_k != 0):
+            raise ValueError(
+                f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
+                f"{decoding.temperature} and top_k {decoding.top_k}; set temperature: 1.0 and top_k: 0"
+            )
+        if method == "grpo" and (set(drawn) != {1.0} or len(drawn) < 2):
+            raise ValueError(
+                f"align.method grpo compares samples of a text drawn at temperature 1, but sample.temperatures is "
+                f"{drawn}; set it to {[1.0] * max(2, len(drawn))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _half_precision(self):
+        if self.compute.precision == "fp16" and "muon" in (self.sft_ar.optimizer, self.sft_nar.optimizer):
+            raise ValueError(
+                "compute.precision fp16 scales the loss, which can't be undone for muon's two optimisers; set "
+                "compute.precision to bf16 or no, or the optimizer of sft_ar and sft_nar to adamw"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chain(self):
+        known = {"0"}
+        for key, iteration in self.iterations.items():
+            if key == "0":
+                raise ValueError('iteration "0" is the SFT policy; name the first aligned iteration "1"')
+            if iteration.prev not in known:
+                raise ValueError(
+                    f'iterations.{key}.prev is "{iteration.prev}", but only {sorted(known)} come before it'
+                )
+            known.add(key)
+        return self
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check the parameters.
+
+    Raises:
+        ParamsError: with one line a problem: where, what was expected, what was found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParamsError(f"{path} does not exist; run from the repository's top folder")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} should hold named blocks, but holds {type(content).__name__}")
+    for key in content.get("iterations") or {}:
+        if not isinstance(key, str):
+            raise ParamsError(f'{path}: iterations.{key} must be a quoted string ("{key}"): DVC drops integer keys')
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in item["loc"]) or "params"
+            found = "" if item["type"] == "missing" else f" (found {_short(item['input'])})"
+            problems.append(f"  {where}: {item['msg']}{found}")
+        raise ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems)) from error
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

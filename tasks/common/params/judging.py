@@ -1,0 +1,47 @@
+"""The blocks of what an aligned policy is measured by, and of the gate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from tasks.common.params.block import Above0, Block, Positive, Share
+
+
+class Evaluate(Block):
+    batch_size: Positive
+    bootstrap_samples: Positive
+    audio_samples: Annotated[int, Field(ge=0)]
+
+
+class Gap(Block):
+    dimensions: Positive
+    reference: Positive
+    permutations: Positive
+    train_synthetic_nar: bool
+
+    @model_validator(mode="after")
+    def _enough(self):
+        if self.reference <= self.dimensions:
+            raise ValueError(f"reference ({self.reference}) must be above dimensions ({self.dimensions})")
+        return self
+
+
+class Register(Block):
+    model_name: str
+    min_duration_ratio: Above0
+    max_duration_ratio: Above0
+    max_wer_increase: Share
+    max_similarity_decrease: Share
+    max_failed_increase: Share
+    max_f0_flattening: Share
+
+    @model_validator(mode="after")
+    def _bounds(self):
+        if self.min_duration_ratio >= self.max_duration_ratio:
+            raise ValueError(
+                f"min_duration_ratio ({self.min_duration_ratio}) must be below "
+                f"max_duration_ratio ({self.max_duration_ratio})"
+            )
+        return self

@@ -1,0 +1,77 @@
+"""The blocks of what is loaded or trained before alignment, and where it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pydantic import model_validator
+
+from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
+
+# Published names of one file, from whisper's own table: importing the package here would load torch for every command.
+SAME_WHISPER = {"large": "large-v3", "turbo": "large-v3-turbo"}
+
+
+class Compute(Block):
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "no", "bf16", "fp16"]
+    threads: Positive
+
+
+class Models(Block):
+    codec: str
+    recognizer: str
+    held_out_recognizer: str | None
+    held_out_speaker: Literal["timbre"] | None
+
+    @model_validator(mode="after")
+    def _held_out(self):
+        if self.held_out_recognizer is None:
+            return self
+        held_out, chooses = (
+            os.path.realpath(SAME_WHISPER.get(name, name)) for name in (self.held_out_recognizer, self.recognizer)
+        )
+        if held_out == chooses:
+            raise ValueError(
+                f"held_out_recognizer ({self.held_out_recognizer}) is the same as recognizer ({self.recognizer}), "
+                "which chooses the pairs; name another one, or null"
+            )
+        return self
+
+
+class Ar(Block):
+    layers: Positive
+    width: Positive
+    heads: Positive
+    max_positions: Positive
+
+    @model_validator(mode="after")
+    def _divisible(self):
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width ({self.width}) must be a multiple of twice the heads ({self.heads})")
+        return self
+
+
+class Nar(Block):
+    layers: Positive
+    width: Positive
+
+
+class SftAr(Block):
+    epochs: Positive
+    batch_tokens: Positive
+    optimizer: Literal["adamw", "muon"]
+    lr: Above0
+    warmup: Share
+    weight_decay: AtLeast0
+    dropout: Share
+
+
+class SftNar(Block):
+    epochs: Positive
+    batch_frames: Positive
+    optimizer: Literal["adamw", "muon"]
+    lr: Above0
+    warmup: Share
+    weight_decay: AtLeast0

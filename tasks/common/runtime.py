@@ -1,0 +1,47 @@
+"""What every training or sampling stage does first: parameters, threads, seeds, device, precision."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from tasks.common.params import Params, ParamsError, load
+
+
+def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
+    """Read the parameters, set threads and determinism, choose the device.
+
+    ``SPEECHALIGN_THREADS`` overrides ``compute.threads``: the flow sets it when two stages run side by side, since
+    two PyTorch programs that each take every core slow each other tenfold.
+    """
+    params = load(path)
+    # oneDNN keeps a kernel of each of the last 1,024 shapes, with its buffers: half a gigabyte where lengths vary much.
+    # It asks at its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+    torch.set_num_threads(int(os.environ.get("SPEECHALIGN_THREADS", params.compute.threads)))
+    torch.manual_seed(params.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return params, device_of(params.compute.device)
+
+
+def device_of(name: str) -> torch.device:
+    """The device to use; ``auto`` takes a GPU where there is one. Apple's has no float64, which the sampler needs.
+
+    Raises:
+        ParamsError: a device that this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParamsError(f"compute.device is {name}, but PyTorch finds no NVIDIA GPU here; set it to auto or cpu")
+    return torch.device(name)
+
+
+def precision_of(name: str, device: torch.device) -> str:
+    """accelerate's name of the precision to train in; ``auto`` is bf16 where the hardware computes it, else full."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "no"

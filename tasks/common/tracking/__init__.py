@@ -1,0 +1,188 @@
+"""MLflow runs of the loop: one parent run a loop, one child an iteration.
+
+``sft_ar`` opens the loop and iteration "0", ``align@k`` opens iteration k under the same parent; the ids travel
+between stages in ``runs/k/mlflow.json``. Any later stage resumes the child by these ids::
+
+    ids = tracking.start_iteration("2", read_json(paths.tracking("1")), params)
+    with tracking.resume(ids, "2") as run:
+        run.log_metrics({"loss": loss}, step)
+    write_json(paths.tracking("2"), ids)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import digests
+from tasks.common.params import Params
+from tasks.common.tracking.client import (
+    TrackingError,
+    connect,
+    experiment_id,
+    experiment_name,
+    failures,
+    tracking_uri,
+    without_password,
+)
+from tasks.common.tracking.run import Run, log_params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
+
+__all__ = ["Run", "TrackingError", "resume", "start_iteration", "start_loop"]
+
+PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
+ITERATION, SOURCE, SUPERSEDED = "iteration", "source_run_id", "superseded_by"
+
+
+def start_loop(params: Params) -> dict[str, Any]:
+    """Create the parent run of a new loop and its child "iteration 0"; return their ids, ready for JSON.
+
+    Raises:
+        TrackingError: MLflow cannot be reached. Call this before training.
+    """
+    client = connect()
+    experiment = experiment_id(client)
+    with failures():
+        parent = _create(client, experiment, "loop", {})
+        log_params(client, parent, flatten(params))
+    return _start_child(client, experiment, parent, "0", params)
+
+
+def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """Create the child "iteration k" in the loop of ``prev_ids``; an earlier run of k there becomes superseded."""
+    client = connect()
+    experiment = experiment_id(client)
+    return _start_child(client, experiment, _known(client, experiment, prev_ids, None), iteration, params)
+
+
+@contextlib.contextmanager
+def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
+    """Go on with the run that ``ids`` names; it ends FINISHED, or FAILED/KILLED when the block raises.
+
+    Where the server does not know the run (a clone that has pulled ``runs/`` but not MLflow's database), a new
+    one stands in for it, tagged ``source_run_id``.
+    """
+    client = connect()
+    experiment = experiment_id(client)
+    parent = _known(client, experiment, ids, None)
+    child = _known(client, experiment, ids, iteration, parent)
+    make_current(client, experiment, parent, child, iteration)
+    run = Run(client, child, parent, int(ids.get("step", 0)))
+    status = "FINISHED"
+    with failures():
+        for run_id in (parent, child):
+            client.update_run(run_id, status="RUNNING")
+    try:
+        yield run
+    except BaseException as error:
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        raise
+    finally:
+        run.close(status)
+
+
+def flatten(params: Params) -> dict[str, str]:
+    """``params.yaml`` as dotted names and printable values."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            flat[prefix] = value if isinstance(value, str) else json.dumps(value)
+
+    walk("", params.model_dump(mode="json", by_alias=True))
+    return flat
+
+
+def environment_tags() -> dict[str, str]:
+    """What the run depends on besides params and data: commit, ``dvc.lock``, torch. What is missing is left out."""
+    tags = {"torch": metadata.version("torch"), "python": sys.version.split()[0]}
+    if digests.LOCK.is_file():
+        tags["dvc_lock_md5"] = digests.compute_file(digests.LOCK)
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # no git, or no repository: a release archive
+        commit = _git("rev-parse", "HEAD")
+        tags["mlflow.source.git.commit"] = commit
+        tags["git_modified"] = str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    return tags
+
+
+def make_current(client: MlflowClient, experiment: str, parent: str, child: str, iteration: str) -> None:
+    """Tag every other run of this iteration in the loop as superseded by ``child``.
+
+    Also the other way round: DVC's run cache may bring back ids of a run that a later one had superseded.
+    """
+    with failures():
+        for run in _search(client, experiment, {PARENT: parent, ITERATION: iteration}):
+            if run.info.run_id == child:
+                if SUPERSEDED in run.data.tags:
+                    client.delete_tag(child, SUPERSEDED)
+            elif run.data.tags.get(SUPERSEDED) != child:
+                client.set_tag(run.info.run_id, SUPERSEDED, child)
+                if run.info.status == "RUNNING":  # killed without a chance to say so
+                    client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _start_child(client: MlflowClient, experiment: str, parent: str, iteration: str, params: Params) -> dict[str, Any]:
+    keys = list(params.iterations)
+    own = {f"iteration.{key}": value for key, value in params.iterations[iteration]} if iteration in keys else {}
+    with failures():
+        child = _create(client, experiment, f"iteration {iteration}", {PARENT: parent, ITERATION: iteration})
+        others = {key: value for key, value in flatten(params).items() if not key.startswith("iterations.")}
+        log_params(client, child, {**others, **own})
+    make_current(client, experiment, parent, child, iteration)
+    return {
+        "parent_run_id": parent,
+        "run_id": child,
+        "experiment": experiment_name(),
+        "tracking_uri": without_password(tracking_uri()),
+        "step": keys.index(iteration) + 1 if iteration in keys else 0,
+    }
+
+
+def _create(client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    run = client.create_run(experiment, tags={**environment_tags(), **tags}, run_name=name)
+    return run.info.run_id
+
+
+def _known(
+    client: MlflowClient, experiment: str, ids: Mapping[str, Any], iteration: str | None, parent: str | None = None
+) -> str:
+    """The parent run (``iteration`` None) or child of ``ids`` on this server, or the run that stands in for it."""
+    from mlflow.exceptions import MlflowException
+
+    wanted = ids["parent_run_id" if iteration is None else "run_id"]
+    with failures():
+        try:
+            if client.get_run(wanted).info.lifecycle_stage == "active":
+                return wanted
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+        if stand_in := _search(client, experiment, {SOURCE: wanted}):
+            return stand_in[0].info.run_id
+        if iteration is None:
+            return _create(client, experiment, "loop", {SOURCE: wanted})
+        tags = {SOURCE: wanted, ITERATION: iteration, PARENT: str(parent)}
+        return _create(client, experiment, f"iteration {iteration}", tags)
+
+
+def _search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[MlflowRun]:
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    return list(client.search_runs([experiment], query, max_results=1000))
+
+
+def _git(*arguments: str) -> str:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # DVC may be using git at this moment
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=30, env=environment)
+    return done.stdout.strip()

@@ -1,0 +1,159 @@
+"""Connecting to MLflow: the local SQLite file by default, any server by ``MLFLOW_TRACKING_URI``.
+
+MLflow is imported inside functions: it takes seconds, and ``--help`` or a bad parameter should not wait for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from tasks.common.files import DataError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LOCAL_URI = "sqlite:///mlflow.db"
+LOCAL_ARTIFACTS = "mlartifacts"
+EXPERIMENT = "speechalign"
+# Otherwise MLflow's pages take it for an application of language models, and open on its (empty) traces.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+SECONDS_TO_ANSWER = 5
+_FOREIGN = {"mlflow", "sqlalchemy", "sqlite3", "botocore", "boto3", "requests", "urllib3"}
+
+
+class TrackingError(DataError):
+    """MLflow cannot be reached or refuses; the message says what to do."""
+
+
+def tracking_uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be written to a file: without ``user:password@``."""
+    return re.sub(r"^(\w[\w+.-]*://)[^/@]*@", r"\1", uri)
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking server and registry, once something answers there.
+
+    Raises:
+        TrackingError: nothing answers, or the address is none that MLflow knows.
+    """
+    uri = tracking_uri()
+    _check_answers(uri)
+    # A server that has just answered fails for a moment at most; MLflow's own default is minutes of retrying.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    # A hundred schema steps of a new SQLite file, and notes on every model logged.
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.tracking._model_registry.fluent"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # an environment made by uv has no pip
+    with failures(), _alone(uri):
+        mlflow.set_tracking_uri(uri)  # log_model and load_model take it from here
+        client = mlflow.MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)  # opens the database: its errors belong here
+    return client
+
+
+def _alone(uri: str) -> contextlib.AbstractContextManager[Any]:
+    """No other process of this project opens the SQLite file meanwhile.
+
+    Two that find it new at once both create its tables, and one of them fails ("table runs already exists").
+    """
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and database.parent.is_dir():
+        return FileLock(f"{database}.lock")
+    return contextlib.nullcontext()
+
+
+def experiment_id(client: MlflowClient) -> str:
+    """The experiment of this project (``MLFLOW_EXPERIMENT_NAME``, else "speechalign"), made where it is missing."""
+    from mlflow.exceptions import MlflowException
+
+    name = experiment_name()
+    with failures():
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return client.create_experiment(name, artifact_location=_artifact_location(), tags=KIND)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = client.get_experiment_by_name(name)  # another process was faster
+    if found is None or found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"the MLflow experiment {name!r} was deleted; restore it (`mlflow experiments restore`) "
+            "or name another one in MLFLOW_EXPERIMENT_NAME"
+        )
+    return found.experiment_id
+
+
+def experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """Turn a failure of MLflow, its database or its artifact store into one :class:`TrackingError`."""
+    try:
+        yield
+    except Exception as error:
+        # By module, since boto3 and SQLAlchemy need not be imported to be told from a bug of ours.
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _FOREIGN:
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrackingError(
+            f"MLflow at {without_password(tracking_uri())} refused: {reason}. "
+            "Correct MLFLOW_TRACKING_URI, or unset it to use the local mlflow.db (docs/mlflow.md)"
+        ) from error
+
+
+def _artifact_location() -> str | None:
+    if tracking_uri().startswith(("http://", "https://", "databricks")):
+        return None  # the server decides
+    # The same variable as `mlflow server` reads, so s3://bucket/prefix is one setting for both.
+    root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
+    return root or Path(LOCAL_ARTIFACTS).absolute().as_uri()
+
+
+def _check_answers(uri: str) -> None:
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        # Credentials in the address are not for /health, and urllib would take them for a part of the host.
+        urllib.request.urlopen(f"{without_password(uri).rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError as error:
+        if error.code == 403:
+            hint = "HTTP 403; the server may not know itself by this host name (`mlflow server --allowed-hosts`)"
+            raise TrackingError(_unreachable(uri, hint)) from error
+        if error.code >= 500:
+            raise TrackingError(_unreachable(uri, f"HTTP {error.code}")) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if not isinstance(reason, ssl.SSLError):  # certificates are MLflow's own setting (MLFLOW_TRACKING_*)
+            raise TrackingError(_unreachable(uri, str(reason))) from error
+
+
+def _unreachable(uri: str, found: str) -> str:
+    return (
+        f"expected an MLflow server at MLFLOW_TRACKING_URI={without_password(uri)}, found: {found}. "
+        "Start it (`mlflow server`), correct the address, or unset MLFLOW_TRACKING_URI to use the local mlflow.db"
+    )

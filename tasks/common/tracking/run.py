@@ -1,0 +1,126 @@
+"""The open MLflow run of one iteration: what a stage may log to it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import digests
+from tasks.common.tracking.client import TrackingError, failures
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+FLUSH_SECONDS, FLUSH_POINTS = 5.0, 500  # MLflow takes at most 1,000 metrics a request
+
+
+class Run:
+    """The open run of one iteration."""
+
+    def __init__(self, client: MlflowClient, run_id: str, parent_run_id: str, position: int):
+        self.run_id, self.parent_run_id, self.position = run_id, parent_run_id, position
+        self._client = client
+        self._points: list[Metric] = []
+        self._flushed = time.monotonic()
+        self._warned = False
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Note metrics at a step. Cheap: points are sent every few seconds, many in one request."""
+        self._points += _points(metrics, step)
+        if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self._flush()
+
+    def log_curve(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Note rows of a training curve, each at its step, as ``name/metric``."""
+        for row in rows:
+            self.log_metrics({f"{name}/{key}": value for key, value in row.items() if key != "step"}, int(row["step"]))
+
+    def log_results(self, metrics: Mapping[str, float]) -> None:
+        """Log an iteration's results to its run and, with the iteration as the step, to the loop's."""
+        self.log_metrics(metrics, self.position)
+        with failures():
+            self._client.log_batch(self.parent_run_id, metrics=_points(metrics, self.position))
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Note parameters beside those of ``params.yaml``, which the run has from its start."""
+        with failures():
+            log_params(self._client, self.run_id, values)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set or replace tags of the run."""
+        from mlflow.entities import RunTag
+
+        with failures():
+            self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+    def log_dict(self, content: Any, file: str) -> None:
+        """Store ``content`` as the JSON artifact ``file``."""
+        with failures():
+            self._client.log_dict(self.run_id, content, file)
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a file, or a folder's contents, below ``folder`` of the run's artifacts."""
+        log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
+        with failures():
+            log(self.run_id, str(path), folder)
+
+    def log_dataset(self, name: str, path: Path, context: str = "training") -> str:
+        """Note what data the run read, by DVC's digest, which is returned."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        digest = digests.md5(Path(path))
+        dataset = Dataset(name, digest, source_type="local", source=json.dumps({"uri": Path(path).as_posix()}))
+        with failures():
+            tags = [InputTag("mlflow.data.context", context)]
+            self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
+        return digest
+
+    def close(self, status: str) -> None:
+        """Send what is left and end the run and, with it, the loop's as far as it has come."""
+        self._flush()
+        for run_id in (self.run_id, self.parent_run_id):
+            try:
+                with failures():
+                    self._client.set_terminated(run_id, status)
+            except TrackingError as error:
+                self._warn(error)
+        if self._points:
+            print(f"warning: {len(self._points)} metric points never reached MLflow", file=sys.stderr)
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        while self._points:
+            try:
+                with failures():
+                    self._client.log_batch(self.run_id, metrics=self._points[:FLUSH_POINTS])
+            except TrackingError as error:
+                # An hour of training is worth more than its curve, which the stage writes to a CSV anyway.
+                self._warn(error)
+                return
+            self._points = self._points[FLUSH_POINTS:]
+
+    def _warn(self, error: TrackingError) -> None:
+        if not self._warned:
+            print(f"warning: {error}. The work goes on; metrics are kept for a later attempt", file=sys.stderr)
+        self._warned = True
+
+
+def _points(metrics: Mapping[str, float], step: int) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step) for name, value in metrics.items()]
+
+
+def log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
+    """Log any number of parameters to a run."""
+    from mlflow.entities import Param
+
+    entries = [Param(key, str(value)) for key, value in values.items()]
+    for start in range(0, len(entries), 100):  # MLflow's limit a request
+        client.log_batch(run_id, params=entries[start : start + 100])

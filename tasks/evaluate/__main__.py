@@ -1,0 +1,84 @@
+"""Stage ``evaluate@k``: WER, CER, similarity, duration of one iteration. ``python -m tasks.evaluate --iteration 0``"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import soundfile
+import typer
+
+from model import policy
+from model.judges.panel import Panel
+from model.voice import Voice
+from tasks.common import curves, held_out, paths, runtime, schemas, tracking
+from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm, unspoken
+from tasks.common.files import read_json, read_table, whole, write_json, write_table
+from tasks.common.stage import stage
+from tasks.evaluate import samples as test_samples
+
+
+@stage
+def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0" is the SFT policy')]) -> None:
+    """Evaluate one iteration's policy on the test split."""
+    params, device = runtime.start()
+    if iteration != "0":
+        params.iteration(iteration)
+    rows = read_table(paths.codes("test"), schemas.CODES)
+    voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
+    test = TestSet(rows, params)
+    panel = Panel(params.models.recognizer, device)
+    others = held_out.load(params, device, [row["text"] for row in rows])
+    table, spoken = evaluate_policy(voice, test, panel, others, params, f"evaluate@{iteration}")
+    resamples = params.evaluate.bootstrap_samples
+    metrics: dict[str, Any] = {
+        "iteration": iteration,
+        "utterances": len(table),
+        "failed": sum(map(unspoken, table)),
+        "cut_off": sum(not u.sampled.finished for u in spoken),
+        **by_speaker_kind(table, resamples, params.seed),
+    }
+    if iteration != "0":
+        previous = params.iteration(iteration).prev
+        for name, other in (("versus_sft", "0"), ("versus_previous", previous)):
+            earlier = read_table(paths.utterances(other), schemas.UTTERANCES)
+            metrics[name] = compare(earlier, table, resamples, params.seed)
+    with whole(paths.audio(iteration)) as folder:
+        folder.mkdir()
+        for index in audio_choice(rows, params.evaluate.audio_samples):
+            soundfile.write(
+                folder / f"{rows[index]['id']}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
+            )
+    write_table(paths.utterances(iteration), table, schemas.UTTERANCES)
+    sampled = test_samples.rows_of(test, spoken, params, policy.digest(paths.ar(iteration)))
+    write_table(paths.test_samples(iteration), sampled, schemas.SAMPLES)
+    write_json(paths.metrics(iteration), metrics)
+    log(iteration, metrics)
+    shown = metrics["all"]
+    print(
+        f"evaluate@{iteration}: "
+        + ", ".join(f"{m} {shown[m]['value']:.4f} [{shown[m]['low']:.4f}, {shown[m]['high']:.4f}]" for m in shown)
+    )
+
+
+def log(iteration: str, metrics: dict[str, Any]) -> None:
+    """Note results, data and audio in the iteration's MLflow run."""
+    with tracking.resume(read_json(paths.tracking(iteration)), iteration) as run:
+        flat = {
+            f"{kind}/{metric}{suffix}": value[key]
+            for kind in ("all", "seen", "unseen")
+            for metric, value in metrics.get(kind, {}).items()
+            for key, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+        }
+        run.log_results({**flat, "failed": metrics["failed"], "cut_off": metrics["cut_off"]})
+        for name, path in (("train", paths.codes("train")), ("test", paths.codes("test"))):
+            run.log_dataset(name, path, context="evaluation" if name == "test" else "training")
+        if iteration == "0":
+            for row in curves.read(paths.run("0") / "nar_curve.csv"):
+                run.log_metrics({f"sft_nar/{k}": v for k, v in row.items() if k != "step"}, int(row["step"]))
+        run.log_dict(metrics, "metrics.json")
+        run.log_artifact(paths.utterances(iteration))
+        run.log_artifact(paths.audio(iteration), "audio")
+
+
+if __name__ == "__main__":
+    typer.run(main)

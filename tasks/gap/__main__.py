@@ -1,0 +1,153 @@
+"""Stage ``gap@k``: golden against synthetic level-1 tokens, as the NAR sees them. ``python -m tasks.gap --iteration 0``
+
+The SpeechAlign paper's analysis of the gap (arXiv 2404.05600), in numbers: how far apart the two are, whether a
+classifier can tell them, what it costs in WER and SIM, and whether alignment closes it. How each number is defined is
+in ``model/gap``. The pairs compared are the test utterances and the policy's samples of them, with the same voice
+prompts. An utterance for which nothing was sampled has no tokens to compare: it is left out here, and counted; the
+judges' averages keep it. A policy that has fallen silent on most is noted as not measured; the loop goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from model.gap.distances import token_counts
+from model.gap.projection import tsne
+from model.gap.two_sample import FOLDS
+from tasks.common import paths, runtime, schemas, tracking
+from tasks.common.evaluation import compare, summarize
+from tasks.common.files import read_json, read_table, whole, write_json, write_table
+from tasks.common.params import Params
+from tasks.common.progress import Bar
+from tasks.common.stage import stage
+from tasks.gap.measures import NAMES, Classified, Measures
+from tasks.gap.tokens import Seen, see
+
+Row = dict[str, Any]
+COSTS = ("wer", "similarity")  # the columns of the paper's Table 1
+
+
+@stage
+def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" is the SFT policy')]) -> None:
+    """Measure the gap between golden and one iteration's synthetic level-1 tokens."""
+    params, device = runtime.start()
+    if iteration != "0":
+        params.iteration(iteration)
+    with Bar(f"gap@{iteration}", 4) as bar:
+        seen = see(iteration, params, device)
+        bar.advance()
+        if seen.left_out and len(seen.ids) < least(params):
+            return silent(iteration, seen)
+        utterances = by_id(iteration, seen.ids)
+        draws = params.evaluate.bootstrap_samples
+        # Whole frames on both sides: a recording ends within its last one, which alone would be a gap of half a frame.
+        frame = sum(u["seconds"] for u in utterances) / sum(len(tokens) for tokens in seen.tokens)
+        durations = frame * np.array([[len(g), len(t)] for g, t in zip(seen.golden_tokens, seen.tokens, strict=True)])
+        before_durations = frame * np.array([len(tokens) for tokens in seen.sft_tokens])
+        measures = Measures.of(seen, seen.synthetic, seen.tokens, durations[:, 1], durations[:, 0])
+        content: Row = {
+            "iteration": iteration,
+            "utterances": len(seen.ids),
+            "left_out": seen.left_out,
+            "dimensions": params.gap.dimensions,
+            "distances": {name: asdict(e) for name, e in measures.estimates(draws, params.seed).items()},
+            "halves": measures.halves(params.seed),
+        }
+        bar.advance()
+        classified = Classified.of(seen, seen.synthetic, params)
+        content["classifier"] = classified.summary(params)
+        if iteration != "0":
+            first = Measures.of(seen, seen.sft, seen.sft_tokens, before_durations, durations[:, 0])
+            content["versus_sft"] = {
+                **measures.change_from(first, draws, params.seed),
+                "classifier": classified.change_from(Classified.of(seen, seen.sft, params), params),
+            }
+        content["table1"] = cost(iteration, draws, params.seed)
+        bar.advance()
+        write_table(paths.gap_points(iteration), points(seen, durations, params.seed), schemas.GAP_POINTS)
+        write_codes(iteration, seen)
+        write_json(paths.gap(iteration), content)
+        bar.advance()
+    log(iteration, content)
+    print(f"gap@{iteration}: " + ", ".join(shown(content)))
+
+
+def least(params: Params) -> int:
+    """Utterances that the distances and the classifier need."""
+    return max(params.gap.dimensions + 1, 2 * FOLDS)
+
+
+def silent(iteration: str, seen: Seen) -> None:
+    """Write that there are too few utterances with tokens to measure anything."""
+    why = f"nothing was sampled for {seen.left_out} of {seen.left_out + len(seen.ids)} utterances"
+    write_table(paths.gap_points(iteration), [], schemas.GAP_POINTS)
+    write_codes(iteration, seen)
+    write_json(paths.gap(iteration), {"iteration": iteration, "left_out": seen.left_out, "why": why})
+    print(f"gap@{iteration}: not measured, {why}")
+
+
+def by_id(iteration: str, ids: list[str]) -> list[Row]:
+    """An iteration's judged utterances in the order of ``ids``."""
+    found = {row["id"]: row for row in read_table(paths.utterances(iteration), schemas.UTTERANCES)}
+    return [found[i] for i in ids]
+
+
+def cost(iteration: str, draws: int, seed: int) -> dict[str, Any]:
+    """The paper's Table 1: WER and SIM of the NAR fed golden and fed synthetic tokens, and the paired difference."""
+    ceiling = read_table(paths.CEILING / "utterances.parquet", schemas.UTTERANCES)
+    golden = [row for row in ceiling if row["system"] == "golden_nar"]
+    synthetic = read_table(paths.utterances(iteration), schemas.UTTERANCES)
+    table = {
+        "golden": summarize(golden, draws, seed),
+        "synthetic": summarize(synthetic, draws, seed),
+        "difference": compare(golden, synthetic, draws, seed),
+    }
+    return {row: {metric: found[metric] for metric in COSTS} for row, found in table.items()}
+
+
+def points(seen: Seen, durations: np.ndarray, seed: int) -> list[Row]:
+    """Rows of ``schemas.GAP_POINTS``: golden utterances, then synthetic ones."""
+    places = tsne(np.vstack([seen.golden, seen.synthetic]), seed)
+    return [
+        {"id": i, "system": system, "x": float(x), "y": float(y), "seconds": float(seconds)}
+        for system, part, column in (("golden", places[: len(seen.ids)], 0), ("synthetic", places[len(seen.ids) :], 1))
+        for i, (x, y), seconds in zip(seen.ids, part, durations[:, column], strict=True)
+    ]
+
+
+def write_codes(iteration: str, seen: Seen) -> None:
+    """A row a code: how many golden and how many synthetic frames have it."""
+    golden, synthetic = (
+        token_counts(tokens, seen.codebook_size).sum(axis=0) for tokens in (seen.golden_tokens, seen.tokens)
+    )
+    with whole(paths.gap_codes(iteration)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["code", "golden", "synthetic"])
+        writer.writerows((code, int(g), int(s)) for code, (g, s) in enumerate(zip(golden, synthetic, strict=True)))
+
+
+def log(iteration: str, content: Row) -> None:
+    """Note the distances in the iteration's MLflow run."""
+    flat: dict[str, float] = {}
+    for name in NAMES:
+        measured = content["distances"][name]
+        flat |= {f"gap/{name}": measured["value"]} | {f"gap/{name}_{end}": measured[end] for end in ("low", "high")}
+    flat |= {f"gap/classifier_{key}": content["classifier"][key] for key in ("value", "low", "high", "p")}
+    with tracking.resume(read_json(paths.tracking(iteration)), iteration) as run:
+        run.log_results(flat)
+        run.log_dict(content, "gap.json")
+
+
+def shown(content: Row) -> list[str]:
+    """The numbers of one line of the log."""
+    parts = {**content["distances"], "classifier": content["classifier"]}
+    return [f"{name} {m['value']:.4f} [{m['low']:.4f}, {m['high']:.4f}] p {m['p']:.3f}" for name, m in parts.items()]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,81 @@
+"""The measures of the gap, with the names under which they are written and logged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.gap import resampling, two_sample
+from model.gap.distances import Distance, Frechet, TotalVariation, Wasserstein, token_counts
+from model.gap.resampling import Estimate
+from model.metrics import bootstrap_interval, paired_interval
+from tasks.common.params import Params
+from tasks.gap.tokens import Seen
+
+NAMES = ("frechet", "codes", "seconds")  # states of the NAR, usage of level-1 codes, durations
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Distances between golden and one policy's tokens, on rows golden first."""
+
+    utterances: int
+    distances: dict[str, Distance]
+
+    @classmethod
+    def of(
+        cls, seen: Seen, vectors: np.ndarray, tokens: list[np.ndarray], seconds: np.ndarray, golden_seconds: np.ndarray
+    ) -> Measures:
+        counts = [token_counts(t, seen.codebook_size) for t in (seen.golden_tokens, tokens)]
+        return cls(
+            len(seen.ids),
+            {
+                "frechet": Frechet(np.vstack([seen.basis.project(v) for v in (seen.golden, vectors)])),
+                "codes": TotalVariation(np.vstack(counts)),
+                "seconds": Wasserstein(np.concatenate([golden_seconds, seconds])),
+            },
+        )
+
+    def estimates(self, draws: int, seed: int) -> dict[str, Estimate]:
+        return {name: Estimate.of(d, self.utterances, draws, seed) for name, d in self.distances.items()}
+
+    def change_from(self, before: Measures, draws: int, seed: int) -> dict[str, dict[str, float]]:
+        """This minus ``before`` of each distance, on the same resampled utterances."""
+        found = {}
+        for name, distance in self.distances.items():
+            value, low, high = resampling.change(before.distances[name], distance, self.utterances, draws, seed)
+            found[name] = {"value": value, "low": low, "high": high}
+        return found
+
+    def halves(self, seed: int) -> dict[str, float]:
+        """Fréchet distance of half the golden utterances to the others: golden, and as the policy spoke them."""
+        golden, synthetic = resampling.halves(self.distances["frechet"], self.utterances, seed)
+        return {"golden": golden, "synthetic": synthetic}
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Which utterances the classifier told rightly."""
+
+    seen: Seen
+    vectors: np.ndarray
+    correct: np.ndarray
+
+    @classmethod
+    def of(cls, seen: Seen, vectors: np.ndarray, params: Params) -> Classified:
+        correct = two_sample.correct(seen.golden, vectors, np.array(seen.ids), params.seed)
+        return cls(seen, vectors, correct)
+
+    def summary(self, params: Params) -> dict[str, float]:
+        """Accuracy with its interval over utterances (the classifiers as trained), and p against chance."""
+        low, high = bootstrap_interval(self.correct, None, params.evaluate.bootstrap_samples, params.seed)
+        accuracy, ids = float(self.correct.mean()), np.array(self.seen.ids)
+        p = two_sample.p_value(self.seen.golden, self.vectors, ids, accuracy, params.gap.permutations, params.seed)
+        return {"value": accuracy, "low": low, "high": high, "p": p}
+
+    def change_from(self, before: Classified, params: Params) -> dict[str, float]:
+        """This accuracy minus that of ``before``, on the same utterances."""
+        n = params.evaluate.bootstrap_samples
+        low, high = paired_interval(before.correct, self.correct, None, None, n, params.seed)
+        return {"value": float(self.correct.mean() - before.correct.mean()), "low": low, "high": high}

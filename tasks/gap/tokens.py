@@ -1,0 +1,91 @@
+"""Golden and sampled level-1 tokens of the test set, read and turned into what the NAR sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from model import nar as nar_lib
+from model.gap.representation import Basis, pooled
+from tasks.common import paths, schemas
+from tasks.common.files import DataError, read_table
+from tasks.common.params import Params
+from tasks.common.prompts import Prompts, codes_of
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The same test utterances three ways, in one order: golden, this iteration's samples, the SFT policy's."""
+
+    ids: list[str]
+    left_out: int  # utterances for which this policy, or SFT, sampled nothing
+    codebook_size: int
+    basis: Basis  # of golden train utterances: the same in every iteration
+    golden_tokens: list[np.ndarray]
+    tokens: list[np.ndarray]
+    sft_tokens: list[np.ndarray]
+    golden: np.ndarray  # (utterances, width), from model.gap.representation.pooled
+    synthetic: np.ndarray
+    sft: np.ndarray
+
+
+def see(iteration: str, params: Params, device: torch.device) -> Seen:
+    """Read the test set and both policies' samples of it, and put them through the NAR.
+
+    Raises:
+        DataError: samples of other utterances, prompts or seeds than the test set's or SFT's.
+    """
+    rows = {row["id"]: row for row in read_table(paths.codes("test"), schemas.CODES)}
+    samples, first = _samples(iteration, rows), _samples("0", rows)
+    if different := [i for i in samples if any(samples[i][k] != first[i][k] for k in ("prompt_id", "seed"))]:
+        raise DataError(
+            f"{len(different)} test utterances of iteration {iteration} were sampled with another prompt or seed than "
+            f"SFT's (the first is {different[0]}); run `evaluate` of both again"
+        )
+    ids = sorted(i for i in samples if samples[i]["tokens"] and first[i]["tokens"])
+    nar = nar_lib.load(paths.NAR, device)
+    prompts = [codes_of(rows[samples[i]["prompt_id"]])[:, : params.prompt_frames] for i in ids]
+
+    def states(level1: list[np.ndarray]) -> np.ndarray:
+        return pooled(nar, [torch.from_numpy(t) for t in level1], prompts, params.evaluate.batch_size)
+
+    golden_tokens = [np.array(rows[i]["codes"][0], dtype=np.int64) for i in ids]
+    tokens, sft_tokens = ([np.array(s[i]["tokens"], dtype=np.int64) for i in ids] for s in (samples, first))
+    synthetic = states(tokens)
+    return Seen(
+        ids=ids,
+        left_out=len(rows) - len(ids),
+        codebook_size=nar.config.codebook_size,
+        basis=_basis(nar, params),
+        golden_tokens=golden_tokens,
+        tokens=tokens,
+        sft_tokens=sft_tokens,
+        golden=states(golden_tokens),
+        synthetic=synthetic,
+        sft=synthetic if iteration == "0" else states(sft_tokens),
+    )
+
+
+def _samples(iteration: str, rows: dict[str, Row]) -> dict[str, Row]:
+    found = {row["id"]: row for row in read_table(paths.test_samples(iteration), schemas.SAMPLES)}
+    if found.keys() != rows.keys():
+        raise DataError(
+            f"{paths.test_samples(iteration)} and {paths.codes('test')} differ in {len(found.keys() ^ rows.keys())} "
+            "utterances; run `evaluate` again"
+        )
+    return found
+
+
+def _basis(nar: nar_lib.Nar, params: Params) -> Basis:
+    """Principal directions of golden train utterances, which neither side of the comparison takes part in."""
+    rows = read_table(paths.codes("train"), schemas.CODES)
+    prompts = Prompts(rows)
+    chosen = np.random.default_rng([params.seed, 5]).permutation(len(rows))[: params.gap.reference].tolist()
+    level1 = [codes_of(rows[i])[0] for i in chosen]
+    voices = [codes_of(rows[prompts.fixed(i, params.seed)])[:, : params.prompt_frames] for i in chosen]
+    return Basis.fit(pooled(nar, level1, voices, params.evaluate.batch_size), params.gap.dimensions)

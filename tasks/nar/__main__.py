@@ -1,0 +1,27 @@
+"""Stage ``sft_nar``: training of the NAR on golden tokens. ``python -m tasks.nar``"""
+
+from __future__ import annotations
+
+import typer
+
+from model import nar
+from tasks.common import paths, runtime, schemas
+from tasks.common.files import read_table, whole
+from tasks.common.stage import stage
+from tasks.nar.training import Utterances, state_of, train
+
+
+@stage
+def main() -> None:
+    """Train the NAR on golden tokens; every iteration uses it as it is."""
+    params, device = runtime.start()
+    rows = read_table(paths.codes("train"), schemas.CODES)
+    model, curve = train(Utterances(rows, params.prompt_frames), params, device, "sft_nar")
+    with whole(paths.NAR) as folder:
+        nar.save(model, folder)
+    curve.write(paths.run("0") / "nar_curve.csv")
+    state_of("sft_nar").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

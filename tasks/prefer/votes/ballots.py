@@ -1,0 +1,192 @@
+"""The votes on one iteration's samples: read, and checked against what was sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.pairs.votes import Vote, agreement, by_sides, krippendorff_alpha, majority
+from tasks.common.files import DataError
+from tasks.prefer.votes.sheet import Line, read, refuse
+
+Row = dict[str, Any]
+GOLDEN = -1  # key of the golden candidate, in place of a sample's position
+
+
+@dataclass(frozen=True)
+class Ballots:
+    """What a file of votes says about one iteration."""
+
+    votes: list[Vote]  # keys are positions among the samples
+    by_id: dict[str, list[Vote]]
+    digest: str  # of this iteration's votes: those on other iterations, and the order of lines, do not change it
+    blank: int  # lines not filled in
+    elsewhere: int  # votes on other iterations
+    unproven: int  # votes that do not say which audio they were given on
+    idle: int  # majorities that make no pair: two equal sounds, or a side without sound
+    unread: list[str]  # what lies in the folder of votes, but is no sheet
+
+    @property
+    def raters(self) -> int:
+        return len({vote.rater for vote in self.votes})
+
+    @property
+    def name(self) -> str:
+        """How tables name these judges: ``votes@<digest>:<number of raters>``."""
+        return f"votes@{self.digest}:{self.raters}"
+
+    def describe(self) -> str:
+        """Counts and agreement, in words."""
+        groups = by_sides(self.votes).values()
+        undecided = sum(majority(group) is None for group in groups)
+        text = (
+            f"{self.name}: {len(self.votes)} votes by {self.raters} rater(s) on {len(groups)} pairs of sounds: "
+            f"{len(groups) - undecided} with a majority, {undecided} ties"
+        )
+        if self.idle:
+            text += f"; {self.idle} of the majorities make no pair: the two sounds are equal, or one is silent"
+        if self.blank:
+            text += f"; {self.blank} lines not filled in"
+        if self.elsewhere:
+            text += f"; {self.elsewhere} votes on other iterations"
+        if self.unread:
+            text += f"\nwarning: not read, as these are no sheets of votes: {', '.join(self.unread)}"
+        if self.unproven:
+            text += (
+                f"\nwarning: {self.unproven} votes do not say which samples were heard (columns policy, a_seed, b_seed,"
+                " a_tokens, b_tokens of an exported sheet): nothing proves that it was these"
+            )
+        return text
+
+    def agreement(self) -> str:
+        """How far raters agree, in words."""
+        shared = [vote for group in by_sides(self.votes).values() if len(group) > 1 for vote in group]
+        if not shared:
+            return "agreement: not defined, no two raters heard the same pair"
+        alpha = krippendorff_alpha(self.votes)
+        beyond = "not defined, all votes are alike" if math.isnan(alpha) else f"{alpha:.2f}"
+        return (
+            f"agreement: {100 * agreement(self.votes):.0f} % of the votes on the same pair; "
+            f"Krippendorff's alpha (0: chance, 1: perfect) {beyond}"
+        )
+
+
+def load(
+    path: Path, iteration: str, samples: list[Row], rows: dict[str, Row], iterations: Collection[str] = ()
+) -> Ballots:
+    """The votes on this iteration. A line without the column ``iteration`` counts as one of it.
+
+    Args:
+        samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES.
+        iterations: all that there are, so that a mistyped one is not taken for another; none: not known.
+
+    Raises:
+        DataError: the file cannot be read; an unknown iteration, utterance or draw; A equal to B; a rater who
+            voted twice on two sounds, also where A and B are swapped; votes on other audio than the samples; no votes.
+    """
+    sheet = read(path)
+    own = [line for line in sheet.lines if line.iteration in ("", iteration)]
+    problems, unproven, stale = list(sheet.problems), 0, []
+    if iterations:
+        there_are = ", ".join(iterations)
+        problems += [
+            f'{line.where}: iteration is "{line.iteration}", but params.yaml has {there_are}'
+            for line in sheet.lines
+            if line.iteration not in ("", iteration, *iterations)
+        ]
+    if not own and not problems:
+        raise DataError(
+            f"{path} holds {len(sheet.lines)} votes, none of them on iteration {iteration}; "
+            f"`python -m tasks.prefer.votes export --iteration {iteration}` makes the sheet to fill in"
+        )
+    draws: dict[str, dict[str, int]] = defaultdict(dict)
+    for index, sample in enumerate(samples):
+        draws[sample["id"]][str(sample["draw"])] = index
+    votes: dict[str, list[Vote]] = defaultdict(list)
+    first: dict[tuple[str, int, int, str], str] = {}
+    for line in own:
+        if problem := _unknown(line, iteration, draws, rows):
+            problems.append(f"{line.where}: {problem}")
+            continue
+        a, b = (GOLDEN if side.lower() == "golden" else draws[line.id][side] for side in (line.a, line.b))
+        rater = " ".join(line.rater.split()).casefold()
+        vote = Vote(a, b, {"a": a, "b": b, "tie": None}[line.choice], rater)
+        before = first.setdefault((line.id, *vote.sides, rater), line.where)
+        if before != line.where:
+            problems.append(
+                f"{line.where}: {line.rater} voted twice on {line.a} and {line.b} of {line.id}; first in {before}"
+            )
+        proven, other = _compare(line, a, b, samples, rows)
+        unproven += not proven
+        stale += [f"{line.where}: {text}" for text in other]
+        votes[line.id].append(vote)
+    refuse(path, problems)
+    refuse(
+        path,
+        stale,
+        f"these votes were given on other audio than iteration {iteration} has now: sample again with the seed, policy "
+        "and decoding settings of then, or export and vote anew; nothing was written",
+    )
+    flat = [vote for votes_ in votes.values() for vote in votes_]
+    elsewhere, idle = len(sheet.lines) - len(own), _idle(votes, samples, rows)
+    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, elsewhere, unproven, idle, sheet.unread)
+
+
+def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: dict[str, Row]) -> str | None:
+    """What in the line does not exist."""
+    if line.id not in rows:
+        return f'there is no utterance "{line.id}" in train'
+    if line.id not in draws:
+        return f"iteration {iteration} did not sample {line.id} (votes on several iterations need a column iteration)"
+    for title, side in (("A", line.a), ("B", line.b)):
+        if side.lower() != "golden" and side not in draws[line.id]:
+            return f'{title} is "{side}", expected golden or a draw of {line.id}: {", ".join(draws[line.id])}'
+    return f"A and B are both {line.a}" if line.a.lower() == line.b.lower() else None
+
+
+def _compare(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row]) -> tuple[bool, list[str]]:
+    """Whether the line says which audio was heard, and where that differs from the samples."""
+    facts = [("policy", line.policy, samples[max(a, b)]["policy"])]
+    for title, key, seed, digest in (("A", a, line.a_seed, line.a_tokens), ("B", b, line.b_seed, line.b_tokens)):
+        if key != GOLDEN:
+            then = hex(int(seed)) if seed.isdecimal() else seed
+            facts.append((f"seed of {title}", then, hex(samples[key]["seed"])))
+        facts.append((f"token digest of {title}", digest, token_digest(tokens_of(samples, rows, line.id, key))))
+    other = [f"{name} was {then}, now it is {now}" for name, then, now in facts if then and then != now]
+    return all(then for _, then, _ in facts), other[:1]
+
+
+def _idle(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]) -> int:
+    """How many majorities ``prefer@k`` leaves out: equal tokens leave nothing to prefer, none cannot be scored."""
+    count = 0
+    for id_, cast in votes.items():
+        for sides, group in by_sides(cast).items():
+            a, b = (tokens_of(samples, rows, id_, key) for key in sides)
+            count += majority(group) is not None and (not a or not b or a == b)
+    return count
+
+
+def tokens_of(samples: list[Row], rows: dict[str, Row], id_: str, key: int) -> list[int]:
+    """Level-1 tokens of a sample by its position, or of the golden utterance."""
+    return rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
+
+
+def token_digest(tokens: list[int]) -> str:
+    """Names the exact level-1 tokens. The prefix keeps spreadsheets from taking the digits for a number."""
+    return "md5:" + hashlib.md5(np.asarray(tokens, np.int16).tobytes(), usedforsecurity=False).hexdigest()[:8]
+
+
+def _digest(votes: dict[str, list[Vote]], samples: list[Row]) -> str:
+    def draw(key: int | None) -> int | None:
+        return key if key is None or key == GOLDEN else samples[key]["draw"]
+
+    cast = [json.dumps([id_, *map(draw, (*v.sides, v.winner)), v.rater]) for id_, all_ in votes.items() for v in all_]
+    return hashlib.md5("\n".join(sorted(cast)).encode(), usedforsecurity=False).hexdigest()[:12]

@@ -1,0 +1,98 @@
+"""One utterance's sound: load it, check it, bring it to mono at the codec's rate."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from model import rates
+from model.rates import MAX_RATE, MIN_RATE
+from tasks.prepare.items import Rejected
+
+SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
+FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
+UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
+
+
+def load(
+    path: Path,
+    sample_rate: int,
+    min_seconds: float = 0.05,
+    max_seconds: float = 600.0,
+    max_clipped: float = 0.01,
+) -> np.ndarray:
+    """Read one audio file (any format of libsndfile) as mono float32 ``(samples,)`` at ``sample_rate``.
+
+    Several channels are averaged; any sample rate is resampled. Length is checked on the header, before the file is
+    read, so that a ten-hour file costs nothing.
+
+    Raises:
+        Rejected: unreadable, empty, too short, too long, non-finite, silent or clipped.
+    """
+    try:
+        if not path.is_file():
+            raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
+        if path.stat().st_size == 0:
+            raise Rejected("empty audio", "samples", "a file of 0 bytes")
+        info = soundfile.info(str(path))
+        _check_rate(info.samplerate)
+        _check_seconds(info.frames / info.samplerate, min_seconds, max_seconds)
+        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except OSError as error:
+        if error.errno not in UNUSABLE_NAME:
+            raise  # the machine's fault, not the file's
+        raise Rejected("unreadable audio", "a file that can be opened", os.strerror(error.errno)) from error
+    except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: a headerless .raw
+        raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
+    if len(samples) < info.frames:
+        raise Rejected("truncated audio", f"{info.frames} samples as its header says", f"{len(samples)}")
+    return check(samples, rate, sample_rate, min_seconds, max_seconds, max_clipped)
+
+
+def check(
+    samples: np.ndarray,
+    rate: int,
+    sample_rate: int,
+    min_seconds: float = 0.05,
+    max_seconds: float = 600.0,
+    max_clipped: float = 0.01,
+) -> np.ndarray:
+    """The same checks and conversion for samples ``(n,)`` or ``(n, channels)`` already in memory, float or int16."""
+    _check_rate(rate)
+    if samples.dtype == np.int16:
+        samples = samples.astype(np.float32) / 32768.0
+    _check_seconds(len(samples) / rate, min_seconds, max_seconds)
+    if not np.isfinite(samples).all():
+        raise Rejected("non-finite samples", "finite samples", f"{int((~np.isfinite(samples)).sum())} NaN or infinite")
+    # Before averaging, which hides a clipped channel; silence after it, since opposite channels cancel out.
+    clipped = float((np.abs(samples) >= FULL_SCALE).mean())
+    if clipped > max_clipped:
+        raise Rejected("clipped audio", f"at most {max_clipped:.2%} of samples at full scale", f"{clipped:.2%}")
+    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
+    peak = float(np.abs(mono - mono.mean()).max())
+    if peak < SILENT_PEAK:
+        raise Rejected("silent audio", f"a peak of at least {SILENT_PEAK}", f"{peak:.2g}")
+    return resample(mono, rate, sample_rate)
+
+
+def resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """``(n,)`` float32 from one rate to another, clipped to [-1, 1]."""
+    return np.clip(rates.resample(samples, rate, sample_rate), -1.0, 1.0)
+
+
+def _check_rate(rate: int) -> None:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise Rejected("impossible sample rate", f"{MIN_RATE} to {MAX_RATE} Hz", f"{rate} Hz")
+
+
+def _check_seconds(seconds: float, shortest: float, longest: float) -> None:
+    if seconds == 0:
+        raise Rejected("empty audio", "samples", "none")
+    if seconds < shortest:
+        raise Rejected("audio too short", f"at least {shortest} s", f"{seconds:.3f} s")
+    if seconds > longest:
+        raise Rejected("audio too long", f"at most {longest} s", f"{seconds:.1f} s")

@@ -1,0 +1,131 @@
+"""Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}.wav``, one spoken digit a recording, 8 kHz.
+
+https://github.com/Jakobovski/free-spoken-digit-dataset
+
+An utterance here is a string of recordings of one speaker with short silences between. The recordings of a split are
+its own: index 0-4 is the corpus's official test, 5-9 is dev, the rest train. An unseen speaker has no recording
+anywhere else, so all of theirs serve test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tasks.common.files import DataError
+from tasks.common.params import Params
+from tasks.prepare import audio
+from tasks.prepare.items import Corpus, Item, Rejected
+from tasks.prepare.readers import digits, tree
+from tasks.prepare.readers.synthetic import shares
+
+SAMPLE_RATE = 8000
+TEST_INDICES, DEV_INDICES = range(0, 5), range(5, 10)
+_NAME = re.compile(r"([0-9])_([A-Za-z][\w-]*)_([0-9]+)", re.ASCII)
+_GAP = (0.04, 0.12)  # seconds of silence between recordings, which are trimmed
+_EDGE = 0.05  # seconds of silence before the first and after the last
+# The recordings differ in level by 36 dB, one speaker's by as much within themselves, and a codec that hears the
+# strings as they are learns the loud ones only.
+_LEVEL = 0.08  # root mean square of every recording, if its peak allows
+_PEAK = 0.9
+
+Bank = dict[int, list[tuple[str, np.ndarray]]]  # digit -> recordings: file name, samples at 8 kHz
+
+
+def read(params: Params, root: Path) -> Corpus:
+    """Load and check the recordings, then string them together.
+
+    Raises:
+        DataError: no recording there, too few speakers, or a speaker without some digit in some split.
+    """
+    p = params.prepare
+    root = tree.corpus_root(root, "recordings")
+    files = tree.require(tree.files(root, ".wav"), root, ".wav file")
+    speakers = sorted({m[2] for m in (_NAME.fullmatch(f.stem) for f in files) if m})
+    if p.unseen_speakers >= len(speakers):
+        raise DataError(
+            f"prepare.unseen_speakers is {p.unseen_speakers}, but {root} has {len(speakers)} speakers "
+            f"({', '.join(speakers)}) and at least one must stay for train; lower it"
+        )
+    order = np.random.default_rng(params.seed).permutation(len(speakers))
+    unseen = sorted(speakers[i] for i in order[: p.unseen_speakers])
+    seen = [s for s in speakers if s not in unseen]
+    bad: list[Item] = []
+    banks: dict[tuple[str, str], Bank] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        match = _NAME.fullmatch(file.stem)
+        try:
+            if not match:
+                raise Rejected("unexpected file name", "{digit}_{speaker}_{index}.wav", file.name)
+            samples = audio.load(file, SAMPLE_RATE, max_seconds=p.max_seconds, max_clipped=p.max_clipped)
+        except Rejected as problem:
+            source = file.relative_to(root).as_posix()
+            bad.append(Item(file.stem, match[2] if match else "", None, source, problem=problem))
+            continue
+        split = "test" if match[2] in unseen else _split(int(match[3]))
+        banks[split, match[2]][int(match[1])].append((file.name, levelled(samples)))
+    n_unseen = p.test_utterances // 2 if unseen else 0
+    plan: list[tuple[str, str, int]] = []  # split, speaker, utterances
+    for split, total, members in (
+        ("train", p.fsdd.utterances, seen),
+        ("dev", p.dev_utterances, seen),
+        ("test", p.test_utterances - n_unseen, seen),
+        ("test", n_unseen, unseen),
+    ):
+        plan += [(split, s, n) for s, n in zip(members, shares(total, len(members)), strict=True)] if members else []
+    for split, speaker, _ in plan:
+        if lacking := [d for d in range(10) if not banks[split, speaker][d]]:
+            raise DataError(
+                f"{root} has no usable {split} recording of {speaker} saying {', '.join(map(str, lacking))}"
+            )
+    total = len(bad) + sum(n for _, _, n in plan)
+    return Corpus(total, _items(bad, plan, banks, params), fixed_splits=True)
+
+
+def levelled(samples: np.ndarray) -> np.ndarray:
+    """The recording ``(samples,)`` without its offset, at the common level."""
+    centred = samples - samples.mean()
+    gain = min(_LEVEL / float(np.sqrt((centred**2).mean())), _PEAK / float(np.abs(centred).max()))
+    return (centred * gain).astype(np.float32)
+
+
+def _split(index: int) -> str:
+    return "test" if index in TEST_INDICES else "dev" if index in DEV_INDICES else "train"
+
+
+def _items(
+    bad: list[Item], plan: list[tuple[str, str, int]], banks: dict[tuple[str, str], Bank], params: Params
+) -> Iterator[Item]:
+    yield from bad
+    settings = params.prepare.fsdd
+    for split, speaker, n in plan:
+        rng = np.random.default_rng([params.seed, *split.encode(), *speaker.encode()])
+        texts = digits.draw_texts(n, split, settings.min_words, settings.max_words, rng)
+        for number, text in enumerate(texts):
+            names, samples = _string(text, banks[split, speaker], rng)
+            yield Item(
+                id=f"{split}-{speaker}-{number:05d}",
+                speaker=speaker,
+                text=text,
+                source=" ".join(names),
+                samples=samples,
+                sample_rate=SAMPLE_RATE,
+                split=split,
+            )
+
+
+def _string(text: str, bank: Bank, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
+    """File names and samples ``(n,)`` of one utterance."""
+    edge = np.zeros(int(_EDGE * SAMPLE_RATE), np.float32)
+    names, parts = [], [edge]
+    for word in text.split():
+        recordings = bank[digits.WORDS.index(word)]
+        name, samples = recordings[int(rng.integers(len(recordings)))]
+        gap = np.zeros(int(rng.uniform(*_GAP) * SAMPLE_RATE), np.float32)
+        names.append(name)
+        parts += [samples, gap] if len(names) < len(text.split()) else [samples, edge]
+    return names, np.concatenate(parts)

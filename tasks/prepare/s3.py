@@ -1,0 +1,204 @@
+"""A corpus on S3: fetched once into a cache on this machine, every file checked.
+
+Credentials, region and endpoint come from where boto3 looks for them (``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``,
+``AWS_ENDPOINT_URL_S3`` and so on). The cache is ``~/.cache/speechalign``, or the folder in ``SPEECHALIGN_CACHE``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from tasks.common.files import DataError, whole
+from tasks.common.progress import Bar
+
+ATTEMPTS = 5
+CONNECTIONS = 8
+_CHUNK = 1 << 20  # bytes
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One object of the corpus as the bucket lists it; ``name`` is relative to the corpus folder."""
+
+    key: str
+    name: str
+    size: int
+    etag: str
+
+
+def fetch(uri: str) -> Path:
+    """Bring ``s3://bucket/prefix`` here and return its folder.
+
+    A file that was fetched and verified before, and has not changed on either side, is not fetched again; one that
+    is gone from the bucket is removed.
+
+    Raises:
+        DataError: no credentials, no such bucket, nothing under the prefix, a key that would leave the folder, or a
+            file that stayed wrong or unreachable through all attempts.
+    """
+    bucket, prefix = _parse(uri)
+    try:
+        client = boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}))
+        objects = list_objects(client, bucket, prefix)
+        folder = _cache_folder(client.meta.endpoint_url, bucket, prefix)
+        _download(client, bucket, objects, folder)
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise DataError(
+            f"no AWS credentials for {uri} ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        ) from error
+    except ClientError as error:
+        raise DataError(_explain(error, uri, bucket)) from error
+    except BotoCoreError as error:
+        raise DataError(f"could not read {uri}: {error}") from error
+    return folder / "files"
+
+
+def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
+    """All objects under the prefix, taken as a folder.
+
+    Raises:
+        DataError: there are none, or a key would be written outside the corpus folder.
+    """
+    start = f"{prefix}/" if prefix else ""
+    objects = []
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
+        for entry in page.get("Contents", []):
+            name = entry["Key"][len(start) :]
+            if not name or name.endswith("/"):  # a console's marker of an empty folder
+                continue
+            if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
+                raise DataError(
+                    f"s3://{bucket}/{entry['Key']} would leave the corpus folder; "
+                    "expected keys of plain names between slashes"
+                )
+            objects.append(Remote(entry["Key"], name, entry["Size"], entry["ETag"].strip('"')))
+    if not objects:
+        raise DataError(f"s3://{bucket}/{start} holds no objects; check prepare.path")
+    return objects
+
+
+def _parse(uri: str) -> tuple[str, str]:
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise DataError(f"{uri!r} is not an S3 location; expected s3://bucket/prefix")
+    return bucket, prefix.strip("/")
+
+
+def _cache_folder(endpoint: str, bucket: str, prefix: str) -> Path:
+    cache = Path(os.environ.get("SPEECHALIGN_CACHE") or Path.home() / ".cache" / "speechalign")
+    digest = hashlib.sha256(f"{endpoint} {bucket} {prefix}".encode()).hexdigest()[:12]
+    return cache / "s3" / f"{bucket}-{digest}"
+
+
+def _download(client: Any, bucket: str, objects: list[Remote], folder: Path) -> None:
+    files, index = folder / "files", folder / "verified.jsonl"
+    files.mkdir(parents=True, exist_ok=True)
+    verified = _read_index(index)
+    names = {o.name for o in objects}
+    for path in sorted(files.rglob("*")):
+        if path.is_file() and path.relative_to(files).as_posix() not in names:
+            path.unlink()  # gone from the bucket, or half of an interrupted download
+    missing = [o for o in objects if o.name not in verified or verified[o.name] != _state(o, files / o.name)]
+    with (
+        Bar(f"fetch s3://{bucket}", len(objects)) as bar,
+        ThreadPoolExecutor(CONNECTIONS) as pool,
+        index.open("a", encoding="utf-8") as lines,
+    ):
+        bar.advance(len(objects) - len(missing))
+        jobs = {pool.submit(_fetch_one, client, bucket, o, files / o.name): o for o in missing}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                remote = jobs[job]
+                lines.write(json.dumps({"name": remote.name, "state": _state(remote, files / remote.name)}) + "\n")
+                lines.flush()
+                bar.advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _fetch_one(client: Any, bucket: str, remote: Remote, path: Path) -> None:
+    """Stream one object to ``path`` by way of a temporary sibling. botocore retries the request but not the stream."""
+    problem: Exception | str = ""
+    for _ in range(ATTEMPTS):
+        try:
+            with whole(path) as temporary:
+                _stream(client, bucket, remote, temporary)
+            return
+        except (HTTPClientError, FlexibleChecksumError, _DamagedError, OSError) as error:
+            if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)):
+                raise DataError(f"cannot write {path} for s3://{bucket}/{remote.key}: {error}") from error
+            problem = error
+    raise DataError(f"s3://{bucket}/{remote.key} could not be fetched in {ATTEMPTS} attempts: {problem}")
+
+
+class _DamagedError(Exception):
+    pass
+
+
+def _stream(client: Any, bucket: str, remote: Remote, path: Path) -> None:
+    # With ChecksumMode botocore itself compares the object's x-amz-checksum, where it has one, while it is read.
+    answer = client.get_object(Bucket=bucket, Key=remote.key, IfMatch=remote.etag, ChecksumMode="ENABLED")
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    with path.open("wb") as file:
+        for chunk in answer["Body"].iter_chunks(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    if size != remote.size:
+        raise _DamagedError(f"expected {remote.size} bytes, found {size}")
+    # The ETag is the content's MD5 unless it was uploaded in parts (then it has a dash) or encrypted with a KMS key.
+    plain = answer.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in answer
+    if plain and _MD5.fullmatch(remote.etag) and digest.hexdigest() != remote.etag:
+        raise _DamagedError(f"expected MD5 {remote.etag}, found {digest.hexdigest()}")
+
+
+def _state(remote: Remote, path: Path) -> list[Any] | None:
+    """What must be as it was when the file was verified; None if it is not there, which never was."""
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return [remote.etag, remote.size, stat.st_size, stat.st_mtime_ns]
+
+
+def _read_index(path: Path) -> dict[str, list[Any]]:
+    verified = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                verified[entry["name"]] = entry["state"]
+            except (ValueError, KeyError, TypeError):
+                continue  # the last line of a killed run: that file is fetched again
+    return verified
+
+
+def _explain(error: ClientError, uri: str, bucket: str) -> str:
+    code = error.response.get("Error", {}).get("Code", "")
+    if code == "NoSuchBucket":
+        return f"{uri}: there is no bucket {bucket!r} at this endpoint; check prepare.path and AWS_ENDPOINT_URL_S3"
+    if code in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
+        return f"{uri}: access refused ({code}); the credentials need s3:ListBucket and s3:GetObject there"
+    if code in ("PreconditionFailed", "NoSuchKey", "404"):
+        return f"{uri}: an object changed while the corpus was fetched; run again"
+    return f"could not read {uri}: {error}"

@@ -1,0 +1,184 @@
+"""Which utterance goes to train, dev or test.
+
+Dev speakers occur in train; test has seen speakers and unseen ones. A text of dev or test is in no other split.
+Whatever finds no place is rejected with the reason, so nothing of a corpus goes missing without a trace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tasks.common.files import DataError
+from tasks.prepare.items import Rejected
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What the split depends on; ``split`` is the corpus's own or None."""
+
+    id: str
+    speaker: str
+    text: str
+    split: str | None = None
+
+
+Refusals = dict[str, Rejected]
+
+
+def draw(
+    utterances: list[Utterance], n_test: int, n_dev: int, n_unseen: int, seed: int
+) -> tuple[list[Utterance], Refusals]:
+    """Draw the splits of a corpus. Its own split is a hint: what it calls test or dev never enters train.
+
+    If nothing it calls train is usable (an excerpt), the hints are dropped and all of it is drawn from.
+
+    Args:
+        n_test: utterances of test, half of them by unseen speakers as far as those have so many.
+        n_dev: utterances of dev. n_unseen: speakers to keep out of train and dev, at least.
+
+    Raises:
+        DataError: too few speakers or utterances for what is asked, with the numbers.
+    """
+    rng = np.random.default_rng(seed)
+    refused: Refusals = {}
+    by_speaker: dict[str, list[Utterance]] = defaultdict(list)
+    for u in sorted(utterances, key=lambda u: u.id):
+        by_speaker[u.speaker].append(u)
+    hinted = any(u.split == "train" for u in utterances)
+    unseen = _unseen_speakers(by_speaker, n_unseen, hinted, rng)
+    trainable: list[Utterance] = []
+    for speaker in sorted(by_speaker.keys() - unseen):
+        for u in by_speaker[speaker]:
+            if hinted and u.split in ("dev", "test"):
+                refused[u.id] = Rejected(
+                    "held out by the corpus",
+                    "an utterance of its train part, or a speaker drawn for test",
+                    f"its {u.split} part",
+                )
+            else:
+                trainable.append(u)
+    held_out = n_test + n_dev
+    if held_out > len(trainable) // 2 + sum(len(by_speaker[s]) for s in unseen):
+        raise DataError(
+            f"prepare.test_utterances ({n_test}) and dev_utterances ({n_dev}) ask for {held_out} of "
+            f"{len(utterances)} usable utterances, {len(trainable)} of them by seen speakers, of which at least half "
+            "are for train; lower them or use a larger corpus"
+        )
+    frequency = Counter(u.text for u in utterances)
+    pool = [u for speaker in sorted(unseen) for u in by_speaker[speaker]]
+    test_unseen = _choose(pool, n_test // 2, frequency, rng)
+    test_seen = _choose(trainable, n_test - len(test_unseen), frequency, rng, leave=2)
+    chosen = {u.id: "test" for u in test_unseen + test_seen}
+    for u in pool:
+        if u.id not in chosen:
+            refused[u.id] = Rejected("speaker kept out of train", "a place in test", "test is full")
+    rest = _without_texts(trainable, test_unseen + test_seen, "test", chosen, refused)
+    dev = _choose(rest, n_dev, frequency, rng, leave=2)
+    for name, found, wanted in (("test", len(chosen), n_test), ("dev", len(dev), n_dev)):
+        if found < wanted:
+            raise DataError(
+                f"prepare.{name}_utterances is {wanted}, but only {found} could be chosen: every speaker needs two "
+                "in a split, and two of other texts left for train; lower it or use a larger corpus"
+            )
+    chosen |= {u.id: "dev" for u in dev}
+    train = _without_texts(rest, dev, "dev", chosen, refused)
+    chosen |= {u.id: "train" for u in train}
+    return [replace(u, split=chosen[u.id]) for u in utterances if u.id in chosen], refused
+
+
+def settle(utterances: list[Utterance]) -> tuple[list[Utterance], Refusals]:
+    """Drop what cannot stand in its split, until every utterance can.
+
+    The voice prompt is another utterance of the same speaker, so a speaker with one utterance in a split cannot be
+    used there; and dev is of speakers that train knows.
+
+    Raises:
+        DataError: a text is in train and in a held-out split, or a split ends up empty.
+    """
+    shared = {u.text for u in utterances if u.split == "train"} & {u.text for u in utterances if u.split != "train"}
+    if shared:
+        raise DataError(f"{len(shared)} texts are in train and in a held-out split, e.g. {sorted(shared)[0]!r}")
+    refused: Refusals = {}
+    left = utterances
+    while True:
+        count = Counter((u.speaker, u.split) for u in left)
+        for u in left:
+            if count[u.speaker, u.split] < 2:
+                refused[u.id] = Rejected(
+                    "no other utterance for the voice prompt", f"two or more by {u.speaker} in {u.split}", "one"
+                )
+            elif u.split == "dev" and not count[u.speaker, "train"]:
+                refused[u.id] = Rejected("speaker not in train", f"train utterances of {u.speaker}", "none")
+        kept = [u for u in left if u.id not in refused]
+        if len(kept) == len(left):
+            break
+        left = kept
+    sizes = Counter(u.split for u in left)
+    if empty := [split for split in ("train", "dev", "test") if not sizes[split]]:
+        raise DataError(
+            f"nothing usable is left for {' and '.join(empty)} of {len(utterances)} utterances: "
+            "every speaker needs two or more in a split; use a larger corpus or lower what prepare holds out"
+        )
+    return left, refused
+
+
+def _unseen_speakers(
+    by_speaker: dict[str, list[Utterance]], n: int, hinted: bool, rng: np.random.Generator
+) -> set[str]:
+    """Speakers for test alone: those that only the corpus's own test part has, and more drawn until there are ``n``."""
+    if n == 0:
+        return set()
+    official = {s for s, us in by_speaker.items() if hinted and all(u.split == "test" for u in us)}
+    eligible = sorted(
+        s for s, us in by_speaker.items() if len(us) >= 2 and (not hinted or any(u.split == "train" for u in us))
+    )
+    missing = max(0, n - len(official))
+    if missing and missing >= len(eligible):
+        raise DataError(
+            f"prepare.unseen_speakers is {n}, but the corpus has {len(by_speaker)} speakers, {len(eligible)} of them "
+            "with two or more usable utterances to draw from, and at least one must stay for train; lower it"
+        )
+    return official | {eligible[i] for i in rng.permutation(len(eligible))[:missing]}
+
+
+def _choose(
+    pool: list[Utterance], n: int, frequency: Counter[str], rng: np.random.Generator, leave: int = 0
+) -> list[Utterance]:
+    """Up to ``n`` utterances, two of a speaker at a time and the speakers in turn; ``leave`` of each stay.
+
+    Rare texts first: a sentence that every speaker reads would take all of its readings out of train.
+    """
+    order = rng.permutation(len(pool))
+    queues: dict[str, list[Utterance]] = defaultdict(list)
+    for i in sorted(range(len(pool)), key=lambda i: (frequency[pool[i].text], order[i])):
+        queues[pool[i].speaker].append(pool[i])
+    speakers = sorted(queues)
+    speakers = [speakers[i] for i in rng.permutation(len(speakers))]
+    chosen: list[Utterance] = []
+    while len(chosen) < n and any(len(queues[s]) >= leave + 2 for s in speakers):
+        for speaker in speakers:
+            if len(queues[speaker]) >= leave + 2:
+                take = min(2, n - len(chosen))  # an odd number ends with the third, fifth, ... of a speaker
+                chosen += queues[speaker][:take]
+                del queues[speaker][:take]
+    return chosen
+
+
+def _without_texts(
+    pool: Iterable[Utterance], held: list[Utterance], split: str, chosen: dict[str, str], refused: Refusals
+) -> list[Utterance]:
+    """Those of the pool not chosen yet, less those that say a held-out text."""
+    texts = {u.text for u in held}
+    rest = []
+    for u in pool:
+        if u.id in chosen:
+            continue
+        if u.text in texts:
+            refused[u.id] = Rejected("text held out", f"a text that {split} does not have", repr(u.text))
+        else:
+            rest.append(u)
+    return rest

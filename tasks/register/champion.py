@@ -1,0 +1,99 @@
+"""The champion's judged utterances, to compare a candidate with: from this loop, from the registry, or made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import paths, schemas
+from tasks.common.files import DataError, read_table
+from tasks.common.judge_name import held_out_name, judge_name
+from tasks.common.params import Params
+from tasks.common.tracking.client import TrackingError, failures
+from tasks.register import gate
+from tasks.register.versions import DIGEST, HELD_OUT, UTTERANCES, Candidate, codec
+
+if TYPE_CHECKING:
+    import torch
+    from mlflow.entities.model_registry import ModelVersion
+
+Rows = list[dict[str, Any]]
+
+
+def rows_of(
+    champion: ModelVersion, candidate: Candidate, loop: list[Candidate], params: Params, device: torch.device
+) -> Rows:
+    """The champion's table on the candidate's test utterances, prompts and seeds, heard by the same judge.
+
+    Raises:
+        DataError: the champion has no such table and cannot be evaluated now; the message says why.
+    """
+    for other in loop:
+        if other.digest == champion.tags.get(DIGEST) and gate.comparable(candidate.rows, other.rows):
+            return other.rows
+    judges = {"judge": judge_name(params.models.recognizer), HELD_OUT: held_out_name(params)}
+    if all(champion.tags.get(tag) == name for tag, name in judges.items()):
+        stored = stored_rows(champion)
+        if stored and gate.comparable(candidate.rows, stored):
+            return stored
+    return evaluate_again(champion, params, device)
+
+
+def stored_rows(version: ModelVersion) -> Rows | None:
+    """The table that was registered with a version; None where it cannot be read any more."""
+    import mlflow
+
+    uri = f"models:/{version.name}/{version.version}/artifacts/{UTTERANCES}.parquet"
+    try:
+        with failures():
+            return read_table(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)), schemas.UTTERANCES)
+    except (TrackingError, DataError):
+        return None
+
+
+def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
+    """Load a registered version and judge it on the present test split, as ``evaluate`` does.
+
+    It speaks with its own decoding and length of prompt: they are a part of the version, and it is served with them.
+
+    Raises:
+        DataError: its artifacts cannot be read, or it was sampled in a way that this code does not know.
+    """
+    import mlflow
+
+    from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
+    from tasks.common.codec_info import facts
+    from tasks.common.evaluation import TestSet, evaluate_policy
+    from tasks.common.held_out import load
+
+    title = f"champion v{version.version}"
+    print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
+    try:
+        with failures():
+            uri = f"models:/{version.name}/{version.version}"
+            loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
+        model = loaded.unwrap_python_model()
+        voice, params = model.voice, as_logged(params, model.config)
+    except (TrackingError, FileNotFoundError, ValueError) as error:
+        raise DataError(
+            f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
+            f"{error}. Restore its artifacts, or move the alias `champion` by hand"
+        ) from error
+    rows = read_table(paths.codes("test"), schemas.CODES)
+    test, others = TestSet(rows, params), load(params, device, [row["text"] for row in rows])
+    if version.tags.get("codec_md5") != codec(params):
+        # Its tokens come from another codec: encode the same voice prompts with its own.
+        rate = int(facts(params.models.codec)["sample_rate"])
+        test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
+    return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]
+
+
+def as_logged(params: Params, config: dict[str, Any]) -> Params:
+    """``params`` with the decoding and the length of prompt of a version's ``model_config``.
+
+    Raises:
+        ValueError: a setting of its decoding that there is no more, or an impossible one.
+    """
+    present = params.decoding
+    decoding = type(present).model_validate({**config["decoding"], "batch_size": present.batch_size})
+    return params.model_copy(update={"decoding": decoding, "prompt_frames": config["prompt_frames"]})

@@ -1,0 +1,181 @@
+"""Versions of the registered model: what identifies one, logging it, finding it again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+from tasks.common import digests, paths, schemas
+from tasks.common.files import read_json, read_table
+from tasks.common.judge_name import held_out_name, judge_name
+from tasks.common.params import Params
+from tasks.common.tracking import environment_tags
+from tasks.common.tracking.client import failures
+from tasks.register import policy_model
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+DIGEST = "policy_digest"  # the tag by which a policy is found among the versions
+HELD_OUT = "held_out_judges"
+UTTERANCES = "utterances"
+# Where and how a version runs, not what it is. MLflow lets a loader override only what was logged.
+RUNTIME = {"device": "auto", "batch_size": 64}
+PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One iteration's policy with its evaluation."""
+
+    iteration: str
+    ar: Path
+    digest: str
+    parts: dict[str, str]  # DVC's digests of AR, NAR and codec
+    rows: list[dict[str, Any]]
+    metrics: dict[str, Any]
+
+
+def candidate_of(iteration: str, params: Params) -> Candidate:
+    """Read what the loop made in one iteration.
+
+    Raises:
+        DataError: the policy or its evaluation is missing.
+    """
+    parts = {"ar_md5": digests.md5(paths.ar(iteration)), "nar_md5": digests.md5(paths.NAR), "codec_md5": codec(params)}
+    # The same weights sampled another way speak another way, so decoding is a part of what is registered.
+    identity = {**parts, "model_config": model_config(params)}
+    digest = hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+    rows = read_table(paths.utterances(iteration), schemas.UTTERANCES)
+    return Candidate(iteration, paths.ar(iteration), digest, parts, rows, read_json(paths.metrics(iteration)))
+
+
+def codec(params: Params) -> str:
+    """DVC's digest of the codec's folder, or the name of a published codec."""
+    folder = Path(params.models.codec)
+    return digests.md5(folder) if folder.is_dir() else params.models.codec
+
+
+def model_config(params: Params) -> dict[str, Any]:
+    """What the registered model needs to know beside its weights."""
+    return {
+        "decoding": params.decoding.model_dump(exclude={"batch_size"}),
+        "prompt_frames": params.prompt_frames,
+        # A codec of this project's own is an artifact; a published one is fetched by its name.
+        **({} if Path(params.models.codec).is_dir() else {"codec": params.models.codec}),
+    }
+
+
+def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Every version, oldest first; none if the model is not registered yet."""
+    with failures():
+        found = list(client.search_model_versions(f"name = '{name}'", max_results=10_000))
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: str, params: Params) -> ModelVersion:
+    """Log the policy as a pyfunc under its iteration's run and register it with its tags."""
+    import mlflow
+
+    artifacts = {policy_model.AR: str(candidate.ar), policy_model.NAR: str(paths.NAR)}
+    artifacts[UTTERANCES] = str(paths.utterances(candidate.iteration))
+    if Path(params.models.codec).is_dir():
+        artifacts[policy_model.CODEC] = params.models.codec
+    source = Path(policy_model.__file__)
+    with failures(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # long notes on type hints, which the signature makes needless
+        with mlflow.start_run(run_id=run_id):
+            info = mlflow.pyfunc.log_model(
+                name="policy",
+                python_model=str(source),
+                artifacts=artifacts,
+                code_paths=[str(source.parents[2] / "model")],
+                model_config={**RUNTIME, **model_config(params)},
+                signature=signature(params),
+                input_example=input_example(),
+                pip_requirements=[f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)],
+            )
+        if not _registered(client, name):
+            client.create_registered_model(name, description="Text and a voice prompt in, speech out (SpeechAlign)")
+        return client.create_model_version(
+            name, info.model_uri, run_id, tags=version_tags(candidate, params), model_id=info.model_id
+        )
+
+
+def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
+    """Where the version came from and how good it is."""
+    measured = {name: f"{value['value']:.6g}" for name, value in candidate.metrics["all"].items()}
+    commit = environment_tags().get("mlflow.source.git.commit")
+    return {
+        "iteration": candidate.iteration,
+        DIGEST: candidate.digest,
+        **candidate.parts,
+        "utterances_md5": digests.md5(paths.utterances(candidate.iteration)),
+        "judge": judge_name(params.models.recognizer),
+        HELD_OUT: held_out_name(params),
+        **measured,
+        **({"git_commit": commit} if commit else {}),
+    }
+
+
+def signature(params: Params) -> Any:
+    """Inputs, outputs and parameters of the model, with their types."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "text"),
+        ColSpec(DataType.string, "prompt", required=False),
+        ColSpec(DataType.binary, "prompt_audio", required=False),
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(Array(DataType.float), "samples"),
+        ColSpec(DataType.long, "sample_rate"),
+        ColSpec(DataType.boolean, "finished"),
+    ]
+    parameters = [
+        ParamSpec("seed", DataType.long, 0),
+        ParamSpec("temperature", DataType.double, params.decoding.temperature),
+        ParamSpec("top_k", DataType.long, params.decoding.top_k),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(parameters))
+
+
+def input_example() -> Any:
+    """A text and a voice: the first prompt of the report's, or a hum where none was kept."""
+    import pandas as pd
+
+    kept = sorted((paths.CEILING / "audio").glob("*.prompt.flac"))
+    if kept:
+        audio = kept[0].read_bytes()
+    else:
+        buffer = io.BytesIO()
+        soundfile.write(buffer, 0.1 * np.sin(2 * np.pi * 150 * np.arange(8000) / 8000), 8000, format="FLAC")
+        audio = buffer.getvalue()
+    return pd.DataFrame({"text": ["seven two nine"], "prompt_audio": [audio]})
+
+
+def _registered(client: MlflowClient, name: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def _release(package: str) -> str:
+    return metadata.version(package).split("+")[0]  # "2.11.0+cpu" names a build that an index may not have

@@ -1,0 +1,44 @@
+"""``python -m tasks.report``: one self-contained page of everything the loop found, ``reports/index.html``.
+
+Reads the metrics, utterances, curves, pairs and audio of each iteration, the ceiling, the data's cuts and rejected
+files; writes HTML that needs no network. An iteration that was not run is shown as not run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.common import params as parameters
+from tasks.common import paths
+from tasks.common.files import whole
+from tasks.common.progress import Bar
+from tasks.common.stage import stage
+from tasks.report import examples as listening
+from tasks.report import load, page
+
+
+def write(output: Path) -> int:
+    """Make the page from the files under the working directory; returns its size in bytes."""
+    params = parameters.load()
+    inputs = load.read(params, Path("params.yaml").read_text(encoding="utf-8"))
+    chosen = listening.sources(inputs)
+    with Bar("report", len(chosen) + 1) as bar:
+        html = page.render(inputs, chosen, bar.advance)
+        with whole(output) as temporary:
+            temporary.write_text(html, encoding="utf-8", newline="\n")
+        bar.advance()
+    return len(html.encode("utf-8"))
+
+
+@stage
+def main(output: Annotated[Path, typer.Option(help="where to write the page")] = paths.REPORT) -> None:
+    """Write the report page from what the other stages left."""
+    size = write(output)
+    print(f"{output}: {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,66 @@
+"""Faster layers give the package's own values."""
+
+import pytest
+import torch
+from encodec.modules.conv import SConv1d, pad1d
+
+from model.codecs import encodec as codec
+from model.fast.codec import _convolve, reflect, speed_up
+
+CONFIG = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16)
+
+
+@pytest.mark.parametrize("lstm", [0, 1])
+def test_a_codec_made_faster_gives_the_same_values(lstm):
+    config = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16, lstm=lstm)
+    torch.manual_seed(lstm)
+    model, faster = codec.build(config).eval(), codec.build(config).eval()
+    faster.load_state_dict(model.state_dict())
+    speed_up(faster)
+    wave = 0.1 * torch.randn(2, 1, 320 * 7 + 5)
+    with torch.inference_mode():
+        latent = model.encoder(wave)
+        torch.testing.assert_close(faster.encoder(wave), latent, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(faster.decoder(latent.clone()), model.decoder(latent), rtol=1e-6, atol=1e-6)
+
+
+def test_causal_layers_too():
+    """The published codec's are."""
+    torch.manual_seed(0)
+    layers = [SConv1d(2, 2, 7, causal=True, norm="weight_norm"), SConv1d(2, 2, 4, stride=2, dilation=1, causal=True)]
+    x = torch.randn(1, 2, 31)
+    for layer in layers:
+        expected = layer(x)
+        assert torch.equal(_convolve(layer, x), expected)
+
+
+def test_a_loaded_codec_is_fast_and_its_codes_are_the_packages(tmp_path):
+    model = codec.build(CONFIG)
+    for layer in model.quantizer.vq.layers:
+        layer._codebook.embed.normal_()
+        layer._codebook.inited.fill_(1)
+    codec.save(model, CONFIG, tmp_path)
+    fast, package = codec.load(str(tmp_path)), codec.load(str(tmp_path), trainable=True)
+    assert not any("weight_g" in name for name in fast.state_dict())
+    waves = [0.1 * torch.randn(n) for n in (3200, 6400, 1280)]
+    for ours, theirs in zip(codec.encode(fast, waves), codec.encode(package, waves), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("left", "right"), [(0, 0), (3, 0), (0, 2), (4, 4), (3, 9), (12, 2)])
+def test_ends_are_mirrored_as_the_package_does(left, right):
+    x = torch.randn(2, 3, 9)
+    before = x.clone()
+    assert torch.equal(reflect(x, (left, right)), pad1d(x, (left, right), "reflect"))
+    assert torch.equal(x, before)
+
+
+def test_a_codec_to_be_trained_keeps_the_packages_layers(tmp_path):
+    model = codec.build(CONFIG)
+    for layer in model.quantizer.vq.layers:
+        layer._codebook.inited.fill_(1)
+    codec.save(model, CONFIG, tmp_path / "codec")
+    trainable = codec.load(str(tmp_path / "codec"), trainable=True)
+    codec.save(trainable, CONFIG, tmp_path / "again")
+    assert trainable.state_dict().keys() == model.state_dict().keys()
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "codec/model.safetensors").read_bytes()

@@ -1,0 +1,67 @@
+"""Small pairs, a small policy, and a job over them, for the tests of the methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from model import policy
+from model.objectives.logprobs import collate, sequence_logprobs
+from model.tokens import Vocabulary
+from tasks.align.job import Job
+from tasks.common.params import Params
+from tests.conftest import REPOSITORY, merge
+
+VOCABULARY = Vocabulary(16)
+
+
+def pair(i: int = 0, chosen: Any = (1, 2, 3), rejected: Any = (4, 5), **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"u{i}", "iteration": "1", "text": "one", "prompt": [1, 2], "chosen": list(chosen),
+        "rejected": list(rejected), "chosen_finished": True, "rejected_finished": True, "chosen_logprob": -1.0,
+        "rejected_logprob": -2.0, "chosen_wer": 0.0, "rejected_wer": 0.5, "chosen_similarity": 0.8,
+        "rejected_similarity": 0.75, "source": "own_samples", **changes,
+    }  # fmt: skip
+
+
+def small_ar(seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), VOCABULARY).eval()
+
+
+def some_pairs(ar: Any, n: int = 5, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs of all lengths with the policy's own reference log-probabilities, each computed on its own."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for i in range(n):
+        row = pair(
+            i,
+            chosen=rng.integers(0, 8, rng.integers(2, 12)).tolist(),
+            rejected=rng.integers(8, 16, rng.integers(2, 12)).tolist(),
+            text="one two"[: int(rng.integers(1, 7))],
+            rejected_finished=bool(i % 2),
+            rejected_wer=float(rng.uniform(0.2, 1.0)),
+        )
+        for side in ("chosen", "rejected"):
+            context = VOCABULARY.context(row["text"], row["prompt"])
+            ids, labels = collate([context], [VOCABULARY.target(row[side], row[f"{side}_finished"])])
+            with torch.no_grad():
+                row[f"{side}_logprob"] = sequence_logprobs(ar(ids).logits, labels).item()
+        pairs.append(row)
+    return pairs
+
+
+def params(**changes: Any) -> Params:
+    """The defaults, training all parameters on samples at temperature 1, with changes of the align block."""
+    content = yaml.safe_load(Path(REPOSITORY / "params.yaml").read_text())
+    small = {"parameters": "all", "lr": 3e-5, "batch_pairs": 4, "micro_pairs": 4, "nll_weight": 0.0, "epochs": 2}
+    merge(content, {"sample": {"temperatures": [1.0] * 4}, "align": {**small, **changes}})
+    return Params.model_validate(content)
+
+
+def job(ar: Any, pairs: list[dict[str, Any]], **changes: Any) -> Job:
+    return Job(ar, pairs, params(**changes), "1", torch.device("cpu"))

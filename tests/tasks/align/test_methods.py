@@ -1,0 +1,124 @@
+"""What holds for every method that trains on pairs."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from model import policy
+from model.objectives.coh import BAD, GOOD
+from model.training import Optimization, TrainingError, fit
+from tasks.align.job import Job
+from tasks.align.methods import PLANS
+from tests.tasks.align.pairs import job, params, small_ar, some_pairs
+
+ON_PAIRS = ("dpo", "ipo", "rpo", "simpo", "kto", "coh")
+
+
+@pytest.fixture
+def ar():
+    return small_ar()
+
+
+@pytest.fixture
+def reference(monkeypatch):
+    """The methods that load the reference policy get an untrained copy."""
+    monkeypatch.setattr(Job, "reference", lambda self: small_ar().requires_grad_(False))
+
+
+def losses(plan, step=0):
+    batches = plan.batches(step)
+    return sum(plan.loss_of(plan.model, b)[0] for b in batches) / sum(b.weight for b in batches)
+
+
+def gap(pair):
+    return pair["rejected_wer"] - pair["chosen_wer"] + pair["chosen_similarity"] - pair["rejected_similarity"]
+
+
+def rpo_at_start(pairs, eta):
+    shares = [1 / (1 + math.exp(-eta * gap(p))) for p in pairs]
+    return sum(math.log(2) + s * math.log(s) + (1 - s) * math.log(1 - s) for s in shares) / len(pairs)
+
+
+@pytest.mark.parametrize("method", ["dpo", "ipo", "rpo", "kto"])
+def test_the_loss_at_step_0_is_the_analytic_one_with_cached_reference_logprobs(ar, reference, method):
+    pairs = some_pairs(ar)
+    made = job(ar, pairs, method=method, batch_pairs=5, micro_pairs=5)
+    expected = {
+        "dpo": math.log(2),
+        "ipo": 1 / (2 * made.beta) ** 2,
+        "rpo": rpo_at_start(pairs, made.settings.rpo.eta),
+        "kto": 0.5,
+    }
+    assert losses(PLANS[method](made)).item() == pytest.approx(expected[method], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [*ON_PAIRS, "dpo length-normalised"])
+def test_one_batch_of_four_equals_four_accumulated_batches_of_one(reference, method):
+    options = {"method": method.split()[0], "length_normalized": "length" in method, "nll_weight": 0.3}
+    gradients = []
+    for micro in (4, 1):
+        ar = small_ar()
+        pairs = some_pairs(ar, 8)
+        with torch.no_grad():
+            ar.lm_head.weight.mul_(1.3)  # away from the reference
+        losses(PLANS[options["method"]](job(ar, pairs, micro_pairs=micro, **options))).backward()
+        gradients.append([p.grad for p in ar.parameters()])
+    for together, accumulated in zip(*gradients, strict=True):
+        torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ON_PAIRS)
+def test_training_prefers_the_chosen_side(ar, reference, method):
+    pairs = some_pairs(ar, 12)
+    plan = PLANS[method](job(ar, pairs, method=method, epochs=8))
+    before, rows = copy.deepcopy(ar), []
+    fit(
+        plan.model,
+        plan.batches,
+        plan.loss_of,
+        Optimization(1e-2, plan.steps),
+        seed=1,
+        cpu=True,
+        on_step=lambda step, metrics: rows.append(metrics),
+    )
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert any((a != b).any() for a, b in zip(ar.parameters(), before.parameters(), strict=True))
+    if "accuracy" in rows[0]:
+        assert rows[-1]["accuracy"] == 1.0
+
+
+def test_a_policy_aligned_by_hindsight_asks_for_good_speech_wherever_it_is_loaded(ar, tmp_path):
+    PLANS["coh"](job(ar, some_pairs(ar), method="coh"))
+    policy.save(ar, tmp_path)
+    vocabulary = policy.vocabulary_of(policy.load(tmp_path))
+    plain = policy.vocabulary_of(small_ar())
+    assert vocabulary.context("one", [1]) == plain.context(f"{GOOD}one", [1])
+
+
+def test_the_verdict_is_no_word_that_could_be_read_aloud():
+    assert GOOD != BAD and not any(c.isalpha() for c in GOOD + BAD)
+
+
+def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar, monkeypatch):
+    rows = [
+        {"id": f"g{i}", "speaker": "ab"[i % 2], "text": "one", "codes": [[1, 2, 3 + i % 5]], "seen": True}
+        for i in range(30)
+    ]
+    monkeypatch.setattr(Job, "train", rows)
+    pairs = some_pairs(ar, 10)
+    control, pairwise = (PLANS[m](job(ar, pairs, method=m)) for m in ("sft", "dpo"))
+    assert control.steps == pairwise.steps
+    assert sum(b.weight for b in control.batches(0)) == 2 * params().align.batch_pairs
+    assert [b.ids for b in control.batches(1)] == [b.ids for b in control.batches(1)]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_pairs_names_and_changes_nothing(ar):
+    pairs = some_pairs(ar, 4)
+    pairs[2]["chosen_logprob"] = float("nan")
+    plan = PLANS["dpo"](job(ar, pairs, method="dpo", epochs=1))
+    before = [p.clone() for p in ar.parameters()]
+    with pytest.raises(TrainingError, match="'u2@1'"):
+        fit(plan.model, plan.batches, plan.loss_of, Optimization(1e-2, plan.steps), seed=1, cpu=True)
+    assert all((a == b).all() for a, b in zip(ar.parameters(), before, strict=True))

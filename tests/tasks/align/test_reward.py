@@ -1,0 +1,83 @@
+"""Training the reward model, and Best-of-N, which trains nothing else."""
+
+import math
+
+import pytest
+import torch
+
+from model import policy, reward
+from model.training import Optimization, TrainingError, fit
+from tasks.align.methods import PLANS
+from tasks.align.reward import plan_reward, train_reward
+from tasks.common import paths
+from tests.tasks.align import files
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    files.write_workspace(tmp_path, monkeypatch)
+
+
+def run(plan, **options):
+    rows = []
+    keep = {"on_step": lambda step, metrics: rows.append(metrics)}
+    fit(plan.model, plan.batches, plan.loss_of, Optimization(plan.lr, plan.steps), seed=1, cpu=True, **keep, **options)
+    return rows
+
+
+def test_the_loss_is_ln_2_at_step_0_and_falls_until_every_pair_is_told_apart():
+    plan = plan_reward(files.job(reward_model={"lr": 1e-2, "epochs": 10}))
+    rows = run(plan)
+    assert rows[0]["loss"] == pytest.approx(math.log(2))
+    assert rows[-1]["accuracy"] == 1.0 and rows[-1]["loss"] < 0.2
+
+
+def test_one_batch_of_four_equals_four_accumulated_batches_of_one():
+    found = []
+    for micro in (4, 1):
+        plan = plan_reward(files.job(micro_pairs=micro))
+        torch.manual_seed(0)
+        torch.nn.init.normal_(plan.model.head.weight)
+        found.append(files.gradients(plan))
+    for together, accumulated in zip(*found, strict=True):
+        torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
+
+
+def test_a_reward_that_is_not_finite_stops_with_the_pairs_names_even_where_the_loss_is_finite():
+    plan = plan_reward(files.job(micro_pairs=1))
+    [batch, *_] = plan.batches(0)
+
+    class Model(torch.nn.Linear):
+        def forward(self, tokens, last):
+            return torch.tensor([math.inf, 0.0])  # the chosen side's loss would be 0
+
+    with pytest.raises(TrainingError, match=batch.ids[0]):
+        plan.loss_of(Model(1, 1), batch)
+
+
+def test_best_of_n_leaves_the_policys_weights_and_adds_what_choosing_needs(tmp_path):
+    job = files.job(method="best_of_n", best_of_n={"n": 3}, reward_model={"lr": 1e-2, "epochs": 2})
+    before = [p.clone() for p in job.ar.parameters()]
+    plan = PLANS["best_of_n"](job)
+    run(plan)
+    policy.save(job.ar, tmp_path / "new")
+    plan.finish(tmp_path / "new")
+    assert all(torch.equal(a, b) for a, b in zip(job.ar.parameters(), before, strict=True))
+    assert policy.best_of_n(policy.load(tmp_path / "new")) == 3
+    context = files.VOCABULARY.context("a", files.PROMPT)
+    given = [(context, files.VOCABULARY.target([1, 2])), (context, files.VOCABULARY.target([9, 10, 11]))]
+    saved = reward.score(reward.load(tmp_path / "new/reward"), given, ["x", "y"])
+    assert torch.equal(saved, reward.score(plan.model, given, ["x", "y"]))
+    assert saved[0] != saved[1]
+
+
+def test_the_reward_model_of_ppo_is_frozen_and_the_same_for_the_same_pairs():
+    def trained():
+        return train_reward(files.job(reward_model={"lr": 1e-3, "epochs": 2}))
+
+    first, kept = trained(), trained()  # the second is the first's, which waits until PPO has written its policy
+    (paths.STATE / "reward-1.pt").unlink()
+    again = trained()
+    assert not any(p.requires_grad for p in first.parameters())
+    for a, b, c in zip(first.parameters(), kept.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b) and torch.equal(a, c)

@@ -1,0 +1,64 @@
+import errno
+
+import pyarrow as pa
+import pytest
+
+from tasks.common.files import DataError, read_table, whole, write_json, write_table
+
+SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int32())])
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="stop"), whole(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for names in (["a", "b"], ["c"]):
+        with whole(tmp_path / "folder") as temporary:
+            temporary.mkdir()
+            for name in names:
+                (temporary / name).touch()
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["c"]
+
+
+def test_a_full_disk_says_so(tmp_path):
+    with pytest.raises(DataError, match="the disk is full"), whole(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_really_full_device_says_so(tmp_path):
+    full = pytest.importorskip("pathlib").Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with pytest.raises(DataError, match="the disk is full"), whole(tmp_path / "a") as temporary:
+        temporary.symlink_to(full)
+        with temporary.open("w") as handle:
+            handle.write("x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_tables_are_checked_when_read(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table(path, [{"id": "a", "n": 1}], SCHEMA)
+    assert read_table(path, SCHEMA) == [{"id": "a", "n": 1}]
+    with pytest.raises(DataError, match="has columns"):
+        read_table(path, pa.schema([("id", pa.string())]))
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        read_table(path, SCHEMA)
+    with pytest.raises(DataError, match="does not exist"):
+        read_table(tmp_path / "other", SCHEMA)
+
+
+def test_json_refuses_what_is_not_a_number(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"wer": float("nan")})
+    assert not list(tmp_path.iterdir())

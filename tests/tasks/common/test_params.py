@@ -1,0 +1,160 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import whisper
+
+from tasks.common.params import ParamsError, load
+from tasks.common.params.models import SAME_WHISPER
+
+DEFAULTS = Path(__file__).resolve().parents[3] / "params.yaml"
+
+
+def changed(tmp_path, before, after):
+    text = DEFAULTS.read_text()
+    assert before in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(before, after, 1))
+    return path
+
+
+def test_the_defaults_are_valid(tmp_path):
+    shutil.copy(DEFAULTS, tmp_path)
+    assert load(tmp_path / "params.yaml").iteration("1").prev == "0"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("seed: 17", "sead: 17", "sead: Extra inputs are not permitted"),
+        ("seed: 17", "seed: seventeen", "seed: Input should be a valid integer"),
+        ("seed: 17", "seed: -1", "seed: Input should be greater than or equal to 0"),
+        ("lr: 4.0e-3", "lr: 4e-3", "lr: Input should be a valid number"),  # YAML 1.1 reads it as a string
+        ("corpus: synthetic", "corpus: librespeech", "prepare.corpus: Input should be"),
+        ("corpus: synthetic", "corpus: librispeech", "prepare.path must say where"),
+        ("temperature: 1.0", "temperature: 0", "decoding.temperature: Input should be greater than 0"),
+        ('"2": {prev: "1"', '"2": {prev: "7"', 'iterations.2.prev is "7"'),
+        ('"2": {prev: "1"', '2: {prev: "1"', "must be a quoted string"),
+        ("heads: 4", "heads: 5", "must be a multiple of twice the heads"),
+        ("source: own_samples", "source: votes", "prefer.votes must name the file"),
+        ("min_seconds: 0.2", "min_seconds: 99.0", "must be below max_seconds"),
+        (
+            "min_words: 2",
+            "min_words: 5",
+            "synthetic: Value error, min_words (5) must not be above max_words (4)",
+        ),
+        (
+            "rate: [150, 200]",
+            "rate: [200, 150]",
+            "synthetic: Value error, rate ([200, 150]) must name the lower",
+        ),
+        ("pitch: [40, 60]", "pitch: [60, 40]", "synthetic: Value error, pitch ([60, 40]) must name the lower"),
+        ("min_words: 2   ", "min_words: 5", "fsdd: Value error, min_words (5) must not be above max_words (4)"),
+    ],
+)
+def test_each_mistake_is_named_with_what_was_found(tmp_path, before, after, message):
+    with pytest.raises(ParamsError) as error:
+        load(changed(tmp_path, before, after))
+    assert message in str(error.value)
+
+
+def test_an_unknown_iteration_is_named(tmp_path):
+    with pytest.raises(ParamsError, match='no iteration "9"'):
+        load(DEFAULTS).iteration("9")
+
+
+def test_a_missing_or_broken_file_says_so(tmp_path):
+    with pytest.raises(ParamsError, match="does not exist"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seed: [")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        load(tmp_path / "params.yaml")
+
+
+def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: grpo")
+    with pytest.raises(ParamsError, match=r"grpo.*sample\.temperatures is \[0\.7, .*set it to \[1\.0, 1\.0"):
+        load(path)
+
+
+def test_half_precision_and_muon_are_refused_together(tmp_path):
+    path = changed(tmp_path, "precision: auto", "precision: fp16")
+    with pytest.raises(ParamsError, match=r"fp16 scales the loss.*optimizer of sft_ar and sft_nar to adamw"):
+        load(path)
+    path.write_text(path.read_text().replace("optimizer: muon", "optimizer: adamw"))
+    load(path)
+
+
+def test_grpo_needs_two_samples_of_a_text(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: grpo")
+    path.write_text(path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0]", 1))
+    with pytest.raises(ParamsError, match=r"compares samples of a text.*set it to \[1\.0, 1\.0\]"):
+        load(path)
+
+
+@pytest.mark.parametrize("method", ["ppo", "grpo"])
+@pytest.mark.parametrize(("old", "new"), [("temperature: 1.0", "temperature: 0.7"), ("top_k: 0", "top_k: 20")])
+def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, method, old, new):
+    path = changed(tmp_path, "method: dpo", f"method: {method}")
+    text = path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0, 1.0]", 1)
+    path.write_text(text)
+    load(path)
+    path.write_text(text.replace(f"\n  {old}", f"\n  {new}", 1))
+    with pytest.raises(
+        ParamsError, match=rf"{method} learns from the policy's samples as they are.*set temperature: 1.0"
+    ):
+        load(path)
+
+
+def test_hindsight_needs_all_parameters(tmp_path):
+    with pytest.raises(ParamsError, match=r"coh teaches new words.*set parameters: all"):
+        load(changed(tmp_path, "method: dpo", "method: coh"))
+
+
+@pytest.mark.parametrize("method", ["rpo", "grpo"])
+def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, method):
+    path = changed(tmp_path, "method: dpo", f"method: {method}")
+    path.write_text(path.read_text().replace("source: own_samples", "source: golden", 1))
+    with pytest.raises(ParamsError, match=rf"{method} can't use prefer.source golden.*it can use own_samples"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("recognizer", "held_out"),
+    [
+        ("checkpoints/whisper", "checkpoints/whisper"),
+        ("checkpoints/whisper", "checkpoints/whisper/"),
+        ("./checkpoints/../checkpoints/whisper", "checkpoints/whisper"),
+        ("checkpoints/whisper", "link"),
+        ("large-v3", "large"),
+        ("turbo", "large-v3-turbo"),
+    ],
+)
+def test_one_recogniser_by_two_names_is_no_held_out_judge(tmp_path, monkeypatch, recognizer, held_out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints" / "whisper").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "checkpoints" / "whisper")
+    path = changed(tmp_path, "recognizer: checkpoints/whisper", f"recognizer: {recognizer}")
+    path.write_text(path.read_text().replace("recognizer: pocketsphinx-digits", f"recognizer: {held_out}", 1))
+    with pytest.raises(ParamsError) as error:
+        load(path)
+    assert f"held_out_recognizer ({held_out}) is the same as recognizer ({recognizer})" in str(error.value)
+
+
+@pytest.mark.parametrize("held_out", ["large-v2", "large-v3-turbo", "checkpoints/whisper_golden", "null"])
+def test_another_recogniser_or_none_is_held_out(tmp_path, held_out):
+    path = changed(tmp_path, "recognizer: checkpoints/whisper", "recognizer: large")
+    path.write_text(path.read_text().replace("recognizer: pocketsphinx-digits", f"recognizer: {held_out}", 1))
+    assert load(path).models.held_out_recognizer == (None if held_out == "null" else held_out)
+
+
+def test_published_names_of_one_file_are_those_of_the_package():
+    files = whisper._MODELS
+    assert all(files[name] == files[other] for name, other in SAME_WHISPER.items())
+    assert len({SAME_WHISPER.get(name, name) for name in files}) == len(set(files.values()))
+
+
+def test_a_range_of_one_value_is_a_range(tmp_path):
+    path = changed(tmp_path, "rate: [150, 200]", "rate: [150, 150]")
+    path.write_text(path.read_text().replace("min_words: 2", "min_words: 4"))
+    assert load(path).prepare.synthetic.rate == (150, 150)

@@ -1,0 +1,259 @@
+"""The runs a loop leaves in MLflow, in SQLite and on a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from tasks.common import digests, tracking
+from tasks.common.params import Params, load
+from tasks.common.tracking.client import TrackingError, connect, without_password
+from tests.mlflow_server import Forwarder, free_port
+
+PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """The project's parameters; the working directory is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    return load(PROJECT / "params.yaml")
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Both kinds of store, in turn."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite")
+    uri = request.getfixturevalue("mlflow_server")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", uuid.uuid4().hex)
+    return uri
+
+
+def children(client: MlflowClient, parent: str) -> dict[str, str]:
+    """Status of each child run by name."""
+    [experiment] = {client.get_run(parent).info.experiment_id}
+    runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    return {run.info.run_name: run.info.status for run in runs}
+
+
+def test_a_loop_is_one_parent_with_a_child_an_iteration(params: Params, store: str):
+    first = tracking.start_loop(params)
+    with tracking.resume(first, "0") as run:
+        for step in range(1200):  # more than one request takes
+            run.log_metrics({"loss": 1 / (step + 1)}, step)
+        run.log_results({"wer": 0.3})
+    second = tracking.start_iteration("1", first, params)
+    with tracking.resume(second, "1") as run:
+        run.log_results({"wer": 0.2})
+
+    client = connect()
+    assert second["parent_run_id"] == first["parent_run_id"]
+    assert children(client, first["parent_run_id"]) == {"iteration 0": "FINISHED", "iteration 1": "FINISHED"}
+    history = client.get_metric_history(first["run_id"], "loss")
+    assert [(point.step, point.value) for point in history] == [(k, 1 / (k + 1)) for k in range(1200)]
+    curve = client.get_metric_history(first["parent_run_id"], "wer")
+    assert [(point.step, point.value) for point in curve] == [(0, 0.3), (1, 0.2)]
+    parent, child = client.get_run(first["parent_run_id"]), client.get_run(second["run_id"])
+    assert parent.data.params["iterations.2.beta"] == str(params.iterations["2"].beta)
+    assert parent.data.params["prepare.synthetic.rate"] == "[150, 200]"
+    assert child.data.params["iteration.prev"] == "0"
+    assert child.data.params["align.lr"] == str(params.align.lr)
+    assert child.data.tags["torch"]
+
+
+def test_artifacts_come_back_as_they_were_logged(params: Params, store: str, tmp_path: Path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio/one.flac").write_bytes(b"fLaC one")
+    (tmp_path / "two.flac").write_bytes(b"fLaC two")
+    ids = tracking.start_loop(params)
+    with tracking.resume(ids, "0") as run:
+        run.log_artifact(Path("audio"), "audio")
+        run.log_artifact(Path("two.flac"), "audio")
+        run.log_dict({"wer": 0.1}, "metrics.json")
+    got = Path(connect().download_artifacts(ids["run_id"], "", str(tmp_path)))
+    assert (got / "audio/one.flac").read_bytes() == b"fLaC one"
+    assert (got / "audio/two.flac").read_bytes() == b"fLaC two"
+    assert '"wer"' in (got / "metrics.json").read_text()
+
+
+def test_dataset_digests_are_dvcs(params: Params, sqlite: str, tmp_path: Path):
+    write = "import pathlib as p; p.Path('d/a').mkdir(parents=True); p.Path('d/a/x').write_text('x'); "
+    write += "p.Path('d/a.b').write_text('y'); p.Path('f').write_text('z\\r\\n')"
+    (tmp_path / "make.py").write_text(write)
+    stage = {"stages": {"make": {"cmd": f"{sys.executable} make.py", "outs": ["d", "f"]}}}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(stage))
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_GLOBAL_CONFIG_DIR": str(tmp_path / "none")}
+    for command in (["init", "--no-scm", "-q"], ["repro", "-q"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], check=True, cwd=tmp_path, env=environment)
+    outs = yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"]["make"]["outs"]
+    wanted = {out["path"]: out["md5"] for out in outs}
+
+    assert {name: digests.from_lock(Path(name)) for name in wanted} == wanted
+    assert {name: digests.md5(Path(name), lock=Path("none")) for name in wanted} == wanted
+    ids = tracking.start_loop(params)
+    with tracking.resume(ids, "0") as run:
+        run.log_dataset("folder", Path("d"))
+        run.log_dataset("file", Path("f"), context="evaluation")
+    logged = connect().get_run(ids["run_id"]).inputs.dataset_inputs
+    assert {i.dataset.name: i.dataset.digest for i in logged} == {"folder": wanted["d"], "file": wanted["f"]}
+    assert {i.dataset.name: i.tags[0].value for i in logged} == {"folder": "training", "file": "evaluation"}
+
+
+def test_data_changed_after_the_lock_gets_its_own_digest(tmp_path: Path):
+    data, lock = tmp_path / "data", tmp_path / "dvc.lock"
+    data.write_text("before")
+    before = digests.compute_file(data)
+    entry = {"path": str(data), "md5": before, "size": 6}
+    lock.write_text(yaml.safe_dump({"stages": {"make": {"outs": [entry]}}}))
+    data.write_text("after!")
+    os.utime(data, (lock.stat().st_mtime + 10,) * 2)
+    assert digests.md5(data, lock) == digests.compute_file(data) != before
+
+
+def test_a_stage_that_fails_leaves_a_failed_run_and_its_metrics(params: Params, sqlite: str):
+    ids = tracking.start_loop(params)
+
+    def train():
+        with tracking.resume(ids, "0") as run:
+            run.log_metrics({"loss": 2.0}, 7)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+    client = connect()
+    assert client.get_run(ids["run_id"]).info.status == "FAILED"
+    assert client.get_run(ids["parent_run_id"]).info.status == "FAILED"
+    assert client.get_metric_history(ids["run_id"], "loss")[0].step == 7
+
+
+def test_a_rerun_supersedes_the_earlier_child_and_the_run_cache_brings_it_back(params: Params, sqlite: str):
+    loop = tracking.start_loop(params)
+    old = tracking.start_iteration("1", loop, params)
+    new = tracking.start_iteration("1", loop, params)
+    client = connect()
+    assert client.get_run(old["run_id"]).data.tags["superseded_by"] == new["run_id"]
+    assert "superseded_by" not in client.get_run(new["run_id"]).data.tags
+    with tracking.resume(old, "1"):
+        pass
+    assert "superseded_by" not in client.get_run(old["run_id"]).data.tags
+    assert client.get_run(new["run_id"]).data.tags["superseded_by"] == old["run_id"]
+
+
+def test_ids_of_another_server_get_stand_ins_once(params: Params, store: str):
+    foreign = {"parent_run_id": "a" * 32, "run_id": "b" * 32, "experiment": "x", "step": 1}
+    for _ in range(2):
+        with tracking.resume(foreign, "1") as run:
+            run.log_results({"wer": 0.2})
+    client = connect()
+    child = client.get_run(run.run_id)
+    assert child.data.tags["source_run_id"] == "b" * 32
+    assert client.get_run(run.parent_run_id).data.tags["source_run_id"] == "a" * 32
+    assert children(client, run.parent_run_id) == {"iteration 1": "FINISHED"}
+    following = tracking.start_iteration("2", foreign, params)
+    assert following["parent_run_id"] == run.parent_run_id
+
+
+def test_a_deleted_run_gets_a_stand_in(params: Params, sqlite: str):
+    ids = tracking.start_loop(params)
+    connect().delete_run(ids["run_id"])
+    with tracking.resume(ids, "0") as run:
+        assert run.run_id != ids["run_id"]
+        assert run.parent_run_id == ids["parent_run_id"]
+
+
+def test_processes_that_find_no_database_at_once_all_get_it(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    # They wait for each other past the import, which takes long enough to keep them apart.
+    code = (
+        "import mlflow, sys; from tasks.common.tracking.client import connect; "
+        "print(flush=True); sys.stdin.readline(); print(connect().get_experiment('0').name)"
+    )
+    command = [sys.executable, "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) for _ in range(2)]
+    for child in both:
+        child.stdout.readline()
+    for child in both:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    for child in both:
+        out, err = child.communicate(timeout=120)
+        assert (child.returncode, out) == (0, "Default\n"), err
+
+
+def test_a_server_that_is_down_is_named_with_what_to_do(params: Params, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
+    with pytest.raises(TrackingError, match="unset MLFLOW_TRACKING_URI") as caught:
+        tracking.start_loop(params)
+    assert "127.0.0.1" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_goes_away_costs_metrics_not_training(
+    params: Params, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    gate = Forwarder(mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", gate.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    ids = tracking.start_loop(params)
+    with tracking.resume(ids, "0") as run:
+        gate.shut()
+        for step in range(600):  # past the size at which points are sent
+            run.log_metrics({"loss": 1.0}, step)
+        trained = True
+    assert trained
+    assert "600 metric points never reached MLflow" in capsys.readouterr().err
+
+
+def test_what_is_no_database_is_refused(params: Params, sqlite: str, tmp_path: Path):
+    (tmp_path / "mlflow.db").write_bytes(b"not a database, but long enough to be taken for one" * 100)
+    with pytest.raises(TrackingError, match="MLflow at sqlite"):
+        tracking.start_loop(params)
+
+
+def test_a_deleted_experiment_is_refused(params: Params, sqlite: str):
+    ids = tracking.start_loop(params)
+    client = connect()
+    client.delete_experiment(client.get_run(ids["run_id"]).info.experiment_id)
+    with pytest.raises(TrackingError, match="MLFLOW_EXPERIMENT_NAME"):
+        tracking.start_loop(params)
+
+
+def test_without_git_runs_have_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "mlflow.source.git.commit" not in tracking.environment_tags()
+
+
+def test_runs_name_the_commit_and_whether_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    (tmp_path / "file").write_text("one")
+    for command in (["init", "-q"], ["add", "file"], [*identity, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], check=True)
+    assert tracking.environment_tags()["git_modified"] == "false"
+    (tmp_path / "file").write_text("two")
+    tags = tracking.environment_tags()
+    assert tags["git_modified"] == "true"
+    assert len(tags["mlflow.source.git.commit"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:pass@host/path", "https://host/path"),
+        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
+        ("postgresql+psycopg2://me:pass@host/db", "postgresql+psycopg2://host/db"),
+    ],
+)
+def test_passwords_are_not_written_down(uri: str, shown: str):
+    assert without_password(uri) == shown

@@ -1,0 +1,78 @@
+"""Before the AR's training: is there room for what will be sampled later, and whose is the state that lies there?"""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+import torch
+
+from model import policy
+from model.sampling import Decoding, Request, sample
+from model.tokens import Vocabulary
+from profiles import __main__ as profile
+from tasks.common import params, paths, schemas
+from tasks.common.files import DataError, write_table
+from tasks.common.params import Params
+from tasks.policy import __main__ as sft_ar
+from tasks.policy.__main__ import check_room
+from tests.conftest import REPOSITORY
+from tests.tasks import sampled
+
+ROWS = [{"id": "short", "text": "one"}, {"id": "long", "text": "seven two nine"}]
+
+
+def with_positions(positions: int) -> Params:
+    loaded = params.load(REPOSITORY / "params.yaml")
+    changed = {"ar": loaded.ar.model_copy(update={"max_positions": positions}), "prompt_frames": 10}
+    return loaded.model_copy(update=changed)
+
+
+def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
+    with pytest.raises(DataError, match=r"text of long has 14 characters.*ar\.max_positions is 50") as error:
+        check_room(ROWS, with_positions(50))
+    needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
+    check_room(ROWS, with_positions(needed))
+    with pytest.raises(DataError):
+        check_room(ROWS, with_positions(needed - 1))
+    # The sampler, which would refuse it after the training, agrees to the position.
+    vocabulary, decoding = Vocabulary(4), Decoding()
+    context = tuple(vocabulary.context(ROWS[1]["text"], [0] * 10))
+    request = Request(context, decoding.max_frames(ROWS[1]["text"]), seed=1)
+    torch.manual_seed(0)
+    assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding)
+    with pytest.raises(ValueError, match="positions"):
+        sample(policy.build(policy.ArShape(1, 16, 2, needed - 1), vocabulary), [request], decoding)
+
+
+def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    shutil.copytree(REPOSITORY / "profiles", tmp_path / "profiles")
+    (tmp_path / "params.yaml").write_text(profile.merged("librispeech", "corpora")[0], encoding="utf-8")
+    settings = params.load()
+    text = "a" * int(20 * settings.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
+    check_room([{"id": "longest", "text": text}], settings)
+
+
+def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    sampled.write(tmp_path)
+    rows = list(sampled.train_rows().values())
+    for split in ("dev", "test"):
+        write_table(paths.codes(split), rows, schemas.CODES)
+    found = []
+
+    def stop(*_, fingerprint, **__):
+        found.append(fingerprint)
+        raise OSError("stopped before the first step")
+
+    monkeypatch.setattr(sft_ar, "fit", stop)
+    for change in (0, 0, 1):  # one code of one utterance
+        rows[0]["codes"][0][0] = (rows[0]["codes"][0][0] + change) % 16
+        write_table(paths.codes("train"), rows, schemas.CODES)
+        with pytest.raises(SystemExit):
+            sft_ar.main()
+    assert found[0] == found[1] != found[2]

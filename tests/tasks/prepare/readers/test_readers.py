@@ -1,0 +1,108 @@
+"""Readers of published corpora, on small trees in their layouts: every file is given, on whichever side it is alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tasks.common import params
+from tasks.common.files import DataError
+from tasks.prepare.items import Item
+from tasks.prepare.readers import librispeech, libritts, ljspeech, vctk
+from tests.conftest import REPOSITORY, real_speech
+
+P = params.load(REPOSITORY / "params.yaml")
+
+
+def touch(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def by_id(reader: ModuleType, root: Path) -> dict[str, Item]:
+    corpus = reader.read(P, root)
+    items = list(corpus.items)
+    assert corpus.total == len(items) == len({i.id for i in items})
+    return {i.id: i for i in items}
+
+
+def reasons(items: dict[str, Item]) -> dict[str, str]:
+    return {id_: i.problem.reason for id_, i in items.items() if i.problem}
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_librispeech(tmp_path: Path, above: bool) -> None:
+    root = tmp_path / "LibriSpeech"
+    touch(root / "train-clean-100/19/198/19-198-0000.flac")
+    touch(root / "train-clean-100/19/198/19-198-0001.flac")
+    touch(root / "train-clean-100/19/198/._19-198-0001.flac")
+    touch(root / "train-clean-100/19/198/19-198.trans.txt", "19-198-0000 NORTHANGER ABBEY\n19-198-0007 NO AUDIO\n\n")
+    touch(root / "test-other/30/1/30-1-0000.flac")
+    items = by_id(librispeech, tmp_path if above else root)
+    assert items["19-198-0000"].text == "NORTHANGER ABBEY"
+    assert items["19-198-0000"].speaker == "19" and items["19-198-0000"].split == "train"
+    assert items["19-198-0000"].source == "train-clean-100/19/198/19-198-0000.flac"
+    assert items["19-198-0001"].text is None and items["30-1-0000"].text is None
+    assert items["30-1-0000"].split == "test"
+    assert reasons(items) == {"19-198-0007": "missing audio"}
+
+
+def test_librispeech_real_excerpt() -> None:
+    items = by_id(librispeech, real_speech("librispeech"))
+    assert sum(i.text is not None for i in items.values()) == 50
+    assert sum(i.text is None for i in items.values()) == 100
+    assert not reasons(items)
+
+
+def test_libritts(tmp_path: Path) -> None:
+    chapter = tmp_path / "LibriTTS" / "dev-clean" / "84" / "121123"
+    touch(chapter / "84_121123_000007_000001.wav")
+    touch(chapter / "84_121123_000007_000001.normalized.txt", "Maximilian.")
+    touch(chapter / "84_121123_000007_000001.original.txt", "Maximilian!")
+    touch(chapter / "84_121123_000008_000000.wav")
+    touch(chapter / "84_121123_000009_000000.normalized.txt", "No audio.")
+    items = by_id(libritts, tmp_path)
+    first = items["84_121123_000007_000001"]
+    assert (first.text, first.speaker, first.split) == ("Maximilian.", "84", "dev")
+    assert items["84_121123_000008_000000"].text is None
+    assert reasons(items) == {"84_121123_000009_000000": "missing audio"}
+
+
+def test_vctk_takes_the_second_microphone_where_there_is_one(tmp_path: Path) -> None:
+    audio, txt = tmp_path / "wav48_silence_trimmed", tmp_path / "txt"
+    for name in ("p225/p225_001_mic1", "p225/p225_001_mic2", "p280/p280_001_mic1", "p315/p315_001_mic2"):
+        touch(audio / f"{name}.flac")
+    touch(txt / "p225/p225_001.txt", "Please call Stella.\n")
+    touch(txt / "p280/p280_001.txt", "Please call Stella.\n")
+    touch(txt / "p362/p362_001.txt", "No audio.\n")
+    items = by_id(vctk, tmp_path)
+    assert items["p225_001"].source.endswith("p225_001_mic2.flac") and items["p225_001"].speaker == "p225"
+    assert items["p280_001"].source.endswith("p280_001_mic1.flac")
+    assert items["p315_001"].text is None
+    assert reasons(items) == {"p362_001": "missing audio"}
+
+
+def test_vctk_of_the_older_layout(tmp_path: Path) -> None:
+    touch(tmp_path / "wav48/p225/p225_001.wav")
+    touch(tmp_path / "txt/p225/p225_001.txt", "Please call Stella.")
+    assert by_id(vctk, tmp_path)["p225_001"].text == "Please call Stella."
+
+
+def test_ljspeech(tmp_path: Path) -> None:
+    touch(tmp_path / "wavs/LJ001-0001.wav")
+    touch(tmp_path / "wavs/LJ001-0002.wav")
+    touch(
+        tmp_path / "metadata.csv", 'LJ001-0001|In 1455 "Gutenberg|In fourteen fifty-five "Gutenberg\nLJ001-0003|a|a\n'
+    )
+    items = by_id(ljspeech, tmp_path)
+    assert items["LJ001-0001"].text == 'In fourteen fifty-five "Gutenberg'
+    assert items["LJ001-0002"].text is None
+    assert reasons(items) == {"LJ001-0003": "missing audio"}
+
+
+@pytest.mark.parametrize("reader", [librispeech, libritts, vctk, ljspeech])
+def test_folder_without_the_corpus_is_an_error(tmp_path: Path, reader: ModuleType) -> None:
+    with pytest.raises(DataError, match=r"holds no .*prepare.path|expected LJ Speech's folder"):
+        reader.read(P, tmp_path)

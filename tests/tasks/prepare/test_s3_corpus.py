@@ -1,0 +1,183 @@
+"""Fetching a corpus from S3, against moto's server, and against one that serves damaged bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.common.files import DataError
+from tasks.prepare import s3 as storage
+from tests.s3 import S3Server
+
+BUCKET = "speech"
+Put = Callable[[str, bytes], object]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPEECHALIGN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def put(s3_server: S3Server) -> Put:
+    client = s3_server.client()
+    client.create_bucket(Bucket=BUCKET)
+    return lambda key, body: client.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_all_objects_under_the_prefix_come_and_no_others(put: Put) -> None:
+    put("corpus/a.wav", b"one")
+    put("corpus/deep/b.wav", b"two")
+    put("corpus/deep/", b"")
+    put("corpus2/c.wav", b"not this")
+    assert contents(storage.fetch(f"s3://{BUCKET}/corpus/")) == {"a.wav": b"one", "deep/b.wav": b"two"}
+
+
+def test_bucket_without_prefix_is_a_corpus(put: Put) -> None:
+    put("a.wav", b"one")
+    assert contents(storage.fetch(f"s3://{BUCKET}")) == {"a.wav": b"one"}
+
+
+def test_second_fetch_takes_only_what_changed(put: Put, s3_server: S3Server) -> None:
+    for name in ("same", "changed", "damaged", "gone"):
+        put(f"corpus/{name}", name.encode())
+    folder = storage.fetch(f"s3://{BUCKET}/corpus")
+    before = {p.name: p.stat().st_ino for p in folder.iterdir()}  # a fetched file is a new file
+    put("corpus/changed", b"CHANGED")
+    (folder / "damaged").write_bytes(b"dama")
+    s3_server.client().delete_object(Bucket=BUCKET, Key="corpus/gone")
+    assert storage.fetch(f"s3://{BUCKET}/corpus") == folder
+    assert contents(folder) == {"same": b"same", "changed": b"CHANGED", "damaged": b"damaged"}
+    after = {p.name: p.stat().st_ino for p in folder.iterdir()}
+    assert after["same"] == before["same"]
+
+
+def test_object_uploaded_in_parts_is_fetched(put: Put, s3_server: S3Server) -> None:
+    """Its ETag is no MD5."""
+    client, body = s3_server.client(), b"x" * (5 << 20) + b"end"
+    upload = client.create_multipart_upload(Bucket=BUCKET, Key="corpus/big")["UploadId"]
+    parts = []
+    for number, part in enumerate((body[: 5 << 20], body[5 << 20 :]), 1):
+        answer = client.upload_part(Bucket=BUCKET, Key="corpus/big", UploadId=upload, PartNumber=number, Body=part)
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+    client.complete_multipart_upload(Bucket=BUCKET, Key="corpus/big", UploadId=upload, MultipartUpload={"Parts": parts})
+    assert contents(storage.fetch(f"s3://{BUCKET}/corpus")) == {"big": body}
+
+
+def test_killed_fetch_goes_on_from_the_whole_files(put: Put, cache: Path) -> None:
+    put("corpus/a", b"one")
+    put("corpus/b", b"two")
+    folder = storage.fetch(f"s3://{BUCKET}/corpus")
+    (folder / "b").unlink()
+    (folder / ".b.tmp").write_bytes(b"t")  # what a kill leaves
+    index = folder.parent / "verified.jsonl"
+    index.write_text(index.read_text() + '{"name": "b", "sta')
+    inode = (folder / "a").stat().st_ino
+    assert contents(storage.fetch(f"s3://{BUCKET}/corpus")) == {"a": b"one", "b": b"two"}
+    assert (folder / "a").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3://nowhere/corpus", "no bucket 'nowhere'"),
+        (f"s3://{BUCKET}/empty", "holds no objects"),
+        ("s3:///corpus", "expected s3://bucket/prefix"),
+    ],
+)
+def test_wrong_place_is_one_clear_message(put: Put, uri: str, message: str) -> None:
+    put("corpus/a", b"one")
+    with pytest.raises(DataError, match=message):
+        storage.fetch(uri)
+
+
+def test_without_credentials_the_message_says_what_to_set(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(DataError, match="AWS_PROFILE"):
+        storage.fetch(f"s3://{BUCKET}/corpus")
+
+
+def test_unreachable_server_is_one_clear_message(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setattr(storage, "ATTEMPTS", 2)  # botocore waits longer each time
+    with pytest.raises(DataError, match="could not read s3://speech/corpus"):
+        storage.fetch("s3://speech/corpus")
+
+
+class Faulty:
+    """An S3 that lists objects and answers a request for one with whatever comes next in ``answers``."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, bytes] = {}
+        self.answers: dict[str, list[bytes]] = {}
+        self.requests = 0
+
+
+@pytest.fixture
+def faulty(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    state = Faulty()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            if "list-type=2" in query:
+                entries = "".join(
+                    f"<Contents><Key>{key}</Key><Size>{len(body)}</Size>"
+                    f"<ETag>&quot;{hashlib.md5(body).hexdigest()}&quot;</ETag></Contents>"
+                    for key, body in state.listed.items()
+                )
+                self.answer(f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode())
+                return
+            state.requests += 1
+            queue = state.answers[path.split("/", 2)[2]]
+            self.answer(queue.pop(0) if len(queue) > 1 else queue[0])
+
+        def answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def test_damaged_transfer_is_repeated(faulty: Faulty) -> None:
+    faulty.listed = {"corpus/a": b"right"}
+    faulty.answers = {"corpus/a": [b"wrong", b"rig", b"right"]}
+    assert contents(storage.fetch("s3://speech/corpus")) == {"a": b"right"}
+    assert faulty.requests == 3
+
+
+def test_lasting_damage_is_an_error_and_leaves_no_file(faulty: Faulty, cache: Path) -> None:
+    faulty.listed = {"corpus/a": b"right"}
+    faulty.answers = {"corpus/a": [b"wrong"]}
+    with pytest.raises(DataError, match=r"in 5 attempts: expected MD5 .*, found"):
+        storage.fetch("s3://speech/corpus")
+    assert not [p for p in cache.rglob("*") if p.name in ("a", ".a.tmp")]
+
+
+@pytest.mark.parametrize("key", ["corpus/../../evil", "corpus//etc/evil", "corpus/a/../b", "corpus/..\\evil"])
+def test_key_that_would_leave_the_folder_is_refused(faulty: Faulty, cache: Path, key: str) -> None:
+    faulty.listed = {key: b"x"}
+    with pytest.raises(DataError, match="would leave the corpus folder"):
+        storage.fetch("s3://speech/corpus")
+    assert faulty.requests == 0 and not cache.exists()

@@ -1,0 +1,155 @@
+"""A whole loop in miniature: untrained AR, NAR and codec, and made-up evaluations, laid out as the stages lay them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from lhotse import CutSet, Recording
+from whisper.model import ModelDimensions, Whisper
+
+from model import nar, policy
+from model.codecs import encodec as codec
+from model.judges import asr
+from model.tokens import Vocabulary
+from tasks.common import evaluation, paths, schemas, tracking
+from tasks.common.files import write_json, write_table
+from tasks.common.params import Params, load
+
+PROJECT = Path(__file__).parents[3]
+CODEBOOK, SAMPLE_RATE = 16, 8000
+
+
+def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
+    """The project's own params.yaml with tiny models, written to ``folder``."""
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    content["models"] = {"codec": "checkpoints/codec", "recognizer": "checkpoints/whisper"}
+    content["models"] |= {"held_out_recognizer": None, "held_out_speaker": None}
+    content["evaluate"]["bootstrap_samples"] = 200
+    content["prompt_frames"] = 10
+    content["decoding"]["max_frames_per_character"] = 2.0  # untrained models rarely end by themselves
+    content["iterations"] = {str(k): {"prev": str(k - 1), "beta": 0.1} for k in range(1, iterations + 1)}
+    content["register"].update(register)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return load(folder / "params.yaml")
+
+
+def write_models(folder: Path) -> None:
+    """Codec and NAR."""
+    torch.manual_seed(0)
+    config = codec.CodecConfig(
+        sample_rate=SAMPLE_RATE, ratios=(8, 5), n_filters=2, dimension=8, n_codebooks=2, codebook_size=CODEBOOK
+    )
+    codec.save(codec.build(config), config, folder / "checkpoints/codec")
+    shape = nar.NarConfig(n_codebooks=2, codebook_size=CODEBOOK, layers=1, width=16, heads=2)
+    nar.save(nar.Nar(shape), folder / paths.NAR)
+
+
+def write_policy(folder: Path, iteration: str, seed: int) -> None:
+    """An AR whose weights are those of ``seed``."""
+    torch.manual_seed(seed)
+    shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=512)
+    target = folder / paths.ar(iteration)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    policy.save(policy.build(shape, Vocabulary(CODEBOOK)), target)
+
+
+def write_recognizer(folder: Path) -> None:
+    """A Whisper that has learnt nothing."""
+    torch.manual_seed(0)
+    sizes = {"n_audio_ctx": 250, "n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 1}
+    sizes |= {"n_vocab": 51864, "n_text_ctx": 16, "n_text_state": 16, "n_text_head": 2, "n_text_layer": 1}
+    asr.save(Whisper(ModelDimensions(n_mels=80, **sizes)), folder / "checkpoints/whisper")
+
+
+def write_test_split(folder: Path, n: int = 6) -> None:
+    """Golden audio, cuts and codes of ``n`` test utterances."""
+    encodec = codec.load(str(folder / "checkpoints/codec"))
+    (folder / paths.AUDIO / "test").mkdir(parents=True)
+    rows, cuts = [], []
+    for i in range(n):
+        path = write_prompt(folder / paths.AUDIO / f"test/{i}.flac", seconds=1.0 + i / 10)
+        cut = Recording.from_file(path).to_cut().with_id(f"t{i:04d}")
+        [codes] = codec.encode(encodec, [torch.from_numpy(cut.load_audio()[0])])
+        row = {"id": cut.id, "speaker": "s", "text": "one two", "seen": True, "seconds": cut.duration}
+        rows.append(row | {"codes": codes.tolist()})
+        cuts.append(cut)
+    write_table(folder / paths.codes("test"), rows, schemas.CODES)
+    (folder / paths.CUTS).mkdir()
+    CutSet.from_items(cuts).to_file(folder / paths.cuts("test"))
+
+
+def write_prompt(path: Path, seconds: float = 1.0) -> Path:
+    """A recording to take the voice from."""
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 200 * time), SAMPLE_RATE)
+    return path
+
+
+def judged(
+    n: int = 200,
+    wer: float = 0.2,
+    similarity: float = 0.8,
+    stretch: float = 1.0,
+    cut_off: int = 0,
+    seed: int = 0,
+    test_set: str = "t",
+    held_out_wer: float | None = None,
+    held_out_similarity: float | None = None,
+    f0_spread: float | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of ``schemas.UTTERANCES`` with about these means; the chance in them is that of ``seed``.
+
+    None: no such judge.
+    """
+    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    return [
+        {
+            "id": f"{test_set}{i:04d}",
+            "system": "policy",
+            "speaker": f"s{i % 7}",
+            "seen": i % 2 == 0,
+            "text": "seven two nine",
+            "prompt_id": f"{test_set}{(i + 7) % n:04d}",
+            "seed": i,
+            "finished": i >= cut_off,
+            "hypothesis": "seven two nine",
+            "word_errors": int(rng.binomial(3, wer)),
+            "words": 3,
+            "character_errors": 0,
+            "characters": 14,
+            "similarity": float(np.clip(rng.normal(similarity, 0.05), 0, 1)),
+            "seconds": 1.5 * stretch,
+            "golden_seconds": 1.5,
+            "held_out_hypothesis": None if held_out_wer is None else "seven two nine",
+            "held_out_word_errors": None if held_out_wer is None else int(other.binomial(3, held_out_wer)),
+            "held_out_similarity": None
+            if held_out_similarity is None
+            else float(other.normal(held_out_similarity, 0.1)),
+            "f0_spread": None if f0_spread is None else float(f0_spread * other.uniform(0.7, 1.3)),
+        }
+        for i in range(n)
+    ]
+
+
+def write_evaluation(folder: Path, iteration: str, rows: list[dict[str, Any]], settings: Params) -> None:
+    """What evaluate@k leaves for the registry."""
+    write_table(folder / paths.utterances(iteration), rows, schemas.UTTERANCES)
+    kinds = evaluation.by_speaker_kind(rows, settings.evaluate.bootstrap_samples, settings.seed)
+    write_json(folder / paths.metrics(iteration), {"iteration": iteration, "utterances": len(rows), **kinds})
+
+
+def write_loop(folder: Path, settings: Params, evaluations: list[list[dict[str, Any]]]) -> None:
+    """Iterations 0, 1, … with these evaluations. The working directory must be ``folder``."""
+    write_models(folder)
+    ids = tracking.start_loop(settings)
+    for k, rows in enumerate(evaluations):
+        if k:
+            ids = tracking.start_iteration(str(k), ids, settings)
+        write_json(folder / paths.tracking(str(k)), ids)
+        write_policy(folder, str(k), seed=k)
+        write_evaluation(folder, str(k), rows, settings)

@@ -1,0 +1,279 @@
+"""A small loop as the stages would have left it: the files that the report reads, with made-up content."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from model.metrics import bootstrap_interval, paired_interval
+from tasks.common import schemas
+from tasks.common.files import write_json, write_table
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+RATE = 16000
+DIGITS = "zero one two three four five six seven eight nine".split()
+SPEAKERS = [("f2", True), ("klatt2", True), ("m6", True), ("Reed", True), ("Michael", False), ("belinda", False)]
+
+
+@dataclass
+class Loop:
+    """What to write. ``error_rates``: chance of a wrong word, by iteration; one that is left out was not run."""
+
+    root: Path
+    error_rates: dict[str, float] = field(default_factory=lambda: {"0": 0.12, "1": 0.09, "2": 0.07, "3": 0.06})
+    utterances: int = 48
+    audio_samples: int = 2
+    n_pairs: int = 120
+    texts: dict[int, str] = field(default_factory=dict)  # instead of digits, by utterance number
+    ids: dict[int, str] = field(default_factory=dict)
+    speakers: list[tuple[str, bool]] = field(default_factory=lambda: list(SPEAKERS))
+    held_out_rates: dict[str, float] | None = field(default_factory=lambda: {"0": 0.2, "1": 0.18, "2": 0.16, "3": 0.16})
+    spreads: dict[str, float] = field(default_factory=dict)  # of pitch in semitones, by iteration; 4 otherwise
+
+    def write(self) -> Loop:
+        self.rng = np.random.default_rng(5)
+        (self.root / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+        self.rows = [self._utterance(i) for i in range(self.utterances)]
+        self._data()
+        judged = {
+            name: [self._judge(row, "policy", rate, 0.80, name) for row in self.rows]
+            for name, rate in self.error_rates.items()
+        }
+        for name, rows in judged.items():
+            self._run(name, rows, judged)
+        self._ceiling()
+        return self
+
+    def metrics(self, name: str) -> dict[str, Any]:
+        return json.loads((self.root / f"runs/{name}/metrics.json").read_text())
+
+    def _utterance(self, i: int) -> dict[str, Any]:
+        speaker, seen = self.speakers[i % len(self.speakers)]
+        text = self.texts.get(i) or " ".join(self.rng.choice(DIGITS, int(self.rng.integers(2, 5))))
+        name = self.ids.get(i, f"test-{speaker}-{i:04d}")
+        return {"id": name, "speaker": speaker, "seen": seen, "text": text, "seconds": 0.45 * len(text.split())}
+
+    def _judge(
+        self, row: dict[str, Any], system: str, error_rate: float, similarity: float, iteration: str | None = None
+    ) -> dict[str, Any]:
+        words = row["text"].split()
+        heard = [str(self.rng.choice(DIGITS)) if self.rng.random() < error_rate else word for word in words]
+        cut_off = system == "policy" and self.rng.random() < 0.01
+        errors = sum(a != b for a, b in zip(words, heard, strict=True))
+        characters = sum(map(len, words))
+        return {
+            "id": row["id"],
+            "system": system,
+            "speaker": row["speaker"],
+            "seen": row["seen"],
+            "text": row["text"],
+            "prompt_id": f"train-{row['speaker']}-0001",
+            "seed": int(self.rng.integers(1, 1000)),
+            "finished": not cut_off,
+            "hypothesis": " ".join(heard),
+            "word_errors": errors,
+            "words": len(words),
+            "character_errors": min(characters, 3 * errors),
+            "characters": characters,
+            "similarity": float(np.clip(self.rng.normal(similarity, 0.05), -1, 1)),
+            "seconds": row["seconds"] * float(self.rng.normal(1.02, 0.05)),
+            "golden_seconds": row["seconds"],
+            **self._hear_again(row, iteration),
+        }
+
+    def _hear_again(self, row: dict[str, Any], iteration: str | None) -> dict[str, Any]:
+        """The held-out judges, whose chance is their own so that the rest stays as it is without them."""
+        rng = np.random.default_rng([len(row["id"]), *row["id"].encode(), 0 if iteration is None else int(iteration)])
+        heard: dict[str, Any] = dict.fromkeys(("held_out_hypothesis", "held_out_word_errors", "held_out_similarity"))
+        if self.held_out_rates is None:
+            return {**heard, "f0_spread": None}
+        rate = self.held_out_rates.get(iteration or "", 0.1)
+        return {
+            "held_out_hypothesis": row["text"],
+            "held_out_word_errors": int(rng.binomial(len(row["text"].split()), rate)),
+            "held_out_similarity": float(rng.normal(0.4, 0.1)),
+            "f0_spread": float(self.spreads.get(iteration or "", 4.0) * rng.uniform(0.8, 1.2)),
+        }
+
+    def _run(self, name: str, rows: list[dict[str, Any]], judged: dict[str, list[dict[str, Any]]]) -> None:
+        folder = self.root / "runs" / name
+        write_table(folder / "utterances.parquet", rows, schemas.UTTERANCES)
+        cut_off = sum(not row["finished"] for row in rows)
+        content = {"iteration": name, "utterances": len(rows), "failed": cut_off, "cut_off": cut_off, **groups(rows)}
+        if name != "0":
+            content["versus_sft"] = paired(judged["0"], rows)
+            content["versus_previous"] = paired(judged[str(int(name) - 1)], rows)
+            self._pairs(folder, name)
+        write_json(folder / "metrics.json", content)
+        self._curves(folder, name)
+        for row in self.rows[: self.audio_samples]:
+            self._speak(folder / "audio" / f"{row['id']}.flac", row["seconds"] * 1.03)
+
+    def _ceiling(self) -> None:
+        folder = self.root / "runs/ceiling"
+        systems = {"golden": (0.0, 0.97), "resynthesised": (0.01, 0.93), "golden_nar": (0.03, 0.84)}
+        rows = {name: [self._judge(row, name, *how) for row in self.rows] for name, how in systems.items()}
+        write_table(
+            folder / "utterances.parquet", [row for found in rows.values() for row in found], schemas.UTTERANCES
+        )
+        write_json(folder / "metrics.json", {name: groups(found) for name, found in rows.items()})
+        chosen = self.rows[: self.audio_samples]
+        keep = ("id", "text", "speaker", "seen")
+        index = [{**{k: row[k] for k in keep}, "prompt_id": f"train-{row['speaker']}-0001"} for row in chosen]
+        write_json(folder / "audio/index.json", index)
+        for row in chosen:
+            for kind, seconds in (("prompt", 1.0), ("golden", row["seconds"]), ("resynthesised", row["seconds"])):
+                self._speak(folder / "audio" / f"{row['id']}.{kind}.flac", seconds)
+
+    def _speak(self, path: Path, seconds: float) -> None:
+        """Something with a voice's harmonics and the rhythm of words."""
+        time = np.arange(int(seconds * RATE)) / RATE
+        pitch = 2 * np.pi * np.cumsum(130 + 25 * np.sin(2 * np.pi * 0.8 * time)) / RATE
+        formant = 600 + 350 * np.sin(2 * np.pi * 2.1 * time + self.rng.uniform(0, 6))
+        tones = sum(
+            np.exp(-(((n * 130 - formant) / 280) ** 2)) * np.sin(n * pitch)
+            + 0.4 * np.exp(-(((n * 130 - 2400) / 500) ** 2)) * np.sin(n * pitch)
+            for n in range(1, 28)
+        )
+        wave = tones * np.clip(np.sin(2 * np.pi * 2.2 * time), 0, 1) + 0.004 * self.rng.standard_normal(len(time))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, 0.2 * wave, RATE, subtype="PCM_16")
+
+    def _pairs(self, folder: Path, name: str) -> None:
+        rows = []
+        for i in range(self.n_pairs):
+            lengths = self.rng.integers(40, 110, 2)
+            gap = float(self.rng.choice([0.25, 1 / 3, 0.5, 0.667, 1.0]))
+            rows.append(
+                {
+                    "id": f"train-{i:05d}",
+                    "prompt_id": "train-f2-0001",
+                    "iteration": name,
+                    "text": "one two three",
+                    "prompt": [1] * 50,
+                    "chosen": [2] * int(lengths[0]),
+                    "rejected": [3] * int(lengths[1]),
+                    "chosen_logprob": float(self.rng.normal(-60, 8)),
+                    "rejected_logprob": float(self.rng.normal(-66, 10)),
+                    "chosen_finished": True,
+                    "rejected_finished": bool(self.rng.random() > 0.03),
+                    "chosen_wer": 0.0,
+                    "rejected_wer": gap,
+                    "chosen_similarity": float(self.rng.normal(0.82, 0.04)),
+                    "rejected_similarity": float(self.rng.normal(0.79, 0.05)),
+                    "reason": "fewer word errors" if i % 3 else "fewer word errors, more similar",
+                    "source": "own_samples",
+                    "policy": "sha256:0f3c9a",
+                    "chosen_seed": 17,
+                    "rejected_seed": 18,
+                    "chosen_temperature": 0.7,
+                    "rejected_temperature": 1.2,
+                    "top_k": 0,
+                    "max_frames_per_character": 12.0,
+                    "judge": "checkpoints/whisper sha256:77aa01",
+                }
+            )
+        write_table(folder / "pairs.parquet", rows, schemas.PAIRS)
+
+    def _curves(self, folder: Path, name: str) -> None:
+        steps = np.arange(1, 401)
+        noise = self.rng.standard_normal((3, 400))
+        if name == "0":
+            loss = 3.2 * np.exp(-steps / 90) + 0.36 + 0.04 * noise[0]
+            dev = [f"{v + 0.05:.4f}" if s % 100 == 0 else "" for s, v in zip(steps, loss, strict=True)]
+            table = [
+                "step,loss,dev_loss,lr",
+                *(f"{s},{v:.5f},{d},0.002" for s, v, d in zip(steps, loss, dev, strict=True)),
+            ]
+            nar = [
+                "step,loss",
+                *(
+                    f"{s},{5 - 2.5 * (1 - np.exp(-s / 200)) + 0.05 * n:.5f}"
+                    for s, n in zip(steps, noise[1], strict=True)
+                ),
+            ]
+            (folder / "nar_curve.csv").write_text("\n".join(nar) + "\n")
+        else:
+            rising = 1 - np.exp(-steps[:80] / 40)
+            columns = (
+                0.693 - 0.2 * rising + 0.03 * noise[0, :80],
+                0.5 + 0.3 * rising,
+                1.5 * rising + 0.2 * noise[2, :80],
+            )
+            table = [
+                "step,loss,accuracy,margin",
+                *(f"{s},{a:.5f},{b:.5f},{c:.5f}" for s, a, b, c in zip(steps[:80], *columns, strict=True)),
+            ]
+        (folder / "curve.csv").write_text("\n".join(table) + "\n")
+
+    def _data(self) -> None:
+        for split, n in (("train", 60), ("dev", 12), ("test", self.utterances)):
+            path = self.root / f"data/cuts/{split}.jsonl.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cuts = [
+                {
+                    "id": f"{split}-{i}",
+                    "duration": 1.5,
+                    "supervisions": [{"speaker": row["speaker"], "text": row["text"]}],
+                    "custom": {"seen": row["seen"] or split != "test"},
+                }
+                for i, row in enumerate((self.rows * 2)[:n])
+            ]
+            path.write_bytes(gzip.compress("".join(json.dumps(cut) + "\n" for cut in cuts).encode(), mtime=0))
+        rejected = [("silent", "sound above -60 dB")] * 3 + [("too short", "at least 0.2 s")]
+        lines = [
+            {"id": f"x{i}", "path": f"x{i}.wav", "reason": r, "expected": e, "found": "?"}
+            for i, (r, e) in enumerate(rejected)
+        ]
+        (self.root / "data/rejected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def groups(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    parts = {"all": rows, "seen": [r for r in rows if r["seen"]], "unseen": [r for r in rows if not r["seen"]]}
+    return {
+        name: {
+            metric: scored(sum(top) / sum(bottom), bootstrap_interval(top, bottom, 200))
+            for metric, (top, bottom) in columns(part).items()
+        }
+        for name, part in parts.items()
+        if part
+    }
+
+
+def paired(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
+    first, second = columns(before), columns(after)
+    return {
+        metric: scored(
+            sum(second[metric][0]) / sum(second[metric][1]) - sum(first[metric][0]) / sum(first[metric][1]),
+            paired_interval(first[metric][0], second[metric][0], first[metric][1], second[metric][1], 200),
+        )
+        for metric in first
+    }
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    def column(name: str) -> list[float]:
+        return [row[name] for row in rows]
+
+    held_out = {
+        "held_out_wer": (column("held_out_word_errors"), column("words")),
+        "held_out_similarity": (column("held_out_similarity"), [1.0] * len(rows)),
+        "f0_spread": (column("f0_spread"), [1.0] * len(rows)),
+    }
+    return {
+        "wer": (column("word_errors"), column("words")),
+        "cer": (column("character_errors"), column("characters")),
+        "similarity": (column("similarity"), [1.0] * len(rows)),
+        "duration_ratio": (column("seconds"), column("golden_seconds")),
+        **(held_out if rows[0]["f0_spread"] is not None else {}),
+    }
+
+
+def scored(value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {"value": float(value), "low": interval[0], "high": interval[1]}

@@ -1,0 +1,167 @@
+"""Words set against the text, sounds, curves and the statistics of pairs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from tasks.common import params
+from tasks.report import breakdown, load, preferences, raw, sounds, training
+from tasks.report.load import Interval
+from tasks.report.numbers import DURATION, SIMILARITY, WER, count, difference, level, number, verdict
+from tasks.report.words import Word, compare
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "kinds"),
+    [
+        ("one two three", "1 2 3", ["same", "same", "same"]),
+        ("one two three", "One, two. Three!", ["same", "same", "same"]),
+        ("one two three", "one four three", ["same", "wrong", "same"]),
+        ("one two three", "one three", ["same", "missing", "same"]),
+        ("one two", "one five two", ["same", "added", "same"]),
+        ("one two", "", ["missing", "missing"]),
+        ("", "one", ["added"]),
+        ("", "", []),
+    ],
+)
+def test_words_are_marked(text: str, heard: str, kinds: list[str]) -> None:
+    assert [word.kind for word in compare(text, heard)] == kinds
+
+
+def test_wrong_word_names_both_sides() -> None:
+    assert compare("the cat", "the dog")[1] == Word("wrong", "cat", "dog")
+
+
+def tone(path: Path, hertz: float, seconds: float = 0.5, rate: int = 16000) -> Path:
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate), rate)
+    return path
+
+
+def picture(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
+
+
+def test_spectrogram_has_low_frequencies_at_the_bottom(tmp_path: Path) -> None:
+    low, high = (picture(sounds.embed(tone(tmp_path / f"{f}.flac", f)).picture) for f in (200, 6000))
+    assert low.mean(axis=1).argmax() > high.mean(axis=1).argmax()
+
+
+@pytest.mark.parametrize("wave", [np.zeros(0), np.zeros(1), np.zeros(8000), np.full(100, np.nan)])
+def test_silence_and_nothing_give_a_dark_picture(wave: np.ndarray) -> None:
+    shades = np.asarray(Image.open(io.BytesIO(sounds.spectrogram_png(wave.astype(np.float32), 16000))))
+    assert shades.max() == 0
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100])
+def test_long_sounds_keep_the_picture_small(rate: int) -> None:
+    wave = np.random.default_rng(0).standard_normal(rate * 30).astype(np.float32)
+    assert sounds.log_mel(wave, rate).shape[1] <= sounds.COLUMNS + 2
+
+
+def test_compressed_sound_is_smaller_and_as_long(tmp_path: Path) -> None:
+    path = tmp_path / "noise.flac"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(32000), 16000)
+    plain, small = sounds.embed(path), sounds.embed(path, compress=True)
+    assert len(small.audio) < 0.6 * len(plain.audio)
+    decoded, rate = soundfile.read(io.BytesIO(base64.b64decode(small.audio.removeprefix("data:audio/mpeg;base64,"))))
+    assert len(decoded) / rate == pytest.approx(2.0, abs=0.15)
+
+
+def test_compression_starts_at_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tone(tmp_path / "a.flac", 300)
+    assert not sounds.must_compress([path])
+    monkeypatch.setattr(sounds, "BUDGET_BYTES", path.stat().st_size - 1)
+    assert sounds.must_compress([path])
+
+
+def test_curve_keeps_numeric_columns_and_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text("step,loss,dev_loss,phase\n1,0.5,,warm\n2,0.4,0.6,hold\n")
+    curve = raw.read_curve(path)
+    assert set(curve) == {"step", "loss", "dev_loss"}
+    assert np.isnan(curve["dev_loss"][0])
+    assert curve["dev_loss"][1] == 0.6
+
+
+@pytest.mark.parametrize("content", ["", "step,loss\n", "\n"])
+def test_empty_curve_has_no_columns(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text(content)
+    assert raw.read_curve(path) == {}
+
+
+def test_every_column_of_a_curve_gets_a_chart(make_loop: Callable) -> None:
+    make_loop()
+    found = training.sections(load.read(params.load(), ""))
+    titles = [[figure.title for figure in section.figures] for section in found]
+    assert titles == [["loss", "learning rate"], ["loss"], ["loss", "accuracy", "margin"]]
+    assert [name for _, name in found[2].legend] == ["Iteration 1", "Iteration 2", "Iteration 3"]
+
+
+def test_pairs_are_counted(make_loop: Callable) -> None:
+    make_loop(n_pairs=30)
+    [first, *_] = preferences.statistics(load.read(params.load(), ""))
+    assert first.cells is not None
+    assert first.cells[:3] == ["30", "30", "own samples 30"]
+
+
+def test_length_difference_is_chosen_minus_rejected(make_loop: Callable) -> None:
+    make_loop(n_pairs=3)
+    pairs = load.read(params.load(), "").runs[1].pairs
+    assert pairs
+    assert all(40 <= pair["chosen"] < 110 for pair in pairs)
+    assert preferences.frames_difference({"chosen": 90, "rejected": 50}) == 40
+
+
+def test_changes_rank_by_errors(make_loop: Callable) -> None:
+    make_loop(error_rates={"0": 0.5, "1": 0.3, "2": 0.3, "3": 0.3})
+    inputs = load.read(params.load(), "")
+    _, improved, worsened, tally = breakdown.changes(inputs)
+    sft, last = ({r["id"]: r["word_errors"] for r in inputs.runs[i].utterances} for i in (0, 3))
+    drops = [last[c.id] - sft[c.id] for c in improved]
+    assert drops == sorted(drops)
+    assert all(drop < 0 for drop in drops)
+    assert all(last[c.id] > sft[c.id] for c in worsened)
+    assert sum(tally) == len(inputs.runs[3].utterances)
+
+
+def test_speaker_rates_are_errors_over_words(make_loop: Callable) -> None:
+    make_loop()
+    inputs = load.read(params.load(), "")
+    titles, table = breakdown.speakers(inputs)
+    assert len(titles) == 4
+    rows = [r for r in inputs.runs[0].utterances if r["speaker"] == table[0].name]
+    assert table[0].rates[0] == level(sum(r["word_errors"] for r in rows) / sum(r["words"] for r in rows), WER)
+    assert [speaker.seen for speaker in table] == sorted([s.seen for s in table], reverse=True)
+
+
+def test_numbers_are_written_with_sign_and_unit() -> None:
+    assert difference(-0.0123, WER) == "−1.23\N{NO-BREAK SPACE}points"
+    assert difference(0.0, SIMILARITY) == "0.000"
+    assert number(-0.0001, 2) == "0.00"
+    assert level(0.0972, WER) == "9.7\N{NO-BREAK SPACE}%"
+    assert (count(1, "pair"), count(1200, "pair")) == ("1 pair", "1,200 pairs")
+
+
+@pytest.mark.parametrize(
+    ("metric", "interval", "word"),
+    [
+        (WER, (-0.1, -0.2, -0.05), "better"),
+        (WER, (0.1, 0.05, 0.2), "worse"),
+        (SIMILARITY, (0.1, 0.05, 0.2), "better"),
+        (SIMILARITY, (-0.1, -0.2, -0.05), "worse"),
+        (DURATION, (0.1, 0.05, 0.2), "longer"),
+        (DURATION, (-0.1, -0.2, -0.05), "shorter"),
+        (WER, (-0.1, -0.2, 0.0), "unproven"),
+    ],
+)
+def test_verdicts(metric: object, interval: tuple[float, float, float], word: str) -> None:
+    assert verdict(Interval(*interval), metric) == word  # type: ignore[arg-type]
