@@ -20,7 +20,7 @@ from whisper.model import Whisper
 from bootstrap.measure import load_split
 from model.codecs import encodec as codec_lib
 from model.judges import asr
-from tasks.common.files import whole
+from tasks.common.files import atomic_path
 
 BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
 CHECKED = 50  # utterances on which the halved models must agree with the full ones
@@ -216,7 +216,7 @@ def main(
     codec_model, judge = codec_lib.load(str(codec), trainable=True), asr.load_recognizer(recognizer)
     told = facts(work, params, json.loads((work / "measure.json").read_text()), codec_model, judge)
     # Both are checked before either takes its place.
-    with whole(out / "codec") as half_codec, whole(out / "whisper") as half_recognizer:
+    with atomic_path(out / "codec") as half_codec, atomic_path(out / "whisper") as half_recognizer:
         codec_lib.save(codec_model, codec_lib.read_config(codec), half_codec, torch.float16)
         asr.save(judge, half_recognizer, torch.float16)
         waves = load_split(work / "data" / "test.npz")[0][:CHECKED]

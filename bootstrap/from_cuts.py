@@ -18,7 +18,7 @@ from lhotse import CutSet, MonoCut
 
 from model.judges import asr
 from tasks.common import paths
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 
 SAMPLE_RATE = asr.SAMPLE_RATE
 
@@ -47,7 +47,7 @@ def write(path: Path, cuts: list[MonoCut]) -> None:
     """Write ``audio`` (int16, end to end), ``lengths`` (samples), ``texts`` and ``voices`` of these utterances."""
     audio = [samples_of(cut) for cut in cuts]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as candidate, candidate.open("wb") as file:
+    with atomic_path(path) as candidate, candidate.open("wb") as file:
         np.savez(
             file,
             audio=np.concatenate(audio),

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from tasks.common.digests import compute_file
-from tasks.common.files import whole
+from tasks.common.files import atomic_path
 
 SAVE_EVERY = 500  # steps
 
@@ -73,5 +73,5 @@ def load_state(path: Path, run: str, parts: dict[str, Stateful]) -> dict[str, An
 def save_state(path: Path, run: str, parts: dict[str, Stateful], step: int, **more: Any) -> None:
     """Write the state whole or not at all."""
     state = {name: part.state_dict() for name, part in parts.items()}
-    with whole(path) as temporary:
+    with atomic_path(path) as temporary:
         torch.save({"run": run, **state, "step": step, **more}, temporary)

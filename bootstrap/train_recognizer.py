@@ -39,7 +39,7 @@ from whisper.model import ModelDimensions, Whisper
 from bootstrap import resuming
 from model.codecs import encodec as codec_lib
 from model.judges import asr
-from tasks.common.files import whole
+from tasks.common.files import atomic_path
 from tasks.prepare.readers import digits
 
 N_VOCAB = 51864  # Whisper's English vocabulary
@@ -195,7 +195,7 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
         made_from = resuming.identity(choice, {"speech": speech, "codec": work / p["codec"]})
         if not is_resynthesis(file, made_from):
             copies = resynthesize(codec_lib.load(str(work / p["codec"])), [waves[i] for i in chosen], levels)
-            with whole(file) as temporary:
+            with atomic_path(file) as temporary:
                 save_file({str(n): torch.cat(c) for n, c in copies.items()}, temporary, {"made_from": made_from})
         for name, audio in load_file(file).items():
             pools[name] = [

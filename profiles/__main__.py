@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tasks.common import params
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 
 FOLDER = Path("profiles")
 PARAMS = Path("params.yaml")
@@ -120,7 +120,7 @@ def use(
     """Change params.yaml as the profile says; comments and all other values stay."""
     with _one_message():
         text, differences = merged(name, path)
-        with whole(PARAMS) as candidate:
+        with atomic_path(PARAMS) as candidate:
             candidate.write_text(text, encoding="utf-8")
             try:
                 params.load(candidate)

@@ -22,7 +22,7 @@ import yaml
 
 from study.arms import RESULTS, Arm, load, merged
 from tasks.common import digests, paths, schemas, tracking
-from tasks.common.files import DataError, read_table, whole, write_json, write_table
+from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
 from tasks.common.params import load as load_params
 from tasks.common.stage import failure, stage
 from tasks.common.tracking.client import LOCAL_ARTIFACTS
@@ -156,7 +156,7 @@ def main(name: Annotated[str, typer.Option(help="an arm of study/params.yaml")])
         ids = tracking.start_loop(load_params(folder / "params.yaml"))  # its runs nest under a loop of the study's
         write_json(folder / paths.tracking(before), ids)
     run_steps(folder, steps_of(arm), {**os.environ, "PYTHONPATH": os.getcwd()})
-    with whole(RESULTS / name) as results:
+    with atomic_path(RESULTS / name) as results:
         for k in range(0 if arm.own != "nothing" else arm.first, arm.last + 1):
             (results / str(k)).mkdir(parents=True)
             for file in KEPT:

@@ -19,7 +19,7 @@ from model.voice import Voice
 from study.table import Rows, interval, judged
 from tasks.common import held_out, paths, runtime, schemas
 from tasks.common.evaluation import COLUMNS, METRICS, Interval, TestSet, compare, evaluate_policy, seed_of, summarize
-from tasks.common.files import read_table, whole
+from tasks.common.files import atomic_path, read_table
 from tasks.common.params import Params
 from tasks.common.stage import stage
 
@@ -115,7 +115,7 @@ def main(
     last = next(reversed(params.iterations))
     heard = read(["0", last], draws, params, device)
     text = report(heard, params.evaluate.bootstrap_samples, params.seed)
-    with whole(OUT) as temporary:
+    with atomic_path(OUT) as temporary:
         temporary.write_text(f"# {draws} draws of the test set\n\n{text}\n", encoding="utf-8")
     print(text)
 

@@ -16,7 +16,7 @@ import typer
 from study.arms import RESULTS, load
 from tasks.common import paths, runtime, schemas
 from tasks.common.evaluation import by_speaker_kind, compare
-from tasks.common.files import read_table, whole
+from tasks.common.files import atomic_path, read_table
 from tasks.common.stage import stage
 
 OUT = Path("reports/study.md")
@@ -180,7 +180,7 @@ def main() -> None:
             parts += [f"## {GROUPS[group]}\n", HEAD, *lines, ""]
     parts.append(PAPER)
     text = "\n".join(parts)
-    with whole(OUT) as temporary:
+    with atomic_path(OUT) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text)
 

@@ -19,7 +19,7 @@ from model.voice import Voice
 from study.table import Rows, interval, judged
 from tasks.common import paths, runtime, schemas
 from tasks.common.evaluation import TestSet, compare, evaluate_policy, summarize
-from tasks.common.files import read_table, whole
+from tasks.common.files import atomic_path, read_table
 from tasks.common.params import Params
 from tasks.common.stage import stage
 
@@ -93,7 +93,7 @@ def main(
     last = next(reversed(params.iterations))
     readings = read(["0", last], sorted({own, *temperatures}, reverse=True), params, device)
     text = report(readings, own, params.evaluate.bootstrap_samples, params.seed)
-    with whole(OUT) as temporary:
+    with atomic_path(OUT) as temporary:
         temporary.write_text(f"# Is the gain more than a lower temperature?\n\n{text}\n", encoding="utf-8")
     print(text)
 

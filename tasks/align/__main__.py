@@ -19,7 +19,7 @@ from tasks.align.pairwise import reward_gap
 from tasks.common import paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
-from tasks.common.files import DataError, read_json, read_table, whole, write_json
+from tasks.common.files import DataError, atomic_path, read_json, read_table, write_json
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 
@@ -107,7 +107,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             carried=curve,
         )
         run.log_curve("align", curve.fresh())
-    with whole(paths.ar(iteration)) as folder:
+    with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
         plan.finish(folder)
     curve.write(paths.curve(iteration))

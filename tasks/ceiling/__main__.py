@@ -16,7 +16,7 @@ from model.codecs import encodec as codec
 from model.judges.panel import Panel
 from tasks.common import held_out, paths, runtime, schemas
 from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
-from tasks.common.files import read_table, whole, write_json, write_table
+from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.progress import Bar
 from tasks.common.prompts import codes_of
 from tasks.common.stage import stage
@@ -50,7 +50,7 @@ def main() -> None:
             metrics[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
             table += part
     index = []
-    with whole(paths.CEILING / "audio") as folder:
+    with atomic_path(paths.CEILING / "audio") as folder:
         folder.mkdir()
         for i in audio_choice(rows, params.evaluate.audio_samples):
             row, prompt = rows[i], test.prompt_rows[i]

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from tasks.common.files import whole
+from tasks.common.files import atomic_path
 
 
 class Curve:
@@ -42,7 +42,7 @@ class Curve:
         self.rows, self._pending, self._taken = state["rows"], state["pending"], 0
 
     def write(self, path: Path) -> None:
-        with whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
             if self.rows:
                 writer = csv.DictWriter(handle, fieldnames=list(self.rows[0]))
                 writer.writeheader()

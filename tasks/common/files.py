@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading the tables that stages exchange."""
+"""Atomic writes (a file or folder is complete or absent), and the tables that stages exchange."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ class DataError(RuntimeError):
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write a file or folder to; rename it to ``path`` only if the block succeeds.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write a file or folder to; rename it to ``path`` only if the block succeeds.
 
-    A kill or a full disk leaves at most a ``.tmp`` sibling, which nothing reads and the next run replaces.
+    A kill or a full disk leaves at most a ``.tmp`` sibling. Nothing reads it, and the next run replaces it.
+
+    Raises:
+        DataError: the disk is full.
+        FileNotFoundError: the block wrote nothing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -55,7 +59,7 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    with whole(path) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -67,7 +71,7 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written."""
-    with whole(path) as temporary:
+    with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
 
 

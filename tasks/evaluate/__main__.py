@@ -12,7 +12,7 @@ from model.judges.panel import Panel
 from model.voice import Voice
 from tasks.common import curves, held_out, paths, runtime, schemas, tracking
 from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm, unspoken
-from tasks.common.files import read_json, read_table, whole, write_json, write_table
+from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
 from tasks.common.stage import stage
 from tasks.evaluate import samples as test_samples
 
@@ -42,7 +42,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         for name, other in (("versus_sft", "0"), ("versus_previous", previous)):
             earlier = read_table(paths.utterances(other), schemas.UTTERANCES)
             metrics[name] = compare(earlier, table, resamples, params.seed)
-    with whole(paths.audio(iteration)) as folder:
+    with atomic_path(paths.audio(iteration)) as folder:
         folder.mkdir()
         for index in audio_choice(rows, params.evaluate.audio_samples):
             soundfile.write(

@@ -21,7 +21,7 @@ from model.gap.projection import tsne
 from model.gap.two_sample import FOLDS
 from tasks.common import paths, runtime, schemas, tracking
 from tasks.common.evaluation import compare, summarize
-from tasks.common.files import read_json, read_table, whole, write_json, write_table
+from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
@@ -125,7 +125,10 @@ def write_codes(iteration: str, seen: Seen) -> None:
     golden, synthetic = (
         token_counts(tokens, seen.codebook_size).sum(axis=0) for tokens in (seen.golden_tokens, seen.tokens)
     )
-    with whole(paths.gap_codes(iteration)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    with (
+        atomic_path(paths.gap_codes(iteration)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
         writer = csv.writer(handle)
         writer.writerow(["code", "golden", "synthetic"])
         writer.writerows((code, int(g), int(s)) for code, (g, s) in enumerate(zip(golden, synthetic, strict=True)))

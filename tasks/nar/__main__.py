@@ -6,7 +6,7 @@ import typer
 
 from model import nar
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import read_table, whole
+from tasks.common.files import atomic_path, read_table
 from tasks.common.stage import stage
 from tasks.nar.training import Utterances, state_of, train
 
@@ -17,7 +17,7 @@ def main() -> None:
     params, device = runtime.start()
     rows = read_table(paths.codes("train"), schemas.CODES)
     model, curve = train(Utterances(rows, params.prompt_frames), params, device, "sft_nar")
-    with whole(paths.NAR) as folder:
+    with atomic_path(paths.NAR) as folder:
         nar.save(model, folder)
     curve.write(paths.run("0") / "nar_curve.csv")
     state_of("sft_nar").unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from model.gap.synthetic_codes import requantized, resampled
 from model.judges.panel import Panel
 from tasks.common import held_out, paths, runtime, schemas
 from tasks.common.evaluation import TestSet, compare, seed_of, summarize
-from tasks.common.files import read_table, whole, write_json
+from tasks.common.files import atomic_path, read_table, write_json
 from tasks.common.golden_audio import load_waves
 from tasks.common.params import Params
 from tasks.common.progress import Bar
@@ -36,7 +36,7 @@ def main() -> None:
     """Train a NAR on synthetic level-1 tokens and judge it, if gap.train_synthetic_nar says so."""
     params, device = runtime.start()
     if not params.gap.train_synthetic_nar:
-        with whole(paths.SYNTHETIC_NAR) as folder:
+        with atomic_path(paths.SYNTHETIC_NAR) as folder:
             folder.mkdir()
             write_json(folder / "result.json", {"why": "gap.train_synthetic_nar is off"})
         print("nar_synthetic: off (gap.train_synthetic_nar)")
@@ -47,7 +47,7 @@ def main() -> None:
     data = Utterances(rows, params.prompt_frames, codes)
     model, _ = train(data, params, device, "nar_synthetic", policy.digest(paths.ar("0")))
     result = {"level1_kept": kept, **judge(model, params, device)}
-    with whole(paths.SYNTHETIC_NAR) as folder:
+    with atomic_path(paths.SYNTHETIC_NAR) as folder:
         nar.save(model, folder)
         write_json(folder / "result.json", result)
     state_of("nar_synthetic").unlink(missing_ok=True)

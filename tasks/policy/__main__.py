@@ -17,7 +17,7 @@ from tasks.common.codec_info import codebook_size
 from tasks.common.curves import Curve
 from tasks.common.decoding import decoding_of
 from tasks.common.digests import md5
-from tasks.common.files import DataError, read_table, whole, write_json, write_table
+from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.prompts import Prompts
@@ -144,7 +144,7 @@ def main() -> None:
             f"sft_ar: held-out loss {loss:.3f} nats a token (train {curve.rows[-1]['loss'] if curve.rows else 0:.3f})"
         )
         run.log_metrics({"sft_ar/held_out_loss": loss}, len(schedule))
-    with whole(paths.ar("0")) as folder:
+    with atomic_path(paths.ar("0")) as folder:
         policy.save(model, folder)
     curve.write(paths.curve("0"))
     write_json(paths.tracking("0"), ids)

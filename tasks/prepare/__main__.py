@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.common import params, paths
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.prepare import split
@@ -36,7 +36,7 @@ def run(p: params.Params) -> Spool:
     root = corpus_folder(p)
     corpus = registry.READERS[p.prepare.corpus](p, root)
     # Entered in this order, the cuts are renamed last: they never point at audio that is not there yet.
-    with whole(paths.CUTS) as cuts, whole(paths.REJECTED) as rejected, whole(paths.AUDIO) as sound:
+    with atomic_path(paths.CUTS) as cuts, atomic_path(paths.REJECTED) as rejected, atomic_path(paths.AUDIO) as sound:
         sound.mkdir()
         spool = Spool(sound / ".spool.s16")
         fill(spool, corpus, sample_rate, p)

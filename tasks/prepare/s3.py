@@ -26,7 +26,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
 
 ATTEMPTS = 5
@@ -142,7 +142,7 @@ def _fetch_one(client: Any, bucket: str, remote: Remote, path: Path) -> None:
     problem: Exception | str = ""
     for _ in range(ATTEMPTS):
         try:
-            with whole(path) as temporary:
+            with atomic_path(path) as temporary:
                 _stream(client, bucket, remote, temporary)
             return
         except (HTTPClientError, FlexibleChecksumError, _DamagedError, OSError) as error:

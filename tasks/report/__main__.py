@@ -13,7 +13,7 @@ import typer
 
 from tasks.common import params as parameters
 from tasks.common import paths
-from tasks.common.files import whole
+from tasks.common.files import atomic_path
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.report import examples as listening
@@ -27,7 +27,7 @@ def write(output: Path) -> int:
     chosen = listening.sources(inputs)
     with Bar("report", len(chosen) + 1) as bar:
         html = page.render(inputs, chosen, bar.advance)
-        with whole(output) as temporary:
+        with atomic_path(output) as temporary:
             temporary.write_text(html, encoding="utf-8", newline="\n")
         bar.advance()
     return len(html.encode("utf-8"))

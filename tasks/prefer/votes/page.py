@@ -18,7 +18,7 @@ import torch
 from markupsafe import Markup
 
 from model.voice import Voice
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 from tasks.common.params import Params
 from tasks.common.prompts import codes_of
 from tasks.prefer.votes.ballots import GOLDEN, token_digest, tokens_of
@@ -88,7 +88,7 @@ def write(
             prompts.append(prompt)
             level1.append(torch.tensor(tokens_of(samples, rows, trial.id, key), dtype=torch.long))
     _, waves = voice.render(level1, prompts, params.decoding.batch_size)
-    with whole(out) as folder:
+    with atomic_path(out) as folder:
         folder.mkdir()
         (folder / ".gitignore").write_text(IGNORE, encoding="utf-8")
         sheet, sounds = [], []

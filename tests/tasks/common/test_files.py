@@ -3,7 +3,7 @@ import errno
 import pyarrow as pa
 import pytest
 
-from tasks.common.files import DataError, read_table, whole, write_json, write_table
+from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int32())])
 
@@ -11,7 +11,7 @@ SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int32())])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="stop"), whole(target) as temporary:
+    with pytest.raises(RuntimeError, match="stop"), atomic_path(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError("stop")
     assert target.read_text() == "old"
@@ -20,7 +20,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_folder_is_replaced_whole(tmp_path):
     for names in (["a", "b"], ["c"]):
-        with whole(tmp_path / "folder") as temporary:
+        with atomic_path(tmp_path / "folder") as temporary:
             temporary.mkdir()
             for name in names:
                 (temporary / name).touch()
@@ -28,7 +28,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
 
 
 def test_a_full_disk_says_so(tmp_path):
-    with pytest.raises(DataError, match="the disk is full"), whole(tmp_path / "a") as temporary:
+    with pytest.raises(DataError, match="the disk is full"), atomic_path(tmp_path / "a") as temporary:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
@@ -38,7 +38,7 @@ def test_a_really_full_device_says_so(tmp_path):
     full = pytest.importorskip("pathlib").Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full on this system")
-    with pytest.raises(DataError, match="the disk is full"), whole(tmp_path / "a") as temporary:
+    with pytest.raises(DataError, match="the disk is full"), atomic_path(tmp_path / "a") as temporary:
         temporary.symlink_to(full)
         with temporary.open("w") as handle:
             handle.write("x")

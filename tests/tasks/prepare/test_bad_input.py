@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from tasks.common import params, paths
-from tasks.common.files import DataError, whole
+from tasks.common.files import DataError, atomic_path
 from tasks.prepare import __main__ as prepare
 from tasks.prepare import manifest
 from tasks.prepare.intake import Spool, fill
@@ -146,7 +146,7 @@ def test_full_disk_is_one_clear_message(workspace: Configure, tmp_path: Path) ->
     item = Item("a", "s", "one", "memory", samples=tone(20.0), sample_rate=16000)
 
     def write() -> None:
-        with whole(tmp_path / "out") as out:
+        with atomic_path(tmp_path / "out") as out:
             out.mkdir()
             (out / "spool").symlink_to("/dev/full")
             fill(Spool(out / "spool"), Corpus(1, iter([item])), 16000, params.load())
