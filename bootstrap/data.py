@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
-import torchaudio
 import yaml
 
+from model.audio import resample
 from tasks.prepare.readers import digits, espeak
 
 OUT = Path("bootstrap/work/data")
@@ -26,9 +25,9 @@ def utterances(
     for voice in voices:
         for text in digits.draw_texts(per_voice, split, params["min_words"], params["max_words"], rng):
             rate, pitch = (int(rng.integers(lo, hi)) for lo, hi in (params["rate"], params["pitch"]))
-            wave = torch.from_numpy(espeak.synthesize(text, voice, rate, pitch))
-            wave = torchaudio.functional.resample(wave, espeak.SAMPLE_RATE, params["sample_rate"])
-            yield (wave.clamp(-1, 1) * 32767).to(torch.int16).numpy(), text, voice
+            wave = espeak.synthesize(text, voice, rate, pitch)
+            wave = resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=params["sample_rate"])
+            yield (wave.clip(-1, 1) * 32767).astype(np.int16), text, voice
 
 
 def main() -> None:

@@ -11,11 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
-import torchaudio
 import typer
 from lhotse import CutSet, MonoCut
 
+from model.audio import resample
 from model.judges import asr
 from tasks.common import paths
 from tasks.common.files import DataError, atomic_path
@@ -37,10 +36,8 @@ def load_split(split: str) -> list[MonoCut]:
 
 def samples_of(cut: MonoCut) -> np.ndarray:
     """int16 samples ``(n,)`` of an utterance at the recogniser's rate."""
-    wave = torch.from_numpy(cut.load_audio()[0])
-    if cut.sampling_rate != SAMPLE_RATE:
-        wave = torchaudio.functional.resample(wave, cut.sampling_rate, SAMPLE_RATE)
-    return (wave.clamp(-1, 1) * 32767).round().to(torch.int16).numpy()
+    wave = resample(cut.load_audio()[0], from_rate=cut.sampling_rate, to_rate=SAMPLE_RATE)
+    return (wave.clip(-1, 1) * 32767).round().astype(np.int16)
 
 
 def write(path: Path, cuts: list[MonoCut]) -> None:

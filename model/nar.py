@@ -35,7 +35,7 @@ class NarConfig:
     kernel: int = 7
 
 
-Heard = tuple[list[torch.Tensor], torch.Tensor]  # of Nar.listen
+PromptState = tuple[list[torch.Tensor], torch.Tensor]  # returned by Nar.encode_prompt
 
 
 class _Block(nn.Module):
@@ -115,10 +115,10 @@ class Nar(nn.Module):
         level: int,
     ) -> torch.Tensor:
         """States ``(batch, frames, width)`` that the head of ``level`` reads; the arguments of :meth:`forward`."""
-        return self.states(codes, lengths, self.listen(prompt, prompt_lengths), level)
+        return self.states(codes, lengths, self.encode_prompt(prompt, prompt_lengths), level)
 
-    def listen(self, prompt: torch.Tensor, prompt_lengths: torch.Tensor) -> Heard:
-        """What every level needs of the voice prompt: each block's keys and values, and which of them are real."""
+    def encode_prompt(self, prompt: torch.Tensor, prompt_lengths: torch.Tensor) -> PromptState:
+        """Return the voice prompt as every level uses it: each block's keys and values, and a mask of real frames."""
         visible = torch.arange(prompt.shape[-1], device=prompt.device) < prompt_lengths[:, None]
         voice = self._embed(prompt)
         for block in self.prompt_encoder:
@@ -126,12 +126,12 @@ class Nar(nn.Module):
         voice = self.prompt_norm(voice)
         return [cast(_Block, block).key_value(voice) for block in self.blocks], visible
 
-    def states(self, codes: torch.Tensor, lengths: torch.Tensor, heard: Heard, level: int) -> torch.Tensor:
-        """:meth:`hidden` with a prompt that was listened to already."""
+    def states(self, codes: torch.Tensor, lengths: torch.Tensor, voice: PromptState, level: int) -> torch.Tensor:
+        """Return :meth:`hidden` for a prompt that is encoded already."""
         mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
         x = self._embed(codes) + self.level.weight[level]
-        for block, key_value in zip(self.blocks, heard[0], strict=True):
-            x = block(x, mask, key_value, heard[1])
+        for block, key_value in zip(self.blocks, voice[0], strict=True):
+            x = block(x, mask, key_value, voice[1])
         return self.norm(x)
 
 
@@ -165,9 +165,9 @@ def complete(
         prompt, prompt_lengths = pad_codes([prompts[i].long() for i in chosen])
         codes, lengths = codes.to(device), lengths.to(device)
         prompt, prompt_lengths = prompt.to(device), prompt_lengths.to(device)
-        heard = model.listen(prompt, prompt_lengths)  # once for all levels
+        voice = model.encode_prompt(prompt, prompt_lengths)  # once for all levels
         for level in range(1, model.config.n_codebooks):
-            predicted = model.heads[level - 1](model.states(codes, lengths, heard, level)).argmax(dim=-1)
+            predicted = model.heads[level - 1](model.states(codes, lengths, voice, level)).argmax(dim=-1)
             codes = torch.cat([codes, predicted.unsqueeze(1)], dim=1)
         for row, i in enumerate(chosen):
             done[i] = codes[row, :, : int(lengths[row])].cpu()

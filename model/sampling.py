@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
 from model.fast.decoder import Decoder
-from model.fast.parallel import spread
+from model.fast.parallel import parallel_map
 from model.policy import vocabulary_of
 from model.tokens import EOS, FIRST_CODE
 
@@ -91,7 +91,7 @@ def sample(
             on_done(len(chosen))
         return sampled
 
-    parts = spread(one, batches, decoder.embed.device.type)
+    parts = parallel_map(one, batches, decoder.embed.device.type)
     place = {
         index: sampled
         for chosen, part in zip(batches, parts, strict=True)

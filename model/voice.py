@@ -18,9 +18,9 @@ from transformers import LlamaForCausalLM
 from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
+from model.audio import MAX_RATE, MIN_RATE, resample
 from model.best_of_n import best, draws_of, every
 from model.codecs import encodec as codec_lib
-from model.rates import MAX_RATE, MIN_RATE, resample
 from model.sampling import Decoding, Request, Sampled, sample
 
 LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
@@ -108,7 +108,9 @@ class Voice:
             raise ValueError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
         if not MIN_RATE <= sample_rate <= MAX_RATE:
             raise ValueError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
-        audio = resample(audio[: math.ceil(self.prompt_seconds * sample_rate)], sample_rate, self.sample_rate)
+        audio = resample(
+            audio[: math.ceil(self.prompt_seconds * sample_rate)], from_rate=sample_rate, to_rate=self.sample_rate
+        )
         [codes] = codec_lib.encode(self.codec, [torch.from_numpy(audio)])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 
@@ -117,7 +119,7 @@ class Voice:
         context = policy.vocabulary_of(self.ar).context(text, prompt[0].tolist())
         return Request(tuple(context), decoding.max_frames(text), seed)
 
-    def speak(
+    def synthesize(
         self,
         texts: Sequence[str],
         prompts: Sequence[torch.Tensor],

@@ -22,7 +22,7 @@ from encodec.quantization import ResidualVectorQuantizer
 from safetensors.torch import load_file, save_file
 
 from model.fast.codec import speed_up
-from model.fast.parallel import spread
+from model.fast.parallel import parallel_map
 
 PUBLISHED = {"encodec_24khz": EncodecModel.encodec_model_24khz}
 MIN_SAMPLES = 640  # two frames: the shortest input whose reflect padding EnCodec accepts at our strides
@@ -150,7 +150,7 @@ def encode(model: EncodecModel, waves: Sequence[torch.Tensor], batch_seconds: fl
         for row, i in enumerate(chosen):
             codes[i] = batch_codes[row].cpu()
 
-    spread(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
+    parallel_map(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
     return codes
 
 
@@ -181,5 +181,5 @@ def decode(model: EncodecModel, codes: Sequence[torch.Tensor], batch_seconds: fl
         for row, i in enumerate(chosen):
             waves[i] = audio[row].cpu()
 
-    spread(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
+    parallel_map(one, _batches(groups, batch_seconds * model.sample_rate), device.type)
     return waves

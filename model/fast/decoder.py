@@ -1,7 +1,7 @@
-"""The AR's forward pass for sampling: straight on the weights, with a cache of keys and values.
+"""The AR's forward pass for sampling: straight from the weights, with a key/value cache.
 
-What ``transformers`` does in modules is done here in a few lines: no overhead, keys and values written in place
-(:mod:`model.fast.kv_cache`) and matrix products by :mod:`model.fast.onednn`.
+``transformers`` computes the same in modules. Here there is no overhead, keys and values are written in place
+(:mod:`model.fast.kv_cache`), and :mod:`model.fast.onednn` computes the matrix products.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from model.fast.kv_cache import GROWTH, Cache, SharedCache
 from model.fast.onednn import packed
 from model.tokens import PAD
 
-SHARED_BY = 2  # rows a context, on average, from which on they read it together
-PADDED_FROM = 0.9  # of the longest context of a pass: shorter ones start another
+SHARED_BY = 2  # mean rows per context from which on a SharedCache pays
+PADDED_FROM = 0.9  # share of a pass's longest context; shorter ones start another pass
 
 
 class Decoder:
-    """The Llama forward pass of one policy, as its weights are now."""
+    """Llama forward pass of one policy with its present weights.
+
+    Raises:
+        ValueError: a policy with fewer key/value heads than query heads.
+    """
 
     def __init__(self, model: LlamaForCausalLM):
         config = model.config
@@ -40,7 +44,7 @@ class Decoder:
             self.layers.append(
                 (
                     layer.input_layernorm.weight,
-                    # Scores are divided by the root of the head width; here, in the weights of the queries, once.
+                    # Attention divides its scores by the root of the head width: done once, in the query weights.
                     packed(torch.cat([a.q_proj.weight * self.head_width**-0.5, a.k_proj.weight, a.v_proj.weight])),
                     packed(a.o_proj.weight),
                     layer.post_attention_layernorm.weight,
@@ -51,18 +55,18 @@ class Decoder:
         inverse = model.model.rotary_emb.inv_freq.float()
         angles = torch.arange(config.max_position_embeddings, device=inverse.device).float()[:, None] * inverse
         angles = torch.cat([angles, angles], -1)
-        # A rotation takes minus the second half for the first one: the sign is in the table.
+        # A rotation negates the second half where it adds it to the first: the table holds the sign.
         sign = torch.ones_like(angles[0])
         sign[: self.head_width // 2] = -1
         self.cos, self.sin = angles.cos().to(self.embed.dtype), (angles.sin() * sign).to(self.embed.dtype)
 
     def prefill(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache | SharedCache]:
-        """Logits ``(rows, vocabulary)`` after each context, and the cache that holds them.
+        """Return logits ``(rows, vocabulary)`` after each context, and the cache of the contexts.
 
-        Equal contexts are computed once, neighbours of nearly one length in one pass: longest first takes the fewest.
+        Equal contexts are computed once. Neighbors of similar length share a pass, so sort by length, longest first.
         """
         place = {context: i for i, context in enumerate(dict.fromkeys(contexts))}
-        logits, cache = self._read(list(place))
+        logits, cache = self._encode(list(place))
         if len(place) == len(contexts):
             return logits, cache
         rows = torch.tensor([place[context] for context in contexts], device=logits.device)
@@ -71,24 +75,24 @@ class Decoder:
         cache.keep(rows)
         return logits[rows], cache
 
-    def _read(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache]:
+    def _encode(self, contexts: list[tuple[int, ...]]) -> tuple[torch.Tensor, Cache]:
         longest = max(map(len, contexts))
         shape = (2, len(contexts), self.heads, longest + GROWTH, self.head_width)
         cache = Cache([self.embed.new_empty(shape) for _ in self.layers], longest)
         logits, first = [], 0
         for part in _alike(contexts):
-            logits.append(self._read_alike(part, cache, first))
+            logits.append(self._encode_alike(part, cache, first))
             first += len(part)
         return torch.cat(logits), cache
 
-    def _read_alike(self, contexts: list[tuple[int, ...]], cache: Cache, first: int) -> torch.Tensor:
-        """Logits ``(rows, vocabulary)`` after contexts of nearly one length, in rows of ``cache`` from ``first`` on.
+    def _encode_alike(self, contexts: list[tuple[int, ...]], cache: Cache, first: int) -> torch.Tensor:
+        """Return logits ``(rows, vocabulary)`` after contexts of similar length; fill ``cache`` from row ``first`` on.
 
-        One pass, padded at the end: what comes later changes nothing before it. Attention leaves the padding out.
+        One right-padded pass: causal attention sees nothing later, and the padding is left out of the cache.
         """
         lengths = [len(context) for context in contexts]
         ids = torch.tensor([[*c, *[PAD] * (max(lengths) - len(c))] for c in contexts], device=self.embed.device)
-        runs, stop = [], 0  # neighbours of one length: the slice of them, and their length
+        runs, stop = [], 0  # neighbors of one length: their slice and their length
         for length, group in groupby(lengths):
             start, stop = stop, stop + len(list(group))
             runs.append((slice(start, stop), length))
@@ -109,24 +113,24 @@ class Decoder:
         return self._forward(ids, positions, attend, torch.tensor(lengths, device=ids.device) - 1)
 
     def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache | SharedCache) -> torch.Tensor:
-        """Logits ``(rows, vocabulary)`` after one more token ``ids (rows,)`` at each row's position ``(rows,)``."""
+        """Return logits ``(rows, vocabulary)`` after one more token per row, at ``positions (rows,)``."""
         cache.grow()
         return self._forward(ids[:, None], positions[:, None], cache.attend, torch.zeros_like(ids))
 
     def _forward(
         self, ids: torch.Tensor, positions: torch.Tensor, attend: Callable[..., torch.Tensor], last: torch.Tensor
     ) -> torch.Tensor:
-        """Logits ``(rows, vocabulary)`` after the ``last (rows,)`` of ``ids (rows, new)`` that counts."""
+        """Return logits ``(rows, vocabulary)`` after the position ``last (rows,)`` of ``ids (rows, new)``."""
         rows, new = ids.shape
         cos, sin = self.cos[positions][:, None, None], self.sin[positions][:, None, None]
-        x, every = self.embed[ids], torch.arange(rows, device=ids.device)
+        x, each = self.embed[ids], torch.arange(rows, device=ids.device)
         for i, (norm1, qkv, out, norm2, gate_up, down) in enumerate(self.layers):
             h = qkv(F.rms_norm(x, (self.width,), norm1, self.eps)).view(rows, new, 3, self.heads, self.head_width)
             q_k, v = h[:, :, :2].permute(0, 2, 3, 1, 4), h[:, :, 2].transpose(1, 2)
             q, k = (q_k * cos + q_k.roll(self.head_width // 2, -1) * sin).unbind(1)
             attended = attend(i, q, k, v).transpose(1, 2).reshape(rows, new, self.width)
             if i == len(self.layers) - 1:
-                x, attended = x[every, last][:, None], attended[every, last][:, None]  # nothing looks at the others
+                x, attended = x[each, last][:, None], attended[each, last][:, None]  # nothing reads the others
             x = x + out(attended)
             gate, up = gate_up(F.rms_norm(x, (self.width,), norm2, self.eps)).chunk(2, dim=-1)
             x = x + down(F.silu(gate) * up)
@@ -134,7 +138,7 @@ class Decoder:
 
 
 def _alike(contexts: list[tuple[int, ...]]) -> Iterator[list[tuple[int, ...]]]:
-    """Neighbours that are at most a tenth shorter than their first: one pass of them takes little padding."""
+    """Yield runs of neighbors at most a tenth shorter than their first: one pass of them needs little padding."""
     first = 0
     for i in range(1, len(contexts) + 1):
         if i == len(contexts) or not PADDED_FROM * len(contexts[first]) <= len(contexts[i]) <= len(contexts[first]):

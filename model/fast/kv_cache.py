@@ -1,6 +1,6 @@
-"""Keys and values of what a batch has read, and a new token's attention to them.
+"""Caches of keys and values, and a new token's attention over them.
 
-Reading them is what sampling waits for: those of a few dozen rows exceed the processor's caches.
+Reading the cache is what sampling waits for: keys and values of a few dozen rows exceed the processor's caches.
 """
 
 from __future__ import annotations
@@ -8,29 +8,29 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-GROWTH = 32  # positions that a cache grows by when it is full: a copy now and then, and little that lies unused
+GROWTH = 32  # positions to add when a cache is full: few copies, and little unused memory
 
 
 class Cache:
-    """Of rows that end together: shorter ones begin with positions that nothing attends to.
+    """Left-padded key/value cache: all rows end together, so a step appends one slice for all of them.
 
-    So a step appends one slice for all rows. ``layers``: ``(2, rows, heads, capacity, head width)`` each, of which
-    ``end`` positions are filled; ``blocked (rows, 1, capacity)``: minus infinity where a row has not begun, else 0.
+    ``layers`` holds one tensor ``(2, rows, heads, capacity, head width)`` per layer, filled up to ``end``.
+    ``blocked (rows, 1, capacity)`` is minus infinity before a row's first position, else 0.
     """
 
     def __init__(self, layers: list[torch.Tensor], end: int):
-        """``layers`` are filled up to ``end`` by the caller, who says by :meth:`begin` where a row begins."""
+        """Take ``layers``; the caller fills them up to ``end`` and calls :meth:`begin` for each row."""
         self.layers, self.end = layers, end
         self.blocked = layers[0].new_zeros(layers[0].shape[1], 1, layers[0].shape[3])
 
     def begin(self, rows: slice, position: int) -> None:
-        """Nothing will attend to what these rows hold before ``position``."""
+        """Block everything before ``position`` of these rows."""
         self.blocked[rows, :, :position] = float("-inf")
         for kv in self.layers:
-            kv[:, rows, :, :position] = 0.0  # read as well, with a weight of 0: it must be a number
+            kv[:, rows, :, :position] = 0.0  # read with a weight of 0, so it must be a number
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only these rows, in this order; those that stay where they are cost nothing."""
+        """Keep only these rows, in this order; rows that stay in place are not copied."""
         self.layers = [_kept(kv, rows, 1) for kv in self.layers]
         self.blocked = _kept(self.blocked, rows, 0)
 
@@ -42,41 +42,41 @@ class Cache:
         self.end += 1
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Put away a token's key and value, and attend to all up to it; all ``(rows, heads, 1, head width)``."""
+        """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
         rows, heads, end = len(q), q.shape[1], self.end
         keys, values = _put(self.layers[layer], k, v, end)
-        # One query a row and head: two batched products, which read the cache faster than fused attention does.
+        # One query per row and head: two batched products, which read the cache faster than fused attention does.
         scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2)).view(rows, heads, end)
         weights = torch.softmax(scores.add_(self.blocked[:, :, :end]), dim=-1)
         return torch.bmm(weights.view(-1, 1, end), values).view(q.shape)
 
 
 class SharedCache:
-    """Of rows whose contexts are fewer than they are: each context is held once and read once a step for all its rows.
+    """Cache of rows that share contexts: each context is stored once and read once per step for all its rows.
 
-    What a row has said since is its own. All rows began to say it together, so nothing of it is blocked.
+    What was sampled after the context is each row's own. All rows began it together, so none of it is blocked.
     """
 
     def __init__(self, contexts: Cache, context: torch.Tensor):
-        """``context (rows,)``: which of ``contexts`` each row goes on from."""
+        """Start after ``contexts``; ``context (rows,)`` is the index of each row's context."""
         self.contexts, self.end = contexts, 0
         self.layers = [kv.new_empty(2, len(context), kv.shape[2], GROWTH, kv.shape[4]) for kv in contexts.layers]
-        self._seat(context)
+        self._place(context)
 
-    def _seat(self, context: torch.Tensor) -> None:
-        """Give each row a seat in the grid contexts × seats, in which the rows of a context are side by side."""
+    def _place(self, context: torch.Tensor) -> None:
+        """Give each row a cell in the grid contexts × rows per context."""
         self.context = context
-        before = (context[:, None] == context).tril(-1).sum(1)  # rows of the same context that come first
+        before = (context[:, None] == context).tril(-1).sum(1)  # earlier rows of the same context
         self.grid = (len(self.contexts.blocked), int(before.max()) + 1)
-        self.seats = context * self.grid[1] + before
+        self.cells = context * self.grid[1] + before
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only these rows, in this order, and the contexts that they go on from."""
+        """Keep only these rows, in this order, and the contexts that they need."""
         self.layers = [_kept(kv, rows, 1) for kv in self.layers]
         left, context = self.context[rows].unique(return_inverse=True)
         if len(left) < self.grid[0]:
             self.contexts.keep(left)
-        self._seat(context)
+        self._place(context)
 
     def grow(self) -> None:
         """Make room for another position."""
@@ -85,36 +85,37 @@ class SharedCache:
         self.end += 1
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Put away a token's key and value, and attend to all up to it; all ``(rows, heads, 1, head width)``."""
-        rows, heads, read = len(q), q.shape[1], self.contexts.end
+        """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
+        rows, heads, length = len(q), q.shape[1], self.contexts.end
         own_keys, own_values = _put(self.layers[layer], k, v, self.end)
-        keys, values = self.contexts.layers[layer][:, :, :, :read]
-        shared = self._stand(self._sit(q[:, :, 0]) @ keys.transpose(2, 3) + self.contexts.blocked[:, None, :, :read])
+        keys, values = self.contexts.layers[layer][:, :, :, :length]
+        blocked = self.contexts.blocked[:, None, :, :length]
+        shared = self._from_grid(self._to_grid(q[:, :, 0]) @ keys.transpose(2, 3) + blocked)
         own = torch.bmm(q.flatten(0, 1), own_keys.transpose(1, 2)).view(rows, heads, self.end)
         weights = torch.softmax(torch.cat([shared, own], dim=-1), dim=-1)
-        heard = self._stand(self._sit(weights[:, :, :read]) @ values)
-        said = torch.bmm(weights[:, :, read:].reshape(-1, 1, self.end), own_values).view(heard.shape)
-        return (heard + said).unsqueeze(2)
+        from_context = self._from_grid(self._to_grid(weights[:, :, :length]) @ values)
+        from_own = torch.bmm(weights[:, :, length:].reshape(-1, 1, self.end), own_values).view(from_context.shape)
+        return (from_context + from_own).unsqueeze(2)
 
-    def _sit(self, x: torch.Tensor) -> torch.Tensor:
-        """``(contexts, heads, seats, n)`` of ``(rows, heads, n)``; zeros where nobody sits."""
+    def _to_grid(self, x: torch.Tensor) -> torch.Tensor:
+        """Arrange ``(rows, heads, n)`` as ``(contexts, heads, rows per context, n)``, with zeros in empty cells."""
         grid = x.new_zeros(self.grid[0] * self.grid[1], *x.shape[1:])
-        grid[self.seats] = x
+        grid[self.cells] = x
         return grid.unflatten(0, self.grid).transpose(1, 2)
 
-    def _stand(self, grid: torch.Tensor) -> torch.Tensor:
-        """:meth:`_sit` undone."""
-        return grid.transpose(1, 2).flatten(0, 1)[self.seats]
+    def _from_grid(self, grid: torch.Tensor) -> torch.Tensor:
+        """Invert :meth:`_to_grid`."""
+        return grid.transpose(1, 2).flatten(0, 1)[self.cells]
 
 
 def _put(kv: torch.Tensor, k: torch.Tensor, v: torch.Tensor, end: int) -> list[torch.Tensor]:
-    """Keys and values ``(rows * heads, end, head width)``, the last of them new."""
+    """Store the newest key and value; return all of them as ``(rows * heads, end, head width)``."""
     kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
-    return [held[:, :, :end].flatten(0, 1) for held in kv]
+    return [stored[:, :, :end].flatten(0, 1) for stored in kv]
 
 
 def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:
-    """These of the ``axis``, in the memory of ``x`` where they fit."""
+    """Select ``rows`` along ``axis``, in the memory of ``x`` where they fit."""
     if len(rows) > x.shape[axis]:
         return x.index_select(axis, rows)
     moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
@@ -124,7 +125,7 @@ def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _grow(layers: list[torch.Tensor]) -> None:
-    """Room for more positions in every layer, one after the other: only one is held twice."""
+    """Enlarge every layer, one after the other, so that only one is held twice."""
     for i, kv in enumerate(layers):
         layers[i] = kv.new_empty(*kv.shape[:3], kv.shape[3] + GROWTH, kv.shape[4])
         layers[i][:, :, :, : kv.shape[3]] = kv

@@ -1,7 +1,7 @@
-"""Independent pieces of work side by side on the CPU's cores.
+"""Independent pieces of work in parallel on the CPU's cores.
 
-A small model's operators are too short to share among threads: two threads inside each operator bring nothing here,
-two workers with one thread each nearly double the speed. PyTorch lets go of Python's lock inside its operators.
+A small model's operators are too short to share among threads. Two threads inside each operator bring nothing here;
+two workers with one thread each nearly double the speed. PyTorch releases Python's lock inside its operators.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def spread(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu") -> list[R]:
-    """``work(worker, piece)`` for every piece, results in the order of the pieces.
+def parallel_map(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu") -> list[R]:
+    """Return ``work(worker, piece)`` of every piece, in the order of the pieces.
 
-    There are as many workers as PyTorch has threads (``torch.set_num_threads``), each with one thread of its own;
-    ``worker`` counts them from 0, for work that needs an object no other worker touches. With one thread, one
-    piece, or another ``device`` type than the CPU (which is kept busy by one), nothing is started.
+    There are as many workers as PyTorch has threads (``torch.set_num_threads``), each with one thread of its own.
+    With one thread, one piece or a ``device`` type other than the CPU, this is a plain loop.
+
+    Args:
+        work: takes its worker's number, from 0, for objects that no two workers may share.
     """
     workers = min(torch.get_num_threads(), len(pieces)) if device == "cpu" else 1
     if workers <= 1:
@@ -39,4 +41,4 @@ def spread(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu"
         with ThreadPoolExecutor(workers, initializer=start) as pool:
             return list(pool.map(lambda piece: work(own.number, piece), pieces))
     finally:
-        torch.set_num_threads(threads)  # a worker's number is what threads that begin later would start with
+        torch.set_num_threads(threads)  # threads that begin later would start with a worker's number

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torchaudio
 
+from model.audio import resample
 from model.judges import asr, speaker
 from model.metrics import count_missing, edit_counts
 
@@ -80,10 +80,5 @@ class Panel:
 
 
 def at_judge_rate(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
-    """Mono waveforms ``(samples,)`` resampled to what the judges hear."""
-    if sample_rate == JUDGE_RATE:
-        return list(waves)
-    return [
-        torchaudio.functional.resample(torch.from_numpy(w), sample_rate, JUDGE_RATE).numpy() if w.size else w
-        for w in waves
-    ]
+    """Return mono waveforms ``(samples,)`` resampled to the judges' 16 kHz."""
+    return [resample(wave, from_rate=sample_rate, to_rate=JUDGE_RATE) for wave in waves]

@@ -117,7 +117,7 @@ def evaluate_policy(
     decoding = decoding_of(params)
     with Bar(f"{title} speak", len(test.rows)) as bar:
         texts = [r["text"] for r in test.rows]
-        spoken = voice.speak(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
+        spoken = voice.synthesize(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
     with Bar(f"{title} judge", len(test.rows)) as bar:
         voices = test.voices(panel, voice.sample_rate)
         waves = [u.wave for u in spoken]

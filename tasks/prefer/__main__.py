@@ -10,7 +10,7 @@ import torch
 import typer
 
 from model import policy
-from model.fast.parallel import spread
+from model.fast.parallel import parallel_map
 from model.judges.panel import Judgement, Panel
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.pairs.sequences import sequences_of
@@ -107,7 +107,7 @@ def listen(
             part_voices = voices[[place[s["prompt_id"]] for s in part]]
             return panels[worker].judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
 
-        judged = spread(one, parts, device)
+        judged = parallel_map(one, parts, device)
     return [judgement for part in judged for judgement in part]
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model import rates
-from model.rates import MAX_RATE, MIN_RATE
+from model.audio import MAX_RATE, MIN_RATE, resample
 from tasks.prepare.items import Rejected
 
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
@@ -76,12 +75,7 @@ def check(
     peak = float(np.abs(mono - mono.mean()).max())
     if peak < SILENT_PEAK:
         raise Rejected("silent audio", f"a peak of at least {SILENT_PEAK}", f"{peak:.2g}")
-    return resample(mono, rate, sample_rate)
-
-
-def resample(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    """``(n,)`` float32 from one rate to another, clipped to [-1, 1]."""
-    return np.clip(rates.resample(samples, rate, sample_rate), -1.0, 1.0)
+    return np.clip(resample(mono, from_rate=rate, to_rate=sample_rate), -1.0, 1.0)
 
 
 def _check_rate(rate: int) -> None:

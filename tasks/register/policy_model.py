@@ -72,7 +72,7 @@ class PolicyModel(PythonModel):
         seconds = self.voice.prompt_seconds
         prompts = [self.voice.encode_prompt(*read_prompt(row, seconds, number)) for number, row in enumerate(rows)]
         seeds = [int(asked.get("seed", 0)) + number for number in range(len(rows))]
-        spoken = self.voice.speak(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
+        spoken = self.voice.synthesize(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
         return pd.DataFrame(
             {
                 "samples": [utterance.wave for utterance in spoken],

@@ -69,7 +69,7 @@ def test_an_utterance_is_done_when_all_its_draws_are():
 
 
 def test_it_speaks_the_draw_with_the_highest_reward(voice):
-    spoken = voice.speak(TEXTS, prompts(4), [1, 2, 3, 4], DECODING)
+    spoken = voice.synthesize(TEXTS, prompts(4), [1, 2, 3, 4], DECODING)
     for text, seed, utterance in zip(TEXTS, [1, 2, 3, 4], spoken, strict=True):
         draws = draws_of(voice.request(text, prompts(1)[0], DECODING, seed), 4)
         drawn = sample(voice.ar, draws, DECODING)
@@ -86,8 +86,8 @@ def test_it_speaks_the_draw_with_the_highest_reward(voice):
 
 def test_it_is_deterministic_and_does_not_depend_on_neighbours(voice):
     done = []
-    together = voice.speak(TEXTS, prompts(4), [1, 2, 3, 4], DECODING, on_done=done.append)
-    again = voice.speak(TEXTS[::-1], prompts(4), [4, 3, 2, 1], DECODING, batch_size=3)[::-1]
+    together = voice.synthesize(TEXTS, prompts(4), [1, 2, 3, 4], DECODING, on_done=done.append)
+    again = voice.synthesize(TEXTS[::-1], prompts(4), [4, 3, 2, 1], DECODING, batch_size=3)[::-1]
     for a, b in zip(together, again, strict=True):
         assert np.array_equal(a.sampled.tokens, b.sampled.tokens)
     assert sum(done) == len(TEXTS)
@@ -96,7 +96,7 @@ def test_it_is_deterministic_and_does_not_depend_on_neighbours(voice):
 def test_a_reward_that_is_not_finite_stops_the_speech_with_its_text(voice):
     torch.nn.init.constant_(voice.reward.head.weight, float("inf"))
     with pytest.raises(RewardError, match="three"):
-        voice.speak(["three"], prompts(1), [1], DECODING)
+        voice.synthesize(["three"], prompts(1), [1], DECODING)
 
 
 def test_a_number_of_samples_without_a_reward_model_is_refused_and_the_reverse(voice, folder):  # noqa: F811

@@ -35,8 +35,8 @@ def test_text_and_a_prompt_give_speech_that_depends_on_the_seed_only(folder):
     prompt = voice.encode_prompt(0.1 * np.random.default_rng(0).standard_normal(22050).astype(np.float32), 22050)
     assert prompt.shape == (2, 5)
     texts, decoding = ["one two", "three"], Decoding(max_frames_per_character=2.0)
-    first = voice.speak(texts, [prompt, prompt], [1, 2], decoding)
-    again = voice.speak(texts[::-1], [prompt, prompt], [2, 1], decoding, batch_size=1)[::-1]
+    first = voice.synthesize(texts, [prompt, prompt], [1, 2], decoding)
+    again = voice.synthesize(texts[::-1], [prompt, prompt], [2, 1], decoding, batch_size=1)[::-1]
     for a, b in zip(first, again, strict=True):
         assert np.array_equal(a.sampled.tokens, b.sampled.tokens)
         assert a.wave.shape == (len(a.sampled.tokens) * 320,) and np.isfinite(a.wave).all()

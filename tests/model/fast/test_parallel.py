@@ -2,7 +2,7 @@ import threading
 
 import torch
 
-from model.fast.parallel import spread
+from model.fast.parallel import parallel_map
 
 
 def test_results_come_in_order_and_workers_do_not_share_their_number():
@@ -16,7 +16,7 @@ def test_results_come_in_order_and_workers_do_not_share_their_number():
             seen.append((worker, threading.get_ident(), torch.get_num_threads()))
             return piece * 2
 
-        assert spread(work, [1, 2, 3, 4]) == [2, 4, 6, 8]
+        assert parallel_map(work, [1, 2, 3, 4]) == [2, 4, 6, 8]
         later = []  # a thread that begins afterwards, as a server's do, has all of PyTorch's threads again
         thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
         thread.start()
@@ -30,4 +30,4 @@ def test_results_come_in_order_and_workers_do_not_share_their_number():
 
 
 def test_one_piece_runs_where_it_is_called():
-    assert spread(lambda worker, piece: (worker, threading.get_ident()), [0]) == [(0, threading.get_ident())]
+    assert parallel_map(lambda worker, piece: (worker, threading.get_ident()), [0]) == [(0, threading.get_ident())]

@@ -11,6 +11,7 @@ import torch
 from whisper.model import ModelDimensions, Whisper
 
 from model.judges import asr
+from tests.model.judges.speech import synthesized
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 EMBEDDED = Path(__file__).parents[3] / "checkpoints" / "whisper"
@@ -101,14 +102,9 @@ def test_load_says_what_is_wrong(untrained, tmp_path):
 
 @pytest.mark.skipif(not (EMBEDDED / "model.safetensors").is_file(), reason="checkpoints/whisper is not here")
 def test_embedded_recognizer_hears_digits_and_leaves_silence_empty():
-    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
-    torchaudio = pytest.importorskip("torchaudio")
     model = asr.load_recognizer(EMBEDDED)
     texts = ["seven two nine", "zero one", "four four five eight six"]
-    waves = [
-        torchaudio.functional.resample(torch.from_numpy(espeak.synthesize(t, "m1", 170, 50)), espeak.SAMPLE_RATE, 16000)
-        for t in texts
-    ]
+    waves = [torch.from_numpy(synthesized(t, "m1", 170)) for t in texts]
     silence, noise = torch.zeros(16000), 0.003 * torch.randn(16000, generator=torch.Generator().manual_seed(0))
     assert asr.transcribe(model, [*waves, silence, noise]) == [*texts, "", ""]
     pause = torch.zeros(8000)

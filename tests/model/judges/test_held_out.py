@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from model.judges import timbre
 from model.judges.held_out import DIGITS, HeldOut, SecondOpinion
+from tests.model.judges.speech import synthesized
 
 TEXTS = ["zero two zero", "eight one", "three five nine", "six six four", "one two"]
 SPEAKERS = ["m1", "f2", "m1", "f2", "m1"]
@@ -15,11 +15,7 @@ SPEAKERS = ["m1", "f2", "m1", "f2", "m1"]
 
 @pytest.fixture(scope="module")
 def waves() -> list[np.ndarray]:
-    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
-    torchaudio = pytest.importorskip("torchaudio")
-    spoken = [espeak.synthesize(text, voice, 150, 50) for text, voice in zip(TEXTS, SPEAKERS, strict=True)]
-    found = [torch.from_numpy(wave) for wave in spoken]
-    return [torchaudio.functional.resample(wave, espeak.SAMPLE_RATE, 16000).numpy() for wave in found]
+    return [synthesized(text, voice) for text, voice in zip(TEXTS, SPEAKERS, strict=True)]
 
 
 def test_speech_and_nothing_are_both_judged_in_order(waves):

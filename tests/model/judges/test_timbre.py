@@ -11,6 +11,7 @@ import torch
 
 from model.judges import timbre
 from tests.conftest import real_speech
+from tests.model.judges.speech import synthesized
 
 TEXTS = ["one two", "three four five", "six seven", "eight nine", "zero two nine", "five one"]
 
@@ -18,15 +19,8 @@ TEXTS = ["one two", "three four five", "six seven", "eight nine", "zero two nine
 @pytest.fixture(scope="module")
 def speech() -> tuple[list[np.ndarray], list[str]]:
     """Six utterances each of four synthetic voices at 16 kHz."""
-    espeak = pytest.importorskip("tasks.prepare.readers.espeak")
-    torchaudio = pytest.importorskip("torchaudio")
-    waves, speakers = [], []
-    for voice in ("f2", "m1", "klatt2", "rob"):
-        for text in TEXTS:
-            wave = torch.from_numpy(espeak.synthesize(text, voice, 170, 50))
-            waves.append(torchaudio.functional.resample(wave, espeak.SAMPLE_RATE, 16000).numpy())
-            speakers.append(voice)
-    return waves, speakers
+    made = [(synthesized(text, voice, 170), voice) for voice in ("f2", "m1", "klatt2", "rob") for text in TEXTS]
+    return [wave for wave, _ in made], [voice for _, voice in made]
 
 
 def pairs(measure: timbre.Timbre, waves: list[np.ndarray], speakers: list[str]) -> tuple[np.ndarray, np.ndarray]:
