@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+BUFFER = 1 << 20  # bytes read ahead; without a limit, parquet reads a whole column of a row group
 
 
 class DataError(RuntimeError):
@@ -71,12 +73,19 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written."""
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    write_row_groups(path, [pa.Table.from_pylist(rows, schema=schema)], schema)
 
 
-def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
-    """Rows of a parquet file, after checking its columns against ``schema``.
+def write_row_groups(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write one parquet file of tables that are made one after another, each a row group."""
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+@contextlib.contextmanager
+def open_table(path: Path, schema: pa.Schema | None = None) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file after checking its columns against ``schema``; the block reads what it needs.
 
     Raises:
         DataError: the file is missing, unreadable, or has other columns than expected.
@@ -84,9 +93,36 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, An
     if not path.is_file():
         raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path, buffer_size=BUFFER) as file:
+            found = file.schema_arrow
+            if schema is not None and not found.equals(schema):
+                raise DataError(f"{path} has columns {found.names}, expected {schema.names} with types {schema.types}")
+            yield file
     except pa.ArrowInvalid as error:
         raise DataError(f"{path} is not a readable parquet file: {error}") from error
-    if schema is not None and not table.schema.equals(schema):
-        raise DataError(f"{path} has columns {table.schema.names}, expected {schema.names} with types {schema.types}")
-    return table.to_pylist()
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+    """Rows of a parquet file. Lists of numbers are Python lists: :func:`read_token_rows` suits long ones better.
+
+    Raises:
+        DataError: as for :func:`open_table`.
+    """
+    with open_table(path, schema) as file:
+        return file.read().to_pylist()
+
+
+def read_token_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
+    """Rows of a parquet file, with lists of numbers as NumPy arrays: samples and pairs.
+
+    Raises:
+        DataError: as for :func:`open_table`.
+    """
+    with open_table(path, schema) as file:
+        table = file.read()
+    lists = [field.name for field in schema if pa.types.is_list(field.type)]
+    rows = table.drop_columns(lists).to_pylist()
+    for name in lists:
+        for row, scalar in zip(rows, table[name], strict=True):
+            row[name] = scalar.values.to_numpy()
+    return rows

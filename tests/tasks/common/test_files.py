@@ -1,9 +1,18 @@
 import errno
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
+from tasks.common.files import (
+    DataError,
+    atomic_path,
+    read_table,
+    read_token_rows,
+    write_json,
+    write_row_groups,
+    write_table,
+)
 
 SCHEMA = pa.schema([("id", pa.string()), ("n", pa.int32())])
 
@@ -62,3 +71,32 @@ def test_json_refuses_what_is_not_a_number(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"wer": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_long_lists_are_read_as_arrays(tmp_path):
+    schema = pa.schema([("id", pa.string()), ("tokens", pa.list_(pa.int16())), ("logprobs", pa.list_(pa.float32()))])
+    rows = [{"id": "a", "tokens": [1, 300], "logprobs": [-0.5]}, {"id": "b", "tokens": [], "logprobs": []}]
+    write_table(tmp_path / "lists", rows, schema)
+    read = read_token_rows(tmp_path / "lists", schema)
+
+    assert [r["id"] for r in read] == ["a", "b"]
+    assert [r["tokens"].dtype for r in read] == [np.int16] * 2 and [r["logprobs"].dtype for r in read] == [
+        np.float32
+    ] * 2
+    assert [r["tokens"].tolist() for r in read] == [[1, 300], []]
+    write_table(tmp_path / "arrays", read, schema)
+    assert (tmp_path / "arrays").read_bytes() == (tmp_path / "lists").read_bytes()
+
+
+def test_a_file_can_be_written_in_parts(tmp_path):
+    parts = [pa.Table.from_pylist([{"id": name, "n": 1}], schema=SCHEMA) for name in "ab"]
+    write_row_groups(tmp_path / "t", iter(parts), SCHEMA)
+    assert [row["id"] for row in read_table(tmp_path / "t", SCHEMA)] == ["a", "b"]
+
+    def torn():
+        yield parts[0]
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_row_groups(tmp_path / "other", torn(), SCHEMA)
+    assert [p.name for p in tmp_path.iterdir()] == ["t"]
