@@ -1,9 +1,10 @@
-"""One utterance's sound: load it, check it, bring it to mono at the codec's rate."""
+"""Audio of one utterance: read, check, and bring to mono at the codec's rate."""
 
 from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,19 @@ FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file'
 UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
 
 
-def load(
-    path: Path,
-    sample_rate: int,
-    min_seconds: float = 0.05,
-    max_seconds: float = 600.0,
-    max_clipped: float = 0.01,
-) -> np.ndarray:
-    """Read one audio file (any format of libsndfile) as mono float32 ``(samples,)`` at ``sample_rate``.
+@dataclass(frozen=True)
+class Limits:
+    """Lengths in seconds, and the largest share of clipped samples, that an utterance may have."""
 
-    Several channels are averaged; any sample rate is resampled. Length is checked on the header, before the file is
-    read, so that a ten-hour file costs nothing.
+    min_seconds: float = 0.05
+    max_seconds: float = 600.0
+    max_clipped: float = 0.01
+
+
+def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
+    """Return mono float32 samples ``(n,)`` of an audio file (any format of libsndfile), and its rate in Hz.
+
+    Length is checked on the header, before the samples are read: a ten-hour file costs nothing.
 
     Raises:
         Rejected: unreadable, empty, too short, too long, non-finite, silent or clipped.
@@ -38,8 +41,7 @@ def load(
         if path.stat().st_size == 0:
             raise Rejected("empty audio", "samples", "a file of 0 bytes")
         info = soundfile.info(str(path))
-        _check_rate(info.samplerate)
-        _check_seconds(info.frames / info.samplerate, min_seconds, max_seconds)
+        _check_length(info.frames, info.samplerate, limits)
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except OSError as error:
         if error.errno not in UNUSABLE_NAME:
@@ -49,44 +51,54 @@ def load(
         raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
     if len(samples) < info.frames:
         raise Rejected("truncated audio", f"{info.frames} samples as its header says", f"{len(samples)}")
-    return check(samples, rate, sample_rate, min_seconds, max_seconds, max_clipped)
+    return check(samples, rate, limits), rate
 
 
-def check(
-    samples: np.ndarray,
-    rate: int,
-    sample_rate: int,
-    min_seconds: float = 0.05,
-    max_seconds: float = 600.0,
-    max_clipped: float = 0.01,
-) -> np.ndarray:
-    """The same checks and conversion for samples ``(n,)`` or ``(n, channels)`` already in memory, float or int16."""
-    _check_rate(rate)
+def load(path: Path, sample_rate: int, limits: Limits) -> np.ndarray:
+    """Return samples ``(n,)`` of :func:`read` at ``sample_rate``."""
+    samples, rate = read(path, limits)
+    return to_rate(samples, rate, sample_rate)
+
+
+def check(samples: np.ndarray, rate: int, limits: Limits) -> np.ndarray:
+    """Return samples ``(n,)`` or ``(n, channels)``, float or int16, as mono float32: the mean of the channels.
+
+    Raises:
+        Rejected: an impossible rate; empty, too short, too long, non-finite, silent or clipped.
+    """
+    _check_length(len(samples), rate, limits)
     if samples.dtype == np.int16:
         samples = samples.astype(np.float32) / 32768.0
-    _check_seconds(len(samples) / rate, min_seconds, max_seconds)
     if not np.isfinite(samples).all():
         raise Rejected("non-finite samples", "finite samples", f"{int((~np.isfinite(samples)).sum())} NaN or infinite")
     # Before averaging, which hides a clipped channel; silence after it, since opposite channels cancel out.
     clipped = float((np.abs(samples) >= FULL_SCALE).mean())
-    if clipped > max_clipped:
-        raise Rejected("clipped audio", f"at most {max_clipped:.2%} of samples at full scale", f"{clipped:.2%}")
+    if clipped > limits.max_clipped:
+        raise Rejected("clipped audio", f"at most {limits.max_clipped:.2%} of samples at full scale", f"{clipped:.2%}")
     mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
     peak = float(np.abs(mono - mono.mean()).max())
     if peak < SILENT_PEAK:
         raise Rejected("silent audio", f"a peak of at least {SILENT_PEAK}", f"{peak:.2g}")
-    return np.clip(resample(mono, from_rate=rate, to_rate=sample_rate), -1.0, 1.0)
+    return mono
 
 
-def _check_rate(rate: int) -> None:
+def to_rate(samples: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """Return ``(n,)`` float32 at ``sample_rate``, clipped to [-1, 1]."""
+    return np.clip(resample(samples, from_rate=rate, to_rate=sample_rate), -1.0, 1.0)
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Return float samples in [-1, 1] as little-endian 16-bit integers."""
+    return np.clip((samples * 32768).round(), -32768, 32767).astype("<i2")
+
+
+def _check_length(n: int, rate: int, limits: Limits) -> None:
     if not MIN_RATE <= rate <= MAX_RATE:
         raise Rejected("impossible sample rate", f"{MIN_RATE} to {MAX_RATE} Hz", f"{rate} Hz")
-
-
-def _check_seconds(seconds: float, shortest: float, longest: float) -> None:
+    seconds = n / rate
     if seconds == 0:
         raise Rejected("empty audio", "samples", "none")
-    if seconds < shortest:
-        raise Rejected("audio too short", f"at least {shortest} s", f"{seconds:.3f} s")
-    if seconds > longest:
-        raise Rejected("audio too long", f"at most {longest} s", f"{seconds:.1f} s")
+    if seconds < limits.min_seconds:
+        raise Rejected("audio too short", f"at least {limits.min_seconds} s", f"{seconds:.3f} s")
+    if seconds > limits.max_seconds:
+        raise Rejected("audio too long", f"at most {limits.max_seconds} s", f"{seconds:.1f} s")

@@ -1,120 +1,142 @@
-"""The first half of ``prepare``: check every utterance of a corpus and bring the usable ones to one format.
+"""Check every utterance of a corpus, and return the audio of the usable ones when it is written.
 
-The splits depend on what is usable, so the samples wait in one raw file until all of the corpus is read.
+The splits depend on what is usable, so nothing can be written before all of the corpus is checked. Until then
+samples wait in a raw file, the spool, but only where they have no file of their own. Files are read a second time:
+decoding twice costs less than a spool as large as the corpus (166 GB for LibriSpeech).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from tasks.common.params import Params
+from tasks.common.files import DataError
 from tasks.common.params.corpus import Prepare
 from tasks.common.progress import Bar
 from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item, Rejected
-from tasks.prepare.split import Utterance
+from tasks.prepare.ordered import ordered
+from tasks.prepare.splits import Utterance
 from tasks.prepare.text import normalize
 
-T = TypeVar("T")
-AHEAD = 32  # items whose sound is read ahead of the one in turn
+AHEAD = 32  # utterances whose samples are held in memory
 _NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)  # ids and speakers become file names
 
 
+def limits_of(p: Prepare) -> audio.Limits:
+    """Return the limits that ``params.yaml`` sets."""
+    return audio.Limits(p.min_seconds, p.max_seconds, p.max_clipped)
+
+
 @dataclass
-class Spool:
-    """Usable utterances: int16 samples end to end in the file ``path``, the rest in memory.
+class Intake:
+    """Usable and rejected utterances of a corpus; no samples.
 
     Attributes:
-        sources: id -> where the utterance came from. places: id -> its first sample and number of samples.
+        spool: raw file of int16 samples at ``sample_rate``, for utterances without a file.
+        sources: id to where the utterance came from.
+        sounds: id to its file, or to its first sample in the spool and its number of samples.
         rejected: rows of ``data/rejected.jsonl``.
     """
 
-    path: Path
+    spool: Path
+    sample_rate: int
+    limits: audio.Limits
+    threads: int
     utterances: list[Utterance] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sounds: dict[str, Path | tuple[int, int]] = field(default_factory=dict)
     rejected: list[dict[str, str]] = field(default_factory=list)
 
     def reject(self, id_: str, source: str, problem: Rejected) -> None:
+        """Add a row to the rejected."""
         row = {"id": id_, "path": source, "reason": problem.reason}
         self.rejected.append(row | {"expected": problem.expected, "found": problem.found})
 
     def reasons(self) -> list[tuple[str, int]]:
-        """How often each reason for rejection occurred, most frequent first."""
+        """Return how often each reason for rejection occurred, most frequent first."""
         return Counter(row["reason"] for row in self.rejected).most_common()
 
+    def read(self, corpus: Corpus) -> None:
+        """Check every item; keep what later steps need of a usable one, and list the others as rejected."""
+        with (
+            self.spool.open("wb") as file,
+            ThreadPoolExecutor(self.threads) as pool,
+            Bar("prepare: read and check", corpus.total) as bar,
+        ):
+            end, spellings = 0, dict[tuple[str, str], str]()
+            for item, result in ordered(pool, self._check, corpus.items, AHEAD):
+                bar.advance()
+                try:
+                    self._check_unique(item, spellings)
+                    self.sources[item.id] = item.source
+                    text, samples = result()
+                except Rejected as problem:
+                    self.reject(item.id, item.source, problem)
+                    continue
+                if samples is not None:
+                    file.write(samples.tobytes())
+                    self.sounds[item.id] = (end, len(samples))
+                    end += len(samples)
+                elif item.path is not None:
+                    self.sounds[item.id] = item.path
+                self.utterances.append(Utterance(item.id, item.speaker, text, item.split))
 
-def fill(spool: Spool, corpus: Corpus, sample_rate: int, p: Params) -> None:
-    """Check every item of the corpus and append its samples to the spool, or list it as rejected."""
-    with (
-        spool.path.open("wb") as file,
-        ThreadPoolExecutor(p.compute.threads) as pool,
-        Bar("prepare: read and check", corpus.total) as bar,
-    ):
-        end, spelled = 0, dict[tuple[str, str], str]()
-        for item, result in ordered(pool, lambda item: inspect(item, sample_rate, p.prepare), corpus.items):
-            bar.advance()
-            try:
-                if item.problem:
-                    raise item.problem
-                if item.id in spool.sources:
-                    raise Rejected(
-                        "duplicate id", "an id of its own", f"{item.id!r} again, after {spool.sources[item.id]}"
-                    )
-                # They become file names, and some disks take Ann.flac and ann.flac for one.
-                for what, name in (("id", item.id), ("speaker", item.speaker)):
-                    if (first := spelled.setdefault((what, name.casefold()), name)) != name:
-                        raise Rejected(f"{what} in two spellings", f"{first!r}, as before", repr(name))
-                spool.sources[item.id] = item.source
-                text, samples = result()
-            except Rejected as problem:
-                spool.reject(item.id, item.source, problem)
-                continue
-            file.write(samples.tobytes())
-            spool.places[item.id] = (end, len(samples))
-            end += len(samples)
-            spool.utterances.append(Utterance(item.id, item.speaker, text, item.split))
+    def samples(self, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, np.ndarray]]:
+        """Yield each utterance with its int16 samples ``(n,)`` at ``sample_rate``.
 
+        Raises:
+            DataError: a file is no longer what it was when it was checked.
+        """
+        # An empty file cannot be mapped.
+        spool = np.memmap(self.spool, dtype="<i2", mode="r") if self.spool.stat().st_size else np.zeros(0, "<i2")
 
-def ordered(
-    pool: ThreadPoolExecutor, work: Callable[[Item], T], items: Iterable[Item]
-) -> Iterator[tuple[Item, Callable[[], T]]]:
-    """Each item with its result to come, in order. A few are worked on ahead, never the whole corpus."""
-    ahead: deque[tuple[Item, Future[T]]] = deque()
-    for item in items:
-        ahead.append((item, pool.submit(work, item)))
-        if len(ahead) > AHEAD:
-            first, future = ahead.popleft()
-            yield first, future.result
-    for first, future in ahead:
-        yield first, future.result
+        def load(utterance: Utterance) -> np.ndarray:
+            sound = self.sounds[utterance.id]
+            if isinstance(sound, Path):
+                return audio.to_int16(audio.load(sound, self.sample_rate, self.limits))
+            start, n = sound
+            return spool[start : start + n]
 
+        with ThreadPoolExecutor(self.threads) as pool:
+            for utterance, result in ordered(pool, load, utterances, AHEAD):
+                try:
+                    yield utterance, result()
+                except Rejected as problem:
+                    raise DataError(f"{self.sources[utterance.id]} changed while it was in use: {problem}") from problem
 
-def inspect(item: Item, sample_rate: int, p: Prepare) -> tuple[str, np.ndarray]:
-    """Normalised text and int16 samples ``(n,)`` at ``sample_rate`` of one utterance.
+    def _check_unique(self, item: Item, spellings: dict[tuple[str, str], str]) -> None:
+        if item.problem:
+            raise item.problem
+        if item.id in self.sources:
+            raise Rejected("duplicate id", "an id of its own", f"{item.id!r} again, after {self.sources[item.id]}")
+        # They become file names, and some disks take Ann.flac and ann.flac for one.
+        for what, name in (("id", item.id), ("speaker", item.speaker)):
+            if (first := spellings.setdefault((what, name.casefold()), name)) != name:
+                raise Rejected(f"{what} in two spellings", f"{first!r}, as before", repr(name))
 
-    Raises:
-        Rejected: its name, text or sound cannot be used.
-    """
-    if item.problem:
-        raise item.problem
-    for what, name in (("id", item.id), ("speaker", item.speaker)):
-        if not _NAME.fullmatch(name):
-            raise Rejected(f"unusable {what}", "ASCII letters, digits, '_', '-' and inner '.'", repr(name))
-    text = normalize(item.text)
-    limits = (p.min_seconds, p.max_seconds, p.max_clipped)
-    if item.samples is not None:
-        samples = audio.check(item.samples, item.sample_rate, sample_rate, *limits)
-    elif item.path is not None:
-        samples = audio.load(item.path, sample_rate, *limits)
-    else:
-        raise Rejected("missing audio", "a file", "none")
-    return text, np.clip((samples * 32768).round(), -32768, 32767).astype("<i2")
+    def _check(self, item: Item) -> tuple[str, np.ndarray | None]:
+        """Return normalized text, and samples for the spool where the item has no file.
+
+        Raises:
+            Rejected: its name, text or audio cannot be used.
+        """
+        if item.problem:
+            raise item.problem
+        for what, name in (("id", item.id), ("speaker", item.speaker)):
+            if not _NAME.fullmatch(name):
+                raise Rejected(f"unusable {what}", "ASCII letters, digits, '_', '-' and inner '.'", repr(name))
+        text = normalize(item.text)
+        if item.samples is not None:
+            mono = audio.check(item.samples, item.sample_rate, self.limits)
+            return text, audio.to_int16(audio.to_rate(mono, item.sample_rate, self.sample_rate))
+        if item.path is None:
+            raise Rejected("missing audio", "a file", "none")
+        audio.read(item.path, self.limits)
+        return text, None

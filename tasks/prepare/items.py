@@ -1,4 +1,4 @@
-"""What every corpus reader gives: utterances as the corpus has them, before any check of sound or text."""
+"""Utterances as a corpus reader yields them, before any check of audio or text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Rejected(ValueError):  # noqa: N818 - a verdict on one utterance, not an error of the run
-    """One utterance cannot be used: a row of ``data/rejected.jsonl``, not the end of the run.
+    """Reason why one utterance cannot be used: a row of ``data/rejected.jsonl``, not the end of the run.
 
     Args:
         reason: a few words, the same for every case of its kind, so that they can be counted.
@@ -50,7 +50,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus being read.
+    """Items of a corpus while it is read.
 
     Attributes:
         total: how many items will come, for the progress bar.

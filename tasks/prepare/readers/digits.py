@@ -1,7 +1,7 @@
 """Spoken digit strings: the language of the embedded default.
 
-A text belongs to a split by a hash of itself, so every corpus, codec and recogniser made by this project agrees
-on which texts are held out.
+A text belongs to a split by a hash of itself, so the same texts are held out of every corpus, codec and recognizer
+that this project makes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HELD_OUT_SHARE = 0.2  # of all texts: half of it dev, half of it test
 
 
 def split_of(text: str) -> str:
-    """``"train"``, ``"dev"`` or ``"test"``: a fixed property of the text."""
+    """Return ``"train"``, ``"dev"`` or ``"test"``: a fixed property of the text."""
     bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") / 2**32
     if bucket < HELD_OUT_SHARE / 2:
         return "test"
@@ -23,7 +23,7 @@ def split_of(text: str) -> str:
 
 
 def draw_texts(n: int, split: str, min_words: int, max_words: int, rng: np.random.Generator) -> list[str]:
-    """``n`` random digit strings of the split; lengths uniform, repeats allowed (there are only 10**k of k words)."""
+    """Return ``n`` random digit strings of the split; lengths are uniform, repeats allowed (k words: 10**k texts)."""
     texts: list[str] = []
     while len(texts) < n:
         length = int(rng.integers(min_words, max_words + 1))

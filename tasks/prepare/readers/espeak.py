@@ -1,9 +1,9 @@
-"""espeak-ng through ctypes: text and a voice in, samples out.
+"""espeak-ng through ctypes: samples from text and a voice.
 
 The library and its data come in the wheel ``espeakng-loader``, so nothing is installed on the system.
 One process holds one espeak instance (the library is a set of C globals), hence the module-level state. Its filters
-and its random generator carry over from one utterance to the next, even across a new initialisation: the same
-sequence of calls gives the same samples only in a fresh process.
+and its random generator keep their state from one utterance to the next, even across a new initialization. Equal
+calls therefore give equal samples only in a fresh process.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def _library() -> ctypes.CDLL:
 
 @functools.cache
 def variants() -> frozenset[str]:
-    """Names of the voice variants that the library's data holds."""
+    """Return names of the voice variants that the library's data holds."""
     import espeakng_loader
 
     return frozenset(path.name for path in Path(espeakng_loader.get_data_path(), "voices", "!v").iterdir())
 
 
 def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: int = 50) -> np.ndarray:
-    """Speak ``text`` and return mono float32 samples in [-1, 1] at 22,050 Hz.
+    """Synthesize ``text`` as mono float32 samples in [-1, 1] at 22,050 Hz.
 
     Args:
-        text: what to say; espeak-ng reads it as US English.
+        text: read as US English.
         voice: an espeak-ng voice variant, e.g. ``"f2"`` (used as ``en-us+f2``).
         rate: words per minute, 80-450.
         pitch: base pitch, 0-100. pitch_range: how far intonation moves it, 0-100.
@@ -65,7 +65,7 @@ def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_ra
         ValueError: the voice does not exist, or the text gave no sound.
     """
     library = _library()
-    if voice not in variants():  # the library itself would speak with its default voice
+    if voice not in variants():  # the library itself would use its default voice
         raise ValueError(f"espeak-ng has no voice variant {voice!r}; it has {', '.join(sorted(variants()))}")
     if library.espeak_SetVoiceByName(f"en-us+{voice}".encode()) != 0:
         raise RuntimeError(f"espeak-ng could not load the voice en-us+{voice}")

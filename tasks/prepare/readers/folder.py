@@ -1,4 +1,4 @@
-"""Any folder of audio files with one CSV file beside them: columns ``id``, ``path``, ``text``, ``speaker``."""
+"""Any folder of audio files and one CSV file: columns ``id``, ``path``, ``text``, ``speaker``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("id", "path", "text", "speaker")
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """Every row of the CSV file; ``path`` is relative to the folder and may not leave it.
+    """Return every row of the CSV file; ``path`` is relative to the folder and may not leave it.
 
     Raises:
         DataError: not exactly one CSV file in the folder, not UTF-8, or another header.
@@ -53,7 +53,7 @@ def _items(root: Path, table: str, header: list[str], body: list[tuple[int, list
 
 
 def inside(root: Path, relative: str) -> Path:
-    """The file that ``relative`` names below ``root``, links followed.
+    """Return the file that ``relative`` names below ``root``, links followed.
 
     Raises:
         Rejected: there is no path, or it leads out of ``root``.

@@ -1,10 +1,10 @@
-"""Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}.wav``, one spoken digit a recording, 8 kHz.
+"""Free Spoken Digit Dataset: ``{digit}_{speaker}_{index}.wav``, one spoken digit per recording, 8 kHz.
 
 https://github.com/Jakobovski/free-spoken-digit-dataset
 
-An utterance here is a string of recordings of one speaker with short silences between. The recordings of a split are
-its own: index 0-4 is the corpus's official test, 5-9 is dev, the rest train. An unseen speaker has no recording
-anywhere else, so all of theirs serve test.
+An utterance here is a string of one speaker's recordings with short silences between them. No two splits share a
+recording: index 0-4 is the corpus's official test, 5-9 is dev, the rest train. All recordings of an unseen speaker
+serve test.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tasks.common.params import Params
 from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item, Rejected
 from tasks.prepare.readers import digits, tree
-from tasks.prepare.readers.synthetic import shares
+from tasks.prepare.readers.counts import plan
 
 SAMPLE_RATE = 8000
 TEST_INDICES, DEV_INDICES = range(0, 5), range(5, 10)
 _NAME = re.compile(r"([0-9])_([A-Za-z][\w-]*)_([0-9]+)", re.ASCII)
 _GAP = (0.04, 0.12)  # seconds of silence between recordings, which are trimmed
 _EDGE = 0.05  # seconds of silence before the first and after the last
-# The recordings differ in level by 36 dB, one speaker's by as much within themselves, and a codec that hears the
-# strings as they are learns the loud ones only.
+# The recordings differ in level by 36 dB, even those of one speaker, and a codec trained on the strings as they are
+# learns the loud ones only.
 _LEVEL = 0.08  # root mean square of every recording, if its peak allows
 _PEAK = 0.9
 
@@ -37,7 +37,7 @@ Bank = dict[int, list[tuple[str, np.ndarray]]]  # digit -> recordings: file name
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """Load and check the recordings, then string them together.
+    """Load and check the recordings, and return strings of them.
 
     Raises:
         DataError: no recording there, too few speakers, or a speaker without some digit in some split.
@@ -54,6 +54,7 @@ def read(params: Params, root: Path) -> Corpus:
     order = np.random.default_rng(params.seed).permutation(len(speakers))
     unseen = sorted(speakers[i] for i in order[: p.unseen_speakers])
     seen = [s for s in speakers if s not in unseen]
+    limits = audio.Limits(max_seconds=p.max_seconds, max_clipped=p.max_clipped)
     bad: list[Item] = []
     banks: dict[tuple[str, str], Bank] = defaultdict(lambda: defaultdict(list))
     for file in files:
@@ -61,36 +62,28 @@ def read(params: Params, root: Path) -> Corpus:
         try:
             if not match:
                 raise Rejected("unexpected file name", "{digit}_{speaker}_{index}.wav", file.name)
-            samples = audio.load(file, SAMPLE_RATE, max_seconds=p.max_seconds, max_clipped=p.max_clipped)
+            samples = audio.load(file, SAMPLE_RATE, limits)
         except Rejected as problem:
             source = file.relative_to(root).as_posix()
             bad.append(Item(file.stem, match[2] if match else "", None, source, problem=problem))
             continue
         split = "test" if match[2] in unseen else _split(int(match[3]))
-        banks[split, match[2]][int(match[1])].append((file.name, levelled(samples)))
-    n_unseen = p.test_utterances // 2 if unseen else 0
-    plan: list[tuple[str, str, int]] = []  # split, speaker, utterances
-    for split, total, members in (
-        ("train", p.fsdd.utterances, seen),
-        ("dev", p.dev_utterances, seen),
-        ("test", p.test_utterances - n_unseen, seen),
-        ("test", n_unseen, unseen),
-    ):
-        plan += [(split, s, n) for s, n in zip(members, shares(total, len(members)), strict=True)] if members else []
-    for split, speaker, _ in plan:
+        banks[split, match[2]][int(match[1])].append((file.name, leveled(samples)))
+    wanted = list(plan(p, p.fsdd.utterances, seen, unseen))
+    for split, speaker, _ in wanted:
         if lacking := [d for d in range(10) if not banks[split, speaker][d]]:
             raise DataError(
                 f"{root} has no usable {split} recording of {speaker} saying {', '.join(map(str, lacking))}"
             )
-    total = len(bad) + sum(n for _, _, n in plan)
-    return Corpus(total, _items(bad, plan, banks, params), fixed_splits=True)
+    total = len(bad) + sum(n for _, _, n in wanted)
+    return Corpus(total, _items(bad, wanted, banks, params), fixed_splits=True)
 
 
-def levelled(samples: np.ndarray) -> np.ndarray:
-    """The recording ``(samples,)`` without its offset, at the common level."""
-    centred = samples - samples.mean()
-    gain = min(_LEVEL / float(np.sqrt((centred**2).mean())), _PEAK / float(np.abs(centred).max()))
-    return (centred * gain).astype(np.float32)
+def leveled(samples: np.ndarray) -> np.ndarray:
+    """Return the recording ``(n,)`` without its offset, at the common level."""
+    centered = samples - samples.mean()
+    gain = min(_LEVEL / float(np.sqrt((centered**2).mean())), _PEAK / float(np.abs(centered).max()))
+    return (centered * gain).astype(np.float32)
 
 
 def _split(index: int) -> str:
@@ -98,11 +91,11 @@ def _split(index: int) -> str:
 
 
 def _items(
-    bad: list[Item], plan: list[tuple[str, str, int]], banks: dict[tuple[str, str], Bank], params: Params
+    bad: list[Item], wanted: list[tuple[str, str, int]], banks: dict[tuple[str, str], Bank], params: Params
 ) -> Iterator[Item]:
     yield from bad
     settings = params.prepare.fsdd
-    for split, speaker, n in plan:
+    for split, speaker, n in wanted:
         rng = np.random.default_rng([params.seed, *split.encode(), *speaker.encode()])
         texts = digits.draw_texts(n, split, settings.min_words, settings.max_words, rng)
         for number, text in enumerate(texts):
@@ -119,7 +112,7 @@ def _items(
 
 
 def _string(text: str, bank: Bank, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """File names and samples ``(n,)`` of one utterance."""
+    """Return the recordings' file names and the samples ``(n,)`` of one utterance."""
     edge = np.zeros(int(_EDGE * SAMPLE_RATE), np.float32)
     names, parts = [], [edge]
     for word in text.split():

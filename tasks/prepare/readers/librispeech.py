@@ -1,4 +1,4 @@
-"""LibriSpeech: ``{part}/{speaker}/{chapter}/{speaker}-{chapter}-{utterance}.flac`` and one ``.trans.txt`` a chapter.
+"""LibriSpeech: ``{part}/{speaker}/{chapter}/{speaker}-{chapter}-{utterance}.flac`` and one ``.trans.txt`` per chapter.
 
 https://www.openslr.org/12
 """
@@ -14,7 +14,7 @@ from tasks.prepare.readers import tree
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """Every ``.flac`` and every line of the transcripts; the parts' names hint at the split.
+    """Return every ``.flac`` and every line of the transcripts; the parts' names hint at the split.
 
     Args:
         root: the folder that contains ``LibriSpeech/``, or that folder itself.
@@ -47,7 +47,7 @@ def read(params: Params, root: Path) -> Corpus:
 
 
 def part_split(part: str) -> str | None:
-    """``train-clean-100`` -> ``train``; also LibriTTS's parts."""
+    """Return ``train`` for ``train-clean-100``, and likewise for LibriTTS's parts."""
     name = part.split("-")[0]
     return name if name in ("train", "dev", "test") else None
 

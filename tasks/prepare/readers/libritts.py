@@ -1,4 +1,4 @@
-"""LibriTTS and LibriTTS-R: ``{part}/{speaker}/{chapter}/{id}.wav`` with ``{id}.normalized.txt`` beside it.
+"""LibriTTS and LibriTTS-R: ``{part}/{speaker}/{chapter}/{id}.wav`` with ``{id}.normalized.txt``.
 
 https://www.openslr.org/60, https://www.openslr.org/141
 """
@@ -16,7 +16,7 @@ _TEXT = ".normalized.txt"
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """Every ``.wav`` and every normalised transcript; the parts' names hint at the split.
+    """Return every ``.wav`` and every normalized transcript; the parts' names hint at the split.
 
     Raises:
         DataError: no ``.wav`` file there.

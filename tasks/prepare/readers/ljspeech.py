@@ -1,4 +1,4 @@
-"""LJ Speech: ``metadata.csv`` (``id|text|normalised text``) and ``wavs/{id}.wav``, one speaker.
+"""LJ Speech: ``metadata.csv`` (``id|text|normalized text``) and ``wavs/{id}.wav``, one speaker.
 
 https://keithito.com/LJ-Speech-Dataset
 """
@@ -16,7 +16,7 @@ SPEAKER = "LJ"
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """Every file of ``wavs`` and every line of ``metadata.csv``; the normalised text is the transcript.
+    """Return every file of ``wavs`` and every line of ``metadata.csv``; the normalized text is the transcript.
 
     With one speaker ``prepare.unseen_speakers`` must be 0.
 

@@ -13,7 +13,7 @@ from tasks.prepare.readers import tree
 
 
 def read(params: Params, root: Path) -> Corpus:
-    """One item an utterance: the second microphone where there are two (cleaner), else the first.
+    """Return one item per utterance: the second microphone where there are two (cleaner), else the first.
 
     Raises:
         DataError: no audio there.

@@ -17,7 +17,8 @@ from tasks.common import params, paths
 from tasks.common.files import DataError, atomic_path
 from tasks.prepare import __main__ as prepare
 from tasks.prepare import manifest
-from tasks.prepare.intake import Spool, fill
+from tasks.prepare.audio import Limits
+from tasks.prepare.intake import Intake
 from tasks.prepare.items import Corpus, Item
 from tests.conftest import REPOSITORY, tone
 from tests.prepared import SMALL, Configure, cuts, folder_corpus, good_rows, outputs, rejected
@@ -149,7 +150,7 @@ def test_full_disk_is_one_clear_message(workspace: Configure, tmp_path: Path) ->
         with atomic_path(tmp_path / "out") as out:
             out.mkdir()
             (out / "spool").symlink_to("/dev/full")
-            fill(Spool(out / "spool"), Corpus(1, iter([item])), 16000, params.load())
+            Intake(out / "spool", 16000, Limits(), 1).read(Corpus(1, iter([item])))
 
     with pytest.raises(DataError, match="the disk is full"):
         write()

@@ -112,9 +112,9 @@ def test_too_few_speakers_and_missing_digits_are_errors(recordings: Path, tmp_pa
 
 def test_quiet_and_loud_recordings_come_to_one_level() -> None:
     tone = np.sin(np.arange(800) * 0.3).astype(np.float32)
-    quiet, loud = fsdd.levelled(0.01 * tone + 0.005), fsdd.levelled(0.9 * tone)
+    quiet, loud = fsdd.leveled(0.01 * tone + 0.005), fsdd.leveled(0.9 * tone)
     np.testing.assert_allclose(quiet, loud, atol=1e-3)
     assert float(np.sqrt((loud**2).mean())) == pytest.approx(0.08, rel=1e-3)
     click = np.zeros(800, np.float32)
     click[400] = 0.01
-    assert np.abs(fsdd.levelled(click)).max() == pytest.approx(0.9, rel=1e-3)  # no recording is made to clip
+    assert np.abs(fsdd.leveled(click)).max() == pytest.approx(0.9, rel=1e-3)  # no recording is made to clip

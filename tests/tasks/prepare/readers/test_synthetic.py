@@ -45,7 +45,7 @@ def test_counts_speakers_and_texts_of_the_splits() -> None:
 
 def test_same_seed_gives_the_same_samples_for_any_number_of_workers() -> None:
     """espeak-ng seeds itself from the clock and carries its state from one utterance to the next."""
-    espeak.synthesize("one two three", "f2")  # this process has spoken before
+    espeak.synthesize("one two three", "f2")  # this process has used it before
     first = digest(settings())
     espeak.synthesize("four", "m1")
     assert digest(settings(threads=2)) == first
@@ -63,8 +63,3 @@ def test_unknown_voice_is_one_clear_message() -> None:
 def test_more_unseen_speakers_than_voices_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"unseen_speakers is 2, but .* names 1"):
         synthetic.read(settings(unseen_speakers=2))
-
-
-def test_shares_differ_by_at_most_one() -> None:
-    assert synthetic.shares(10, 4) == [3, 3, 2, 2]
-    assert synthetic.shares(2, 4) == [1, 1, 0, 0]

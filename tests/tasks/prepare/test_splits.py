@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.common.files import DataError
-from tasks.prepare import split
-from tasks.prepare.split import Utterance
+from tasks.prepare import splits
+from tasks.prepare.splits import Utterance
 
 
 def corpus(speakers: int = 6, each: int = 30, hint: str | None = None, prefix: str = "s") -> list[Utterance]:
@@ -29,18 +29,18 @@ def speakers(utterances: list[Utterance], name: str) -> set[str]:
     return {u.speaker for u in utterances if u.split == name}
 
 
-def check(given_: list[Utterance], chosen: list[Utterance], refused: split.Refusals) -> None:
+def check(given_: list[Utterance], chosen: list[Utterance], rejected: splits.Rejections) -> None:
     """What every split must hold."""
-    assert sorted([u.id for u in chosen] + list(refused)) == sorted(u.id for u in given_)
+    assert sorted([u.id for u in chosen] + list(rejected)) == sorted(u.id for u in given_)
     assert not texts(chosen, "train") & (texts(chosen, "dev") | texts(chosen, "test"))
     assert speakers(chosen, "dev") <= speakers(chosen, "train")
     assert min(Counter((u.speaker, u.split) for u in chosen).values()) >= 2
 
 
 def test_counts_are_met_and_half_of_test_is_by_unseen_speakers() -> None:
-    chosen, refused = split.draw(corpus(), n_test=20, n_dev=10, n_unseen=2, seed=1)
-    chosen, more = split.settle(chosen)
-    check(corpus(), chosen, refused | more)
+    chosen, rejected = splits.draw(corpus(), n_test=20, n_dev=10, n_unseen=2, seed=1)
+    chosen, more = splits.drop_unusable(chosen)
+    check(corpus(), chosen, rejected | more)
     sizes = Counter(u.split for u in chosen)
     assert (sizes["test"], sizes["dev"]) == (20, 10)
     unseen = speakers(chosen, "test") - speakers(chosen, "train")
@@ -49,59 +49,59 @@ def test_counts_are_met_and_half_of_test_is_by_unseen_speakers() -> None:
 
 def test_the_seed_decides() -> None:
     def ids(seed: int) -> set[str]:
-        return {u.id for u in split.draw(corpus(), 20, 10, 2, seed)[0] if u.split == "test"}
+        return {u.id for u in splits.draw(corpus(), 20, 10, 2, seed)[0] if u.split == "test"}
 
     assert ids(1) == ids(1) != ids(2)
 
 
 def test_order_of_the_corpus_does_not_matter() -> None:
-    first, _ = split.draw(corpus(), 20, 10, 2, 1)
-    second, _ = split.draw(corpus()[::-1], 20, 10, 2, 1)
+    first, _ = splits.draw(corpus(), 20, 10, 2, 1)
+    second, _ = splits.draw(corpus()[::-1], 20, 10, 2, 1)
     assert set(first) == set(second)
 
 
 def test_texts_that_every_speaker_reads_stay_out_of_test_while_there_are_others() -> None:
     shared = [Utterance(f"s{s}-x{i}", f"s{s}", f"shared {i}") for s in range(6) for i in range(5)]
-    chosen, refused = split.draw(corpus() + shared, 20, 10, 2, 1)
+    chosen, rejected = splits.draw(corpus() + shared, 20, 10, 2, 1)
     assert not any(t.startswith("shared") for t in texts(chosen, "test") | texts(chosen, "dev"))
-    assert not any(r.reason == "text held out" for r in refused.values())
+    assert not any(r.reason == "text held out" for r in rejected.values())
 
 
 def test_a_held_out_text_leaves_train() -> None:
-    """Every text is read by all, so whatever is chosen for test is refused to train."""
+    """Every text is read by all, so whatever is chosen for test is rejected to train."""
     same = [Utterance(f"s{s}-{i:02d}", f"s{s}", f"text {i}") for s in range(6) for i in range(40)]
-    chosen, refused = split.draw(same, 12, 6, 1, 1)
-    chosen, more = split.settle(chosen)
-    check(same, chosen, refused | more)
-    assert any(r.reason == "text held out" for r in refused.values())
+    chosen, rejected = splits.draw(same, 12, 6, 1, 1)
+    chosen, more = splits.drop_unusable(chosen)
+    check(same, chosen, rejected | more)
+    assert any(r.reason == "text held out" for r in rejected.values())
 
 
 def test_speaker_of_one_utterance_has_no_voice_prompt() -> None:
     lone = Utterance("lone-0", "lone", "a text of its own")
-    chosen, _ = split.draw([*corpus(), lone], 20, 10, 2, 1)
-    _, refused = split.settle(chosen)
-    assert refused["lone-0"].reason == "no other utterance for the voice prompt"
+    chosen, _ = splits.draw([*corpus(), lone], 20, 10, 2, 1)
+    _, rejected = splits.drop_unusable(chosen)
+    assert rejected["lone-0"].reason == "no other utterance for the voice prompt"
 
 
 def test_what_the_corpus_holds_out_never_enters_train() -> None:
     both = corpus(hint="train") + corpus(3, hint="test", prefix="t") + corpus(2, hint="dev", prefix="d")
-    chosen, refused = split.draw(both, 20, 10, 2, 1)
-    chosen, more = split.settle(chosen)
-    check(both, chosen, refused | more)
+    chosen, rejected = splits.draw(both, 20, 10, 2, 1)
+    chosen, more = splits.drop_unusable(chosen)
+    check(both, chosen, rejected | more)
     assert speakers(chosen, "train") == {f"s{i}" for i in range(6)}
     assert speakers(chosen, "test") - speakers(chosen, "train") == {"t0", "t1", "t2"}
-    assert {r.reason for u, r in refused.items() if u.startswith("d")} == {"held out by the corpus"}
+    assert {r.reason for u, r in rejected.items() if u.startswith("d")} == {"held out by the corpus"}
 
 
 def test_more_speakers_are_drawn_when_the_corpus_holds_out_too_few() -> None:
     both = corpus(hint="train") + corpus(1, hint="test", prefix="t")
-    chosen, _ = split.draw(both, 20, 10, 3, 1)
+    chosen, _ = splits.draw(both, 20, 10, 3, 1)
     unseen = speakers(chosen, "test") - speakers(chosen, "train")
     assert "t0" in unseen and len(unseen) == 3
 
 
 def test_excerpt_with_only_a_test_part_is_drawn_from_all_the_same() -> None:
-    chosen, _ = split.draw(corpus(hint="test"), 20, 10, 2, 1)
+    chosen, _ = splits.draw(corpus(hint="test"), 20, 10, 2, 1)
     assert Counter(u.split for u in chosen)["train"] > 0
 
 
@@ -114,23 +114,23 @@ def test_excerpt_with_only_a_test_part_is_drawn_from_all_the_same() -> None:
 )
 def test_asking_for_too_much_says_what_there_is(test: int, dev: int, unseen: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        split.draw(corpus(), test, dev, unseen, 1)
+        splits.draw(corpus(), test, dev, unseen, 1)
 
 
 def test_corpus_of_lone_utterances_cannot_be_split() -> None:
     with pytest.raises(DataError, match="only 0 could be chosen"):
-        split.draw(corpus(speakers=50, each=1), 4, 2, 0, 1)
+        splits.draw(corpus(speakers=50, each=1), 4, 2, 0, 1)
 
 
 def test_text_in_train_and_test_of_a_fixed_split_is_an_error() -> None:
     fixed = [Utterance("a", "s", "same", "train"), Utterance("b", "s", "same", "test")]
     with pytest.raises(DataError, match=r"1 texts are in train and in a held-out split, e.g. 'same'"):
-        split.settle(fixed)
+        splits.drop_unusable(fixed)
 
 
 def test_nothing_left_of_a_split_is_an_error() -> None:
     with pytest.raises(DataError, match="nothing usable is left for dev and test"):
-        split.settle([Utterance("a", "s", "x", "train"), Utterance("b", "s", "y", "train")])
+        splits.drop_unusable([Utterance("a", "s", "x", "train"), Utterance("b", "s", "y", "train")])
 
 
 @settings(max_examples=60, deadline=None)
@@ -143,11 +143,11 @@ def test_nothing_left_of_a_split_is_an_error() -> None:
     unseen=st.integers(0, 2),
     seed=st.integers(0, 5),
 )
-def test_any_corpus_is_split_soundly_or_refused(rows: list, unseen: int, seed: int) -> None:
+def test_any_corpus_is_split_soundly_or_rejected(rows: list, unseen: int, seed: int) -> None:
     utterances = [Utterance(f"u{i:03d}", f"s{s}", f"text {t}", h) for i, (s, t, h) in enumerate(rows)]
     try:
-        chosen, refused = split.draw(utterances, 6, 4, unseen, seed)
-        chosen, more = split.settle(chosen)
+        chosen, rejected = splits.draw(utterances, 6, 4, unseen, seed)
+        chosen, more = splits.drop_unusable(chosen)
     except DataError:
         return
-    check(utterances, chosen, refused | more)
+    check(utterances, chosen, rejected | more)

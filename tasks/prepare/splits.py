@@ -1,7 +1,7 @@
-"""Which utterance goes to train, dev or test.
+"""Train, dev and test: which utterance goes where.
 
 Dev speakers occur in train; test has seen speakers and unseen ones. A text of dev or test is in no other split.
-Whatever finds no place is rejected with the reason, so nothing of a corpus goes missing without a trace.
+What finds no place is rejected with the reason, so every utterance of a corpus is accounted for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tasks.prepare.items import Rejected
 
 @dataclass(frozen=True)
 class Utterance:
-    """What the split depends on; ``split`` is the corpus's own or None."""
+    """Facts that the split depends on; ``split`` is the corpus's own or None."""
 
     id: str
     speaker: str
@@ -26,15 +26,15 @@ class Utterance:
     split: str | None = None
 
 
-Refusals = dict[str, Rejected]
+Rejections = dict[str, Rejected]
 
 
 def draw(
     utterances: list[Utterance], n_test: int, n_dev: int, n_unseen: int, seed: int
-) -> tuple[list[Utterance], Refusals]:
-    """Draw the splits of a corpus. Its own split is a hint: what it calls test or dev never enters train.
+) -> tuple[list[Utterance], Rejections]:
+    """Draw the splits of a corpus. The corpus's own split is a hint: its test and dev parts never enter train.
 
-    If nothing it calls train is usable (an excerpt), the hints are dropped and all of it is drawn from.
+    If nothing of its train part is usable (an excerpt), the hints are dropped and all of the corpus is drawn from.
 
     Args:
         n_test: utterances of test, half of them by unseen speakers as far as those have so many.
@@ -44,7 +44,7 @@ def draw(
         DataError: too few speakers or utterances for what is asked, with the numbers.
     """
     rng = np.random.default_rng(seed)
-    refused: Refusals = {}
+    rejected = Rejections()
     by_speaker: dict[str, list[Utterance]] = defaultdict(list)
     for u in sorted(utterances, key=lambda u: u.id):
         by_speaker[u.speaker].append(u)
@@ -54,7 +54,7 @@ def draw(
     for speaker in sorted(by_speaker.keys() - unseen):
         for u in by_speaker[speaker]:
             if hinted and u.split in ("dev", "test"):
-                refused[u.id] = Rejected(
+                rejected[u.id] = Rejected(
                     "held out by the corpus",
                     "an utterance of its train part, or a speaker drawn for test",
                     f"its {u.split} part",
@@ -75,8 +75,8 @@ def draw(
     chosen = {u.id: "test" for u in test_unseen + test_seen}
     for u in pool:
         if u.id not in chosen:
-            refused[u.id] = Rejected("speaker kept out of train", "a place in test", "test is full")
-    rest = _without_texts(trainable, test_unseen + test_seen, "test", chosen, refused)
+            rejected[u.id] = Rejected("speaker kept out of train", "a place in test", "test is full")
+    rest = _without_texts(trainable, test_unseen + test_seen, "test", chosen, rejected)
     dev = _choose(rest, n_dev, frequency, rng, leave=2)
     for name, found, wanted in (("test", len(chosen), n_test), ("dev", len(dev), n_dev)):
         if found < wanted:
@@ -85,16 +85,16 @@ def draw(
                 "in a split, and two of other texts left for train; lower it or use a larger corpus"
             )
     chosen |= {u.id: "dev" for u in dev}
-    train = _without_texts(rest, dev, "dev", chosen, refused)
+    train = _without_texts(rest, dev, "dev", chosen, rejected)
     chosen |= {u.id: "train" for u in train}
-    return [replace(u, split=chosen[u.id]) for u in utterances if u.id in chosen], refused
+    return [replace(u, split=chosen[u.id]) for u in utterances if u.id in chosen], rejected
 
 
-def settle(utterances: list[Utterance]) -> tuple[list[Utterance], Refusals]:
-    """Drop what cannot stand in its split, until every utterance can.
+def drop_unusable(utterances: list[Utterance]) -> tuple[list[Utterance], Rejections]:
+    """Drop utterances that cannot be used in their split, and return the others.
 
-    The voice prompt is another utterance of the same speaker, so a speaker with one utterance in a split cannot be
-    used there; and dev is of speakers that train knows.
+    The voice prompt is another utterance of the same speaker, so a speaker needs two utterances in a split. A dev
+    speaker must occur in train.
 
     Raises:
         DataError: a text is in train and in a held-out split, or a split ends up empty.
@@ -102,18 +102,18 @@ def settle(utterances: list[Utterance]) -> tuple[list[Utterance], Refusals]:
     shared = {u.text for u in utterances if u.split == "train"} & {u.text for u in utterances if u.split != "train"}
     if shared:
         raise DataError(f"{len(shared)} texts are in train and in a held-out split, e.g. {sorted(shared)[0]!r}")
-    refused: Refusals = {}
+    rejected = Rejections()
     left = utterances
     while True:
         count = Counter((u.speaker, u.split) for u in left)
         for u in left:
             if count[u.speaker, u.split] < 2:
-                refused[u.id] = Rejected(
+                rejected[u.id] = Rejected(
                     "no other utterance for the voice prompt", f"two or more by {u.speaker} in {u.split}", "one"
                 )
             elif u.split == "dev" and not count[u.speaker, "train"]:
-                refused[u.id] = Rejected("speaker not in train", f"train utterances of {u.speaker}", "none")
-        kept = [u for u in left if u.id not in refused]
+                rejected[u.id] = Rejected("speaker not in train", f"train utterances of {u.speaker}", "none")
+        kept = [u for u in left if u.id not in rejected]
         if len(kept) == len(left):
             break
         left = kept
@@ -123,13 +123,13 @@ def settle(utterances: list[Utterance]) -> tuple[list[Utterance], Refusals]:
             f"nothing usable is left for {' and '.join(empty)} of {len(utterances)} utterances: "
             "every speaker needs two or more in a split; use a larger corpus or lower what prepare holds out"
         )
-    return left, refused
+    return left, rejected
 
 
 def _unseen_speakers(
     by_speaker: dict[str, list[Utterance]], n: int, hinted: bool, rng: np.random.Generator
 ) -> set[str]:
-    """Speakers for test alone: those that only the corpus's own test part has, and more drawn until there are ``n``."""
+    """Return speakers for test alone: those found only in the corpus's own test part, and drawn ones up to ``n``."""
     if n == 0:
         return set()
     official = {s for s, us in by_speaker.items() if hinted and all(u.split == "test" for u in us)}
@@ -148,7 +148,7 @@ def _unseen_speakers(
 def _choose(
     pool: list[Utterance], n: int, frequency: Counter[str], rng: np.random.Generator, leave: int = 0
 ) -> list[Utterance]:
-    """Up to ``n`` utterances, two of a speaker at a time and the speakers in turn; ``leave`` of each stay.
+    """Choose up to ``n`` utterances, two per speaker at a time and the speakers in turn; ``leave`` of each stay.
 
     Rare texts first: a sentence that every speaker reads would take all of its readings out of train.
     """
@@ -169,16 +169,16 @@ def _choose(
 
 
 def _without_texts(
-    pool: Iterable[Utterance], held: list[Utterance], split: str, chosen: dict[str, str], refused: Refusals
+    pool: Iterable[Utterance], held: list[Utterance], split: str, chosen: dict[str, str], rejected: Rejections
 ) -> list[Utterance]:
-    """Those of the pool not chosen yet, less those that say a held-out text."""
+    """Return those of the pool not chosen yet, less those with a held-out text."""
     texts = {u.text for u in held}
     rest = []
     for u in pool:
         if u.id in chosen:
             continue
         if u.text in texts:
-            refused[u.id] = Rejected("text held out", f"a text that {split} does not have", repr(u.text))
+            rejected[u.id] = Rejected("text held out", f"a text that {split} does not have", repr(u.text))
         else:
             rest.append(u)
     return rest
