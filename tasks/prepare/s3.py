@@ -46,10 +46,10 @@ class Remote:
 
 
 def fetch(uri: str) -> Path:
-    """Bring ``s3://bucket/prefix`` here and return its folder.
+    """Fetch ``s3://bucket/prefix`` into the cache and return its folder.
 
-    A file that was fetched and verified before, and has not changed on either side, is not fetched again; one that
-    is gone from the bucket is removed.
+    A verified file that has not changed on either side is not fetched again. A file that is gone from the bucket is
+    removed.
 
     Raises:
         DataError: no credentials, no such bucket, nothing under the prefix, a key that would leave the folder, or a
@@ -73,7 +73,7 @@ def fetch(uri: str) -> Path:
 
 
 def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
-    """All objects under the prefix, taken as a folder.
+    """Return all objects under the prefix, taken as a folder.
 
     Raises:
         DataError: there are none, or a key would be written outside the corpus folder.
@@ -138,7 +138,7 @@ def _download(client: Any, bucket: str, objects: list[Remote], folder: Path) -> 
 
 
 def _fetch_one(client: Any, bucket: str, remote: Remote, path: Path) -> None:
-    """Stream one object to ``path`` by way of a temporary sibling. botocore retries the request but not the stream."""
+    """Stream one object to ``path`` through a temporary sibling. botocore retries the request but not the stream."""
     problem: Exception | str = ""
     for _ in range(ATTEMPTS):
         try:
@@ -174,7 +174,7 @@ def _stream(client: Any, bucket: str, remote: Remote, path: Path) -> None:
 
 
 def _state(remote: Remote, path: Path) -> list[Any] | None:
-    """What must be as it was when the file was verified; None if it is not there, which never was."""
+    """Return the facts that change if the object or its file does; None if there is no file."""
     if not path.is_file():
         return None
     stat = path.stat()

@@ -9,17 +9,17 @@ from tasks.prepare.items import Rejected
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u0060\u00b4", "'"))
-# Punctuation that is not spoken. Digits and signs such as % and & are, so those are refused and not dropped.
+# Punctuation that is not read aloud. Digits and signs such as % and & are, so a text with them is refused.
 _SILENT = re.compile(r"[\s.,;:!?\"()\[\]{}\u00a1\u00bf\u00ab\u00bb\u201c-\u201e\u2026\u2010-\u2015\u2212-]+")
 
 
 def normalize(text: str | None) -> str:
-    """``"Café, isn't it?"`` -> ``"cafe isn't it"``.
+    """Return ``"cafe isn't it"`` for ``"Café, isn't it?"``.
 
-    Accents go by Unicode decomposition (NFKD), punctuation and hyphens become spaces.
+    Unicode decomposition (NFKD) removes accents; punctuation and hyphens become spaces.
 
     Raises:
-        Rejected: there is no text, nothing speakable in it, or characters whose reading is not known.
+        Rejected: there is no text, no letter in it, or characters whose reading is not known.
     """
     expected = "letters, apostrophes and spaces"
     if text is None:

@@ -1,4 +1,4 @@
-"""The blocks of the data: which corpus, which of it, and its codec tokens."""
+"""Blocks of the data: corpus, splits and codec tokens."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""Checked utterances, and their audio when it is asked for again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.common.files import DataError
+from tasks.prepare.audio import Limits
+from tasks.prepare.intake import Intake
+from tasks.prepare.items import Corpus, Item
+from tests.conftest import tone, write_tone
+
+
+def read(folder: Path) -> Intake:
+    """An utterance with a file, and one without."""
+    file = write_tone(folder / "a.wav", 0.5, 8000)
+    items = [Item("a", "s", "one", "a.wav", file), Item("b", "s", "two", "made", samples=tone(0.2), sample_rate=16000)]
+    intake = Intake(folder / "spool", 16000, Limits(), threads=2)
+    intake.read(Corpus(2, iter(items)))
+    return intake
+
+
+def test_only_audio_without_a_file_is_spooled(tmp_path: Path) -> None:
+    intake = read(tmp_path)
+    assert intake.spool.stat().st_size == 2 * 3200
+    samples = {u.id: samples for u, samples in intake.samples(intake.utterances[::-1])}
+    assert list(samples) == ["b", "a"] and len(samples["a"]) == 8000
+    np.testing.assert_array_equal(samples["b"], (tone(0.2) * 32768).round())
+
+
+def test_a_file_that_changes_after_its_check_is_an_error(tmp_path: Path) -> None:
+    intake = read(tmp_path)
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"a\.wav changed while it was in use: unreadable audio"):
+        list(intake.samples(intake.utterances))
