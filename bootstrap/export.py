@@ -19,8 +19,10 @@ from whisper.model import Whisper
 
 from bootstrap.measure import load_split
 from model.codecs import encodec as codec_lib
+from model.errors import InputError
 from model.judges import asr
 from tasks.common.files import atomic_path
+from tasks.common.stage import one_message
 
 BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
 CHECKED = 50  # utterances on which the halved models must agree with the full ones
@@ -174,16 +176,16 @@ def check_halved(waves: list[torch.Tensor], codecs: tuple[Path, Path], recognize
     Args:
         codecs: folders of the full and of the halved one; ``recognizers`` likewise.
     Raises:
-        ValueError: they do not.
+        InputError: they do not.
     """
     full, halved = (codec_lib.encode(codec_lib.load(str(p)), waves) for p in codecs)
     same = torch.cat([(a == b)[0] for a, b in zip(full, halved, strict=True)]).float().mean().item()
     if same < MIN_CODEC_AGREEMENT:
-        raise ValueError(f"in half precision only {same:.1%} of the codec's level-1 codes stay: export it in float32")
+        raise InputError(f"in half precision only {same:.1%} of the codec's level-1 codes stay: export it in float32")
     a, b = (asr.transcribe(asr.load_recognizer(p), waves) for p in recognizers)
     if a != b:
         changed = sum(x != y for x, y in zip(a, b, strict=True))
-        raise ValueError(f"in half precision {changed} of {len(waves)} transcripts change: export it in float32")
+        raise InputError(f"in half precision {changed} of {len(waves)} transcripts change: export it in float32")
     return f"{same:.2%} of level-1 codes and every checked transcript as before halving"
 
 
@@ -191,17 +193,18 @@ def size_together(out: Path, halved: tuple[Path, Path]) -> int:
     """Bytes of all weights in ``out`` once the halved folders have taken the places of ``codec`` and ``whisper``.
 
     Raises:
-        ValueError: more than ``BUDGET_BYTES``.
+        InputError: more than ``BUDGET_BYTES``.
     """
     replaced = [out / "codec", out / "whisper", *halved]
     others = [f for f in out.rglob("*.safetensors") if not any(f.is_relative_to(folder) for folder in replaced)]
     files = [*others, *(folder / "model.safetensors" for folder in halved)]
     size = sum(f.stat().st_size for f in files)
     if size > BUDGET_BYTES:
-        raise ValueError(f"the checkpoints take {size / 2**20:.1f} MiB together, over {BUDGET_BYTES / 2**20:.0f} MiB")
+        raise InputError(f"the checkpoints take {size / 2**20:.1f} MiB together, over {BUDGET_BYTES / 2**20:.0f} MiB")
     return size
 
 
+@one_message()
 def main(
     params_file: Path = Path("bootstrap/params.yaml"),
     work: Path = Path("bootstrap/work"),

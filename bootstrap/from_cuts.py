@@ -18,6 +18,7 @@ from model.audio import resample
 from model.judges import asr
 from tasks.common import paths
 from tasks.common.files import DataError, atomic_path
+from tasks.common.stage import one_message
 
 SAMPLE_RATE = asr.SAMPLE_RATE
 
@@ -55,21 +56,18 @@ def write(path: Path, cuts: list[MonoCut]) -> None:
     print(f"{path}: {len(cuts)} utterances, {sum(map(len, audio)) / SAMPLE_RATE / 60:.1f} min", flush=True)
 
 
+@one_message()
 def main(work: Path = typer.Option(..., help="the trainers' folder: bootstrap/work/fsdd, say")) -> None:
     """Write <work>/data/{train,dev,test,unseen}.npz from the prepared corpus in data/."""
-    try:
-        splits = {split: load_split(split) for split in ("train", "dev", "test")}
-        test = splits.pop("test")
-        splits["test"] = [cut for cut in test if cut.custom["seen"]]
-        splits["unseen"] = [cut for cut in test if not cut.custom["seen"]]
-        for name, cuts in splits.items():
-            if cuts:
-                write(work / "data" / f"{name}.npz", cuts)
-            else:
-                (work / "data" / f"{name}.npz").unlink(missing_ok=True)  # of an earlier corpus
-    except DataError as error:
-        typer.echo(f"from_cuts: {error}", err=True)
-        raise typer.Exit(1) from error
+    splits = {split: load_split(split) for split in ("train", "dev", "test")}
+    test = splits.pop("test")
+    splits["test"] = [cut for cut in test if cut.custom["seen"]]
+    splits["unseen"] = [cut for cut in test if not cut.custom["seen"]]
+    for name, cuts in splits.items():
+        if cuts:
+            write(work / "data" / f"{name}.npz", cuts)
+        else:
+            (work / "data" / f"{name}.npz").unlink(missing_ok=True)  # of an earlier corpus
 
 
 if __name__ == "__main__":

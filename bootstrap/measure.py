@@ -20,6 +20,7 @@ import yaml
 from model import metrics
 from model.codecs import encodec as codec_lib
 from model.judges import asr, grammar, speaker
+from tasks.common.stage import one_message
 
 
 def load_split(path: Path) -> tuple[list[torch.Tensor], list[str], list[str]]:
@@ -67,6 +68,7 @@ def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]
     }
 
 
+@one_message()
 def main(
     params_file: Path = Path("bootstrap/params.yaml"),
     work: Path = Path("bootstrap/work"),

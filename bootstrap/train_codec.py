@@ -24,6 +24,8 @@ from encodec import EncodecModel
 
 from bootstrap import resuming
 from model.codecs import encodec as codec_lib
+from model.training import TrainingError
+from tasks.common.stage import one_message
 
 
 class MelLoss(torch.nn.Module):
@@ -86,6 +88,7 @@ def random_crops(audio: torch.Tensor, n: int, samples: int, generator: torch.Gen
     return torch.stack([audio[s : s + samples] for s in starts.tolist()]).float() / 32768.0
 
 
+@one_message()
 def main(
     params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work"), block: str = "codec"
 ) -> None:
@@ -138,7 +141,7 @@ def main(
         if weights["linear"]:
             loss = loss + weights["linear"] * linear_loss(y, x)
         if not torch.isfinite(loss):
-            raise RuntimeError(f"codec training diverged at step {step}: loss {loss.item()}")
+            raise TrainingError(f"codec training diverged at step {step}: loss {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -39,7 +39,9 @@ from whisper.model import ModelDimensions, Whisper
 from bootstrap import resuming
 from model.codecs import encodec as codec_lib
 from model.judges import asr
+from model.training import TrainingError
 from tasks.common.files import atomic_path
+from tasks.common.stage import one_message
 from tasks.prepare.readers import digits
 
 N_VOCAB = 51864  # Whisper's English vocabulary
@@ -223,6 +225,7 @@ def inputs_of(work: Path, p: dict) -> dict[str, Path]:
     return read
 
 
+@one_message()
 def main(
     params_file: Path = Path("bootstrap/params.yaml"),
     work: Path = Path("bootstrap/work"),
@@ -261,7 +264,7 @@ def main(
         spotting = ctc_loss(head, features, tokens, n_special) if p["ctc_weight"] else torch.zeros(())
         loss = reading + p["ctc_weight"] * spotting
         if not torch.isfinite(loss):
-            raise RuntimeError(f"recogniser training diverged at step {step}: loss {loss.item()}")
+            raise TrainingError(f"recogniser training diverged at step {step}: loss {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -14,13 +14,14 @@ from typing import Any
 
 import yaml
 
+from model.errors import SpeechAlignError
 from tasks.common import paths
 
 PIPELINE = "dvc.yaml"
 STUDY = "study/dvc.yaml"
 
 
-class GraphError(ValueError):
+class GraphError(SpeechAlignError):
     """The pipeline cannot be run as it is written, or a named stage is not in it."""
 
 

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import jiwer
 import numpy as np
 
+from model.errors import InputError
+
 LEVEL = 0.95
 DRAWS_AT_ONCE = 4_000_000  # resampled indices held at a time: 32 MB
 
@@ -51,7 +53,7 @@ def error_rate(counts: Sequence[EditCounts]) -> float:
     """Micro-averaged: all errors over all reference units, so that long texts weigh more. May exceed 1."""
     total = sum(c.n_reference for c in counts)
     if total == 0:
-        raise ValueError(f"no reference words or characters in {len(counts)} utterances: an error rate has no meaning")
+        raise InputError(f"no reference words or characters in {len(counts)} utterances: an error rate has no meaning")
     return sum(c.errors for c in counts) / total
 
 
@@ -127,5 +129,5 @@ def _resampled(systems: list[tuple], n: int, seed: int) -> list[np.ndarray]:
         for column, values in enumerate(columns):
             sums[column, start:stop] = values[rows].sum(axis=1)
     if (sums[1::2] == 0).any():
-        raise ValueError("a resample has no reference words: too few utterances with text for an interval")
+        raise InputError("a resample has no reference words: too few utterances with text for an interval")
     return [sums[i] / sums[i + 1] for i in range(0, len(columns), 2)]

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from model.errors import CheckpointError
 from model.fast import onednn
 from model.fast.padding import PAD_TO
 
@@ -186,18 +187,17 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:
     """Load a NAR in evaluation mode.
 
     Raises:
-        FileNotFoundError: no checkpoint there.
-        ValueError: weights that do not fit the configuration.
+        CheckpointError: no checkpoint there, or weights that do not fit the configuration.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(f"no NAR in {folder}: expected config.json and model.safetensors")
+        raise CheckpointError(f"no NAR in {folder}: expected config.json and model.safetensors")
     fields = json.loads((folder / "config.json").read_text())
     if fields.pop("model_type", None) != "speechalign-nar":
-        raise ValueError(f"{folder}/config.json is not a NAR's (model_type should be speechalign-nar)")
+        raise CheckpointError(f"{folder}/config.json is not a NAR's (model_type should be speechalign-nar)")
     model = Nar(NarConfig(**fields))
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
-        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
     return onednn.adopt(model.eval().to(device))

@@ -15,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from model.errors import CheckpointError
 from model.fast import onednn
 from model.tokens import BOS, EOS, PAD, Vocabulary
 
@@ -60,17 +61,16 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     """Load an AR in evaluation mode, from safetensors only.
 
     Raises:
-        FileNotFoundError: no checkpoint there.
-        ValueError: weights that do not fit the configuration, or no codebook size in it.
+        CheckpointError: no checkpoint there, weights that do not fit the configuration, or no codebook size in it.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(f"no AR policy in {folder}: expected config.json and model.safetensors")
+        raise CheckpointError(f"no AR policy in {folder}: expected config.json and model.safetensors")
     config = LlamaConfig.from_pretrained(folder)
     if not hasattr(config, "codebook_size"):
-        raise ValueError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
+        raise CheckpointError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
     if Vocabulary(config.codebook_size).size != config.vocab_size:
-        raise ValueError(
+        raise CheckpointError(
             f"{folder}/config.json: {config.vocab_size} tokens do not fit a codebook of {config.codebook_size} "
             f"(expected {Vocabulary(config.codebook_size).size})"
         )
@@ -79,10 +79,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
             folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except RuntimeError as error:
-        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
-        raise ValueError(f"the weights in {folder} do not fit its config.json: {wrong}")
+        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {wrong}")
     return onednn.adopt(model.eval().to(device))
 
 

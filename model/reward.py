@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from model.errors import CheckpointError, SpeechAlignError
 from model.tokens import PAD, Vocabulary
 
 MODEL_TYPE = "speechalign-reward"
@@ -23,7 +24,7 @@ FOLDER = "reward"  # its place inside the folder of a policy
 Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]  # context and target of each, as vocabulary ids
 
 
-class RewardError(ValueError):
+class RewardError(SpeechAlignError):
     """A reward that is not a finite number, which nothing may be learnt from or chosen by."""
 
 
@@ -94,21 +95,20 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
     """Load a reward model in evaluation mode, from safetensors only.
 
     Raises:
-        FileNotFoundError: no checkpoint there.
-        ValueError: weights that do not fit the configuration, or another model's.
+        CheckpointError: no checkpoint there, weights that do not fit the configuration, or another model's.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(f"no reward model in {folder}: expected config.json and model.safetensors")
+        raise CheckpointError(f"no reward model in {folder}: expected config.json and model.safetensors")
     fields = json.loads((folder / "config.json").read_text())
     if fields.get("model_type") != MODEL_TYPE:
-        raise ValueError(f"{folder}/config.json is not a reward model's (model_type should be {MODEL_TYPE})")
+        raise CheckpointError(f"{folder}/config.json is not a reward model's (model_type should be {MODEL_TYPE})")
     config = LlamaConfig(**fields["body"])
     if not hasattr(config, "codebook_size") or Vocabulary(config.codebook_size).size != config.vocab_size:
-        raise ValueError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
+        raise CheckpointError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
     model = RewardModel(LlamaModel(config))
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:
-        raise ValueError(f"the weights in {folder} do not fit its config.json: {error}") from error
+        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
     return model.eval().to(device)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaForCausalLM
 
+from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
 from model.policy import vocabulary_of
@@ -71,12 +72,12 @@ def sample(
     policy's own (temperature 1, whole vocabulary), so they equal a teacher-forced pass over the same tokens.
 
     Raises:
-        ValueError: a context that leaves no room below the model's position limit.
+        InputError: a context that leaves no room below the model's position limit.
     """
     limit = model.config.max_position_embeddings
     for request in requests:
         if len(request.context) + request.max_frames > limit:
-            raise ValueError(
+            raise InputError(
                 f"a context of {len(request.context)} tokens and up to {request.max_frames} frames exceed the model's "
                 f"{limit} positions; shorten the text or raise ar.max_positions"
             )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.errors import InputError
+
 CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
 PAD, BOS, EOS, PROMPT, SPEECH = range(5)
 _FIRST_CHARACTER = 5
@@ -34,12 +36,12 @@ class Vocabulary:
         """Everything the AR is given: ``<s> text <prompt> p… <speech>``.
 
         Raises:
-            ValueError: a character or a code outside the vocabulary.
+            InputError: a character or a code outside the vocabulary.
         """
         try:
             characters = [_CHARACTER_IDS[c] for c in self.text_prefix + text]
         except KeyError as error:
-            raise ValueError(
+            raise InputError(
                 f"the text {text!r} has the character {error.args[0]!r}; expected lower-case a-z, space and apostrophe"
             ) from None
         return [BOS, *characters, PROMPT, *self.codes(prompt), SPEECH]
@@ -47,7 +49,7 @@ class Vocabulary:
     def codes(self, level1: Sequence[int]) -> list[int]:
         """Vocabulary ids of level-1 codes."""
         if len(level1) and not 0 <= min(level1) <= max(level1) < self.codebook_size:
-            raise ValueError(f"codes from {min(level1)} to {max(level1)}; expected 0 to {self.codebook_size - 1}")
+            raise InputError(f"codes from {min(level1)} to {max(level1)}; expected 0 to {self.codebook_size - 1}")
         return [FIRST_CODE + int(c) for c in level1]
 
     def target(self, level1: Sequence[int], finished: bool = True) -> list[int]:

@@ -19,11 +19,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from model.errors import SpeechAlignError
 from model.fast.padding import padded
 from model.optimizers import build
 
 
-class TrainingError(ValueError):
+class TrainingError(SpeechAlignError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
 
 

@@ -21,6 +21,7 @@ from model import reward as reward_lib
 from model.audio import MAX_RATE, MIN_RATE, resample
 from model.best_of_n import best, draws_of, every
 from model.codecs import encodec as codec_lib
+from model.errors import CheckpointError, InputError
 from model.sampling import Decoding, Request, Sampled, sample
 
 LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
@@ -57,7 +58,7 @@ class Voice:
         """Load the three parts and check that they fit one another.
 
         Raises:
-            FileNotFoundError, ValueError: a missing part, parts with other codebooks, or one of the reward model and
+            CheckpointError: a missing part, parts with other codebooks, or one of the reward model and
                 the number of samples to choose from without the other.
         """
         reward_folder = Path(ar) / reward_lib.FOLDER
@@ -68,7 +69,7 @@ class Voice:
         n = policy.best_of_n(voice.ar)
         if (n > 1) != (reward is not None):
             found = "no reward model" if reward is None else "a reward model"
-            raise ValueError(
+            raise CheckpointError(
                 f"{ar}: best_of_n is {n} in config.json, and {found} lies in {reward_folder}; expected both or "
                 "neither: align again with align.method best_of_n"
             )
@@ -80,9 +81,9 @@ class Voice:
         if reward:
             sizes[f"reward model {reward_folder}"] = policy.vocabulary_of(reward.body).codebook_size
         if len(set(sizes.values())) > 1:
-            raise ValueError(f"codebook sizes differ: {sizes}; these parts were not trained together")
+            raise CheckpointError(f"codebook sizes differ: {sizes}; these parts were not trained together")
         if voice.nar.config.n_codebooks > codec_lib.n_codebooks(voice.codec):
-            raise ValueError(
+            raise CheckpointError(
                 f"the NAR writes {voice.nar.config.n_codebooks} codebooks, but codec {codec} has "
                 f"{codec_lib.n_codebooks(voice.codec)}"
             )
@@ -101,13 +102,13 @@ class Voice:
         """Codes ``(n_codebooks, frames)`` of a voice prompt: mono float samples at any rate, cut to prompt_frames.
 
         Raises:
-            ValueError: no samples, several channels, values that are not finite, or an impossible rate.
+            InputError: no samples, several channels, values that are not finite, or an impossible rate.
         """
         audio = np.asarray(wave, dtype=np.float32)
         if audio.ndim != 1 or not audio.size or not np.isfinite(audio).all():
-            raise ValueError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
+            raise InputError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
         if not MIN_RATE <= sample_rate <= MAX_RATE:
-            raise ValueError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
+            raise InputError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
         audio = resample(
             audio[: math.ceil(self.prompt_seconds * sample_rate)], from_rate=sample_rate, to_rate=self.sample_rate
         )

@@ -21,6 +21,7 @@ from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.quantization import ResidualVectorQuantizer
 from safetensors.torch import load_file, save_file
 
+from model.errors import CheckpointError, InputError
 from model.fast.codec import speed_up
 from model.fast.parallel import parallel_map
 
@@ -84,16 +85,18 @@ def load(name_or_path: str, device: str | torch.device = "cpu", trainable: bool 
     (``trainable``).
 
     Raises:
-        FileNotFoundError: neither a published name nor a folder with a checkpoint.
-        ValueError: the weights do not fit the configuration beside them.
+        CheckpointError: no checkpoint of this name, or weights that do not fit the configuration.
     """
     if name_or_path in PUBLISHED:
-        model = PUBLISHED[name_or_path]()
+        try:
+            model = PUBLISHED[name_or_path]()
+        except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
+            raise CheckpointError(f"the published codec {name_or_path} could not be fetched: {error}") from error
         model.set_target_bandwidth(6.0)  # 8 codebooks, as the paper's tokenizer has
         return _ready(model, device, trainable)
     folder = Path(name_or_path)
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(
+        raise CheckpointError(
             f"no codec at {name_or_path!r}: expected a folder with config.json and model.safetensors, "
             f"or one of {sorted(PUBLISHED)}"
         )
@@ -102,7 +105,7 @@ def load(name_or_path: str, device: str | torch.device = "cpu", trainable: bool 
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"the codec weights in {folder} do not fit its config.json: {error}") from error
+        raise CheckpointError(f"the codec weights in {folder} do not fit its config.json: {error}") from error
     return _ready(model, device, trainable)
 
 
@@ -136,7 +139,7 @@ def encode(model: EncodecModel, waves: Sequence[torch.Tensor], batch_seconds: fl
     groups: dict[int, list[int]] = {}
     for index, wave in enumerate(waves):
         if wave.dim() != 1 or wave.numel() < MIN_SAMPLES:
-            raise ValueError(
+            raise InputError(
                 f"waveform {index} has shape {tuple(wave.shape)}; expected (samples,), at least {MIN_SAMPLES} of them"
             )
         groups.setdefault(-(-wave.numel() // hop) * hop, []).append(index)

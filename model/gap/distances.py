@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from model.errors import InputError
+
 
 class Distance(Protocol):
     def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray: ...
@@ -35,7 +37,7 @@ class Frechet:
     def __init__(self, features: np.ndarray):
         rows, d = features.shape
         if rows < 2 * (d + 1):
-            raise ValueError(
+            raise InputError(
                 f"{rows} vectors in two samples are too few for a Fréchet distance in {d} dimensions; expected at "
                 f"least {d + 1} utterances a sample: lower gap.dimensions or raise prepare.test_utterances"
             )

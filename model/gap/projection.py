@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.manifold import TSNE
 
+from model.errors import InputError
+
 PERPLEXITY = 30.0
 
 
@@ -15,10 +17,10 @@ def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
     furthest point is on the positive side.
 
     Raises:
-        ValueError: fewer than four rows.
+        InputError: fewer than four rows.
     """
     if len(vectors) < 4:
-        raise ValueError(f"{len(vectors)} points are too few to project; expected at least 4")
+        raise InputError(f"{len(vectors)} points are too few to project; expected at least 4")
     perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
     found = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=500, n_jobs=1).fit_transform(vectors)
     furthest = found[np.abs(found).argmax(axis=0), [0, 1]]

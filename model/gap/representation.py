@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from model import nar as nar_lib
+from model.errors import InputError
 
 FIRST_PREDICTED = 1  # index of the level whose only input is level 1
 
@@ -25,10 +26,10 @@ def pooled(
     """Mean hidden state ``(utterances, width)`` of level-1 codes ``(frames,)`` and prompts ``(levels, frames)``.
 
     Raises:
-        ValueError: an utterance without frames, which has no state.
+        InputError: an utterance without frames, which has no state.
     """
     if empty := [i for i, codes in enumerate(level1) if not len(codes)]:
-        raise ValueError(f"{len(empty)} utterances have no level-1 tokens (the first is number {empty[0]})")
+        raise InputError(f"{len(empty)} utterances have no level-1 tokens (the first is number {empty[0]})")
     device = next(nar.parameters()).device
     vectors = np.empty((len(level1), nar.config.width))
     order = sorted(range(len(level1)), key=lambda i: len(level1[i]))
@@ -59,10 +60,10 @@ class Basis:
         over the width: distances then compare between models of other widths and scales.
 
         Raises:
-            ValueError: too few utterances for so many dimensions.
+            InputError: too few utterances for so many dimensions.
         """
         if len(reference) <= dimensions or dimensions > reference.shape[1]:
-            raise ValueError(
+            raise InputError(
                 f"{len(reference)} reference utterances of width {reference.shape[1]} cannot span {dimensions} "
                 "dimensions; expected more utterances than dimensions: lower gap.dimensions"
             )

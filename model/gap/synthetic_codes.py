@@ -19,6 +19,7 @@ from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
 from model.codecs.encodec import MIN_SAMPLES, hop_length
+from model.errors import InputError
 from model.objectives.logprobs import collate
 from model.policy import vocabulary_of
 from model.tokens import FIRST_CODE
@@ -70,14 +71,14 @@ def requantized(codec: EncodecModel, wave: torch.Tensor, level1: torch.Tensor, n
     With the level-1 codes that the codec itself chooses, these are the codec's own codes.
 
     Raises:
-        ValueError: a waveform of another number of frames, or a codec that normalises loudness (48 kHz EnCodec).
+        InputError: a codec that normalises loudness (48 kHz EnCodec).
     """
     hop, device = hop_length(codec), next(codec.parameters()).device
     frames = -(-wave.numel() // hop)
     if wave.numel() < MIN_SAMPLES or frames != len(level1):
         raise ValueError(f"{wave.numel()} samples are {frames} frames, but there are {len(level1)} level-1 codes")
     if codec.normalize:
-        raise ValueError("this codec normalises loudness: its residuals can't be quantised anew here")
+        raise InputError("this codec normalises loudness: its residuals can't be quantised anew here")
     padded = torch.nn.functional.pad(wave, (0, frames * hop - wave.numel()))
     residual = codec.encoder(padded[None, None].to(device))  # (1, dimension, frames)
     layers: Any = codec.quantizer.vq.layers

@@ -12,6 +12,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from model.errors import InputError
+
 FOLDS = 5
 C = 0.01  # inverse strength of the L2 penalty: a few hundred utterances, as many features
 
@@ -24,7 +26,7 @@ def correct(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, seed:
         groups: ids ``(utterances,)``; rows of one id are never in training and in test at once.
 
     Raises:
-        ValueError: fewer ids than two a fold.
+        InputError: fewer ids than two a fold.
     """
     _check(golden, synthetic, groups)
     return _right(golden, synthetic, np.zeros(len(golden), dtype=int), folds(groups, seed))
@@ -67,7 +69,7 @@ def _check(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray) -> Non
     if not len(golden) == len(synthetic) == len(groups):
         raise ValueError(f"{len(golden)} golden, {len(synthetic)} synthetic rows and {len(groups)} ids; expected pairs")
     if (n := len(np.unique(groups))) < 2 * FOLDS:
-        raise ValueError(
+        raise InputError(
             f"{n} utterances are too few for a classifier test in {FOLDS} folds; expected at least {2 * FOLDS}: "
             "raise prepare.test_utterances"
         )

@@ -22,6 +22,8 @@ from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 from whisper.model import ModelDimensions, Whisper
 from whisper.normalizers import EnglishTextNormalizer
 
+from model.errors import CheckpointError
+
 SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
 LEADING_ZERO = re.compile(r"(?<![\d.,])0\d+(?!\d|[.,]\d)")  # figures from 0 on, but no part of "0.05" or "1,050"
 QUIET_SAMPLES = 320  # 20 ms: what "quietest point" is measured over
@@ -40,14 +42,16 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
     """Load a recogniser by folder or by published name, float32 and in evaluation mode.
 
     Raises:
-        FileNotFoundError: neither a published name nor a folder with a checkpoint.
-        ValueError: the weights do not fit the configuration beside them.
+        CheckpointError: no checkpoint of this name, or weights that do not fit the configuration.
     """
     folder = Path(name_or_path)
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
         if str(name_or_path) in whisper.available_models():
-            return whisper.load_model(str(name_or_path), device=device).float().eval()
-        raise FileNotFoundError(
+            try:
+                return whisper.load_model(str(name_or_path), device=device).float().eval()
+            except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
+                raise CheckpointError(f"the published Whisper {name_or_path} could not be fetched: {error}") from error
+        raise CheckpointError(
             f"no recogniser at {str(name_or_path)!r}: expected a folder with config.json and model.safetensors, "
             f"or one of {whisper.available_models()}"
         )
@@ -57,7 +61,7 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
         model = Whisper(ModelDimensions(**fields))
         model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
     except (RuntimeError, TypeError) as error:
-        raise ValueError(f"the recogniser weights in {folder} do not fit its config.json: {error}") from error
+        raise CheckpointError(f"the recogniser weights in {folder} do not fit its config.json: {error}") from error
     return model.eval().to(device)
 
 

@@ -19,6 +19,8 @@ import torch
 import torchaudio
 from sklearn.covariance import ledoit_wolf
 
+from model.errors import InputError
+
 SAMPLE_RATE, N_FFT, HOP = 16000, 400, 160  # 25 ms windows every 10 ms
 N_MELS, N_COEFFICIENTS = 40, 20
 SPEECH_BELOW_PEAK = 1e-3  # frames 30 dB or more below the loudest are pauses, whose length is no matter of voice
@@ -51,7 +53,7 @@ def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> 
     Utterances with nothing to hear are left out.
 
     Raises:
-        ValueError: one speaker, around whose own mean every voice would look alike; or no speaker has two utterances,
+        InputError: one speaker, around whose own mean every voice would look alike; or no speaker has two utterances,
             so nothing shows how one speaker's utterances differ.
     """
     if len(waves) != len(speakers):
@@ -62,9 +64,9 @@ def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> 
     groups = [found[names == name] for name in sorted(set(names.tolist()))]
     several = [group - group.mean(axis=0) for group in groups if len(group) > 1]
     if len(groups) < 2:
-        raise ValueError(f"{len(found)} utterances of {len(groups)} speaker(s): expected two speakers or more")
+        raise InputError(f"{len(found)} utterances of {len(groups)} speaker(s): expected two speakers or more")
     if not several:
-        raise ValueError(f"{len(found)} utterances of {len(groups)} speakers: expected two or more of some speaker")
+        raise InputError(f"{len(found)} utterances of {len(groups)} speakers: expected two or more of some speaker")
     within = np.concatenate(several)
     within *= np.sqrt(len(within) / (len(within) - len(several)))  # a mean was taken from each group
     scale = within.std(axis=0)

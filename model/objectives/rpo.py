@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from model.errors import InputError
 from model.objectives.pairwise import PairLogprobs
 
 
@@ -22,10 +23,10 @@ def rpo_loss(logprobs: PairLogprobs, beta: float, eta: float) -> torch.Tensor:
         eta: scale of the reward gap, above 0.
 
     Raises:
-        ValueError: no reward gaps, or one that is not finite.
+        InputError: no reward gaps, or one that is not finite.
     """
     if logprobs.reward_gap is None or not torch.isfinite(logprobs.reward_gap).all():
-        raise ValueError("RPO needs a finite reward gap for every pair: use pairs whose sides were both judged")
+        raise InputError("RPO needs a finite reward gap for every pair: use pairs whose sides were both judged")
     wanted, scaled = eta * logprobs.reward_gap, beta * logprobs.margin
     target = torch.sigmoid(wanted)
     return target * (F.logsigmoid(wanted) - F.logsigmoid(scaled)) + (1 - target) * (

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.errors import InputError
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.metrics import bootstrap_interval, paired_interval
@@ -169,13 +170,13 @@ def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
     The spread of pitch is compared on the utterances where both have one.
 
     Raises:
-        ValueError: the two tables are not of the same utterances, prompts and seeds.
+        InputError: the two tables are not of the same utterances, prompts and seeds.
     """
     key = ("id", "prompt_id", "seed")
     first = {tuple(r[k] for k in key): r for r in before}
     second = {tuple(r[k] for k in key): r for r in after}
     if first.keys() != second.keys():
-        raise ValueError(
+        raise InputError(
             f"{len(first.keys() ^ second.keys())} test utterances, prompts or seeds differ between the two "
             "evaluations; evaluate both on the same test set"
         )

@@ -13,10 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.errors import SpeechAlignError
+
 BUFFER = 1 << 20  # bytes read ahead; without a limit, parquet reads a whole column of a row group
 
 
-class DataError(RuntimeError):
+class DataError(SpeechAlignError):
     """A file that a stage needs is missing, damaged or not what it should be."""
 
 
@@ -68,7 +70,10 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON ({error}); delete it and run its stage again") from error
 
 
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

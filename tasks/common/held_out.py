@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.errors import InputError
 from model.judges import grammar, timbre
 from model.judges.held_out import DIGITS, HeldOut
 from model.judges.panel import at_judge_rate
@@ -52,7 +53,7 @@ def load(params: Params, device: torch.device, texts: list[str]) -> HeldOut:
         waves = at_judge_rate([golden[row["id"]] for row in rows], rate)
         try:
             voices = timbre.fit(waves, [row["speaker"] for row in rows])
-        except ValueError as error:
+        except InputError as error:
             raise DataError(
                 f"models.held_out_speaker is timbre, which can't be fitted to train: {error}; set it to null"
             ) from error

@@ -1,31 +1,51 @@
-"""The frame around every stage: errors a person can act on, and a note of the time it took."""
+"""The frame around every command: one message for an error that a user can act on, and a note of the time it took."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from model.errors import SpeechAlignError
 from tasks.common import paths
-from tasks.common.files import DataError
-from tasks.common.params import ParamsError
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
+# Faults of the machine, not of the code: disk, permissions, limits. A missing file is no such fault.
+MACHINE = {"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM"}
 
 
-def failure(errors: Sequence[str]) -> str:
-    """Why a stage failed, in its own words, from the lines of its standard error; "" where it said nothing."""
-    lines = [line for line in errors if line.strip() and line != HINT]
-    starts = [i for i, line in enumerate(lines) if line.startswith(ERROR)]
-    start = starts[-1] if starts else len(lines) - 1
-    while start > 0 and lines[start].startswith(" "):  # an indented list belongs to the line above it
-        start -= 1
-    return "\n".join(lines[max(start, 0) :]).removeprefix(ERROR)
+@contextlib.contextmanager
+def one_message() -> Iterator[None]:
+    """Print an error that a user can act on as one message and exit with status 1; leave bugs their traceback."""
+    try:
+        yield
+    except (SpeechAlignError, OSError) as error:
+        machine = isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in MACHINE
+        if os.environ.get("SPEECHALIGN_DEBUG") or not (machine or isinstance(error, SpeechAlignError)):
+            raise
+        print(f"{ERROR}{error}\n{HINT}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from error
+
+
+def stage(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a stage within :func:`one_message` and note its time."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        started = time.time()
+        with one_message():
+            result = function(*args, **kwargs)
+            note_time(started)
+            return result
+
+    return run
 
 
 def note_time(started: float) -> None:
@@ -38,20 +58,11 @@ def note_time(started: float) -> None:
         handle.write(json.dumps(entry) + "\n")
 
 
-def stage(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors that a user can mend into one message and exit status 1; leave bugs their traceback."""
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        started = time.time()
-        try:
-            result = function(*args, **kwargs)
-            note_time(started)
-            return result
-        except (DataError, ParamsError, ValueError, OSError) as error:
-            if os.environ.get("SPEECHALIGN_DEBUG"):
-                raise
-            print(f"{ERROR}{error}\n{HINT}", file=sys.stderr, flush=True)
-            raise SystemExit(1) from error
-
-    return run
+def failure(errors: Sequence[str]) -> str:
+    """Return why a stage failed, in its own words, from the lines of its standard error; "" without any."""
+    lines = [line for line in errors if line.strip() and line != HINT]
+    starts = [i for i, line in enumerate(lines) if line.startswith(ERROR)]
+    start = starts[-1] if starts else len(lines) - 1
+    while start > 0 and lines[start].startswith(" "):  # an indented list belongs to the line above it
+        start -= 1
+    return "\n".join(lines[max(start, 0) :]).removeprefix(ERROR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.errors import SpeechAlignError
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.judge_name import held_out_name, judge_name
@@ -74,7 +75,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
         model = loaded.unwrap_python_model()
         voice, params = model.voice, as_logged(params, model.config)
-    except (TrackingError, FileNotFoundError, ValueError) as error:
+    except (SpeechAlignError, ValueError) as error:
         raise DataError(
             f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"

@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from model.errors import InputError
 from tasks.common.evaluation import compare
 from tasks.register.rules import Check, Row, Rows, Rules, confirmed, duration, failures, lively, not_worse
 
@@ -70,14 +71,14 @@ def decide(
         sft: the loop's SFT policy on the same test; None if the candidate is that policy, which without a champion
             has only the duration rule to pass.
     Raises:
-        ValueError: the candidate has no rows, or too few of them in common with the champion's.
+        InputError: the candidate has no rows, or too few of them in common with the champion's.
     """
     if not candidate:
-        raise ValueError("the candidate has no judged utterances; run `evaluate` first")
+        raise InputError("the candidate has no judged utterances; run `evaluate` first")
     checks = [duration(candidate, rules)]
     if champion is not None:
         if not comparable(candidate, champion):
-            raise ValueError("candidate and champion were not judged on the same test utterances, prompts and seeds")
+            raise InputError("candidate and champion were not judged on the same test utterances, prompts and seeds")
         checks += _against("champion", champion, candidate, rules, losses=True)
     if sft is not None and sft is not champion and comparable(candidate, sft):
         # With a champion its margins decide; without one only SFT can show that the candidate lost something.

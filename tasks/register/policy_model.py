@@ -22,6 +22,7 @@ import soundfile
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from model.errors import InputError
 from model.sampling import Decoding
 from model.voice import Voice
 
@@ -57,14 +58,14 @@ class PolicyModel(PythonModel):
             ``samples`` (float32 array), ``sample_rate`` (Hz) and ``finished`` (False: ran into the length limit).
 
         Raises:
-            ValueError: a row without text, or without one readable prompt.
+            InputError: a row without text, or without one readable prompt.
         """
         rows = rows_of(model_input)
         asked = params or {}
         chosen = {key: asked[key] for key in ("temperature", "top_k") if key in asked}
         decoding = Decoding(**{**self.config["decoding"], **chosen})
         if decoding.temperature <= 0 or decoding.top_k < 0:
-            raise ValueError(
+            raise InputError(
                 f"temperature is {decoding.temperature} and top_k {decoding.top_k}; expected a temperature above 0 "
                 "and a top_k of 0 (no limit) or more"
             )
@@ -94,7 +95,7 @@ def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
             rows.append({str(name): value for name, value in record.items()})
         elif len({len(column) for column in columns.values()}) > 1:
             lengths = {name: len(column) for name, column in columns.items()}
-            raise ValueError(f"columns of different lengths: {lengths}; expected one value of each a text")
+            raise InputError(f"columns of different lengths: {lengths}; expected one value of each a text")
         else:
             rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     return rows
@@ -103,7 +104,7 @@ def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
 def clean_text(text: Any, row: int = 0) -> str:
     """Lower case, single spaces."""
     if not isinstance(text, str) or not text.strip():
-        raise ValueError(f"row {row} has the text {text!r}; expected words to say")
+        raise InputError(f"row {row} has the text {text!r}; expected words to say")
     return " ".join(text.lower().split())
 
 
@@ -112,20 +113,20 @@ def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[n
     # A column that only other rows fill has NaN here.
     given = [row[name] for name in ("prompt", "prompt_audio") if isinstance(row.get(name), (str, bytes)) and row[name]]
     if len(given) != 1:
-        raise ValueError(
+        raise InputError(
             f"row {number} has {len(given)} voice prompts; expected one: prompt (path of an audio file) or "
             "prompt_audio (the bytes of one)"
         )
     [prompt] = given
     if isinstance(prompt, str) and not Path(prompt).is_file():
-        raise ValueError(f"row {number}: there is no voice prompt {prompt!r}; expected the path of an audio file")
+        raise InputError(f"row {number}: there is no voice prompt {prompt!r}; expected the path of an audio file")
     try:
         source = prompt if isinstance(prompt, str) else io.BytesIO(prompt)
         with soundfile.SoundFile(source) as file:
             rate = int(file.samplerate)
             samples = file.read(math.ceil(seconds * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw, whose rate nobody knows
-        raise ValueError(f"row {number}: the voice prompt is not readable audio: {error}") from error
+        raise InputError(f"row {number}: the voice prompt is not readable audio: {error}") from error
     return samples.mean(axis=1), rate
 
 

@@ -1,10 +1,10 @@
-"""Let a registered policy speak.
-
-python -m tasks.register.say "seven two nine" --prompt voice.flac --out hello.wav
-"""
+"""Speech from a registered policy: ``speechalign say "seven two nine" --prompt voice.flac --out hello.wav``."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +18,18 @@ DEFAULT_MODEL = "models:/speechalign-policy@champion"
 
 @stage
 def main(
-    text: Annotated[str, typer.Argument(help="what to say")],
-    prompt: Annotated[Path, typer.Option(help="a second or more of the voice to say it in (any audio file)")],
+    text: Annotated[str, typer.Argument(help="what to say: words of a-z and apostrophes")],
+    prompt: Annotated[Path, typer.Option(help="audio file with a second or more of the voice to say it in")],
     out: Annotated[Path, typer.Option(help="WAV or FLAC file to write")] = Path("out.wav"),
     model: Annotated[str, typer.Option(help="a registered version or alias")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="another seed, another reading")] = 0,
+    seed: Annotated[int, typer.Option(help="another seed gives another reading")] = 0,
     temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: as evaluated)")] = None,
 ) -> None:
-    """Say a text in the voice of a recording, by a model of the registry."""
+    """Say a text in the voice of a recording, with a policy of the registry."""
     if not prompt.is_file():
         raise DataError(f"there is no voice prompt {prompt}; give the path of an audio file")
+    if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
+        raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
     import soundfile
 
     from tasks.common.tracking.client import connect, failures
@@ -35,15 +37,34 @@ def main(
     connect()
     import mlflow
 
-    with failures():
-        policy = mlflow.pyfunc.load_model(model)
+    with _code_of_the_version():
+        with failures():
+            policy = mlflow.pyfunc.load_model(model)
         chosen = {"seed": seed} | ({} if temperature is None else {"temperature": temperature})
-        spoken = policy.predict({"text": [text], "prompt": [str(prompt)]}, params=chosen).iloc[0]
+        try:
+            with failures():
+                spoken = policy.predict({"text": [text], "prompt": [str(prompt)]}, params=chosen).iloc[0]
+        except ValueError as error:  # how the version refuses a text or a prompt; its error classes are its own
+            raise DataError(str(error)) from error
     if not len(spoken["samples"]):
         raise DataError("the policy said nothing; try another --seed")
     soundfile.write(out, spoken["samples"], int(spoken["sample_rate"]))
     seconds = len(spoken["samples"]) / spoken["sample_rate"]
     print(f"{out}: {seconds:.2f} s" + ("" if spoken["finished"] else ", cut off at the length limit"))
+
+
+@contextlib.contextmanager
+def _code_of_the_version() -> Iterator[None]:
+    """Let ``import model`` find the copy of ``model/`` that was registered with the version, not this checkout's."""
+    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "model"}
+    for name in ours:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "model"]:
+            del sys.modules[name]
+        sys.modules.update(ours)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 
 from bootstrap import from_cuts, measure
 from tasks.common import params
@@ -70,8 +69,8 @@ def test_without_prepare_it_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(typer.Exit) as stopped:
+    with pytest.raises(SystemExit) as stopped:
         from_cuts.main(tmp_path / "work")
-    assert stopped.value.exit_code == 1
+    assert stopped.value.code == 1
     assert "run `python -m tasks.prepare`" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

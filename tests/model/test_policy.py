@@ -3,6 +3,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from model import policy
+from model.errors import CheckpointError
 from model.tokens import Vocabulary
 
 SHAPE = policy.ArShape(layers=1, width=16, heads=2, max_positions=64)
@@ -43,5 +44,5 @@ def test_only_the_parameters_asked_for_get_a_gradient(parameters, trained):
 
 
 def test_a_missing_policy_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no AR policy in"):
+    with pytest.raises(CheckpointError, match="no AR policy in"):
         policy.load(tmp_path)

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model import policy, reward
+from model.errors import CheckpointError
 from model.reward import RewardError, RewardModel
 from model.tokens import Vocabulary
 
@@ -88,7 +89,7 @@ def test_a_saved_model_gives_the_same_rewards_and_holds_no_pickle(model, tmp_pat
 
 
 def test_a_folder_that_does_not_fit_says_so(model, ar, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"expected config\.json and model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"expected config\.json and model\.safetensors"):
         reward.load(tmp_path)
     policy.save(ar, tmp_path / "ar")
     with pytest.raises(ValueError, match="not a reward model's"):

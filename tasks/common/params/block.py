@@ -6,13 +6,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model.errors import SpeechAlignError
+
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]
 
 
-class ParamsError(ValueError):
+class ParamsError(SpeechAlignError):
     """``params.yaml`` is missing, unreadable or holds something impossible."""
 
 

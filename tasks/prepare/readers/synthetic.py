@@ -27,12 +27,12 @@ def read(params: Params, root: Path | None = None) -> Corpus:
     No text of a split is in another one (:func:`digits.split_of`).
 
     Raises:
-        ValueError: espeak-ng lacks a voice, or fewer unseen voices are named than speakers are to be kept out.
+        DataError: espeak-ng lacks a voice, or fewer unseen voices are named than speakers are to be kept out.
     """
     p = params.prepare
     voices, unseen = p.synthetic.voices, p.synthetic.unseen_voices[: p.unseen_speakers]
     if len(unseen) < p.unseen_speakers:
-        raise ValueError(
+        raise DataError(
             f"prepare.unseen_speakers is {p.unseen_speakers}, but prepare.synthetic.unseen_voices names {len(unseen)}; "
             "name more voices or lower the number"
         )

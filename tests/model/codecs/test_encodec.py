@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model.codecs import encodec as codec
+from model.errors import CheckpointError
 
 CONFIG = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16)
 
@@ -72,5 +73,5 @@ def test_a_checkpoint_of_another_shape_is_refused(model, tmp_path):
 
 
 def test_a_missing_codec_names_the_choices(tmp_path):
-    with pytest.raises(FileNotFoundError, match="encodec_24khz"):
+    with pytest.raises(CheckpointError, match="encodec_24khz"):
         codec.load(str(tmp_path / "nothing"))

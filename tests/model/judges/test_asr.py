@@ -10,6 +10,7 @@ import pytest
 import torch
 from whisper.model import ModelDimensions, Whisper
 
+from model.errors import CheckpointError
 from model.judges import asr
 from tests.model.judges.speech import synthesized
 
@@ -88,7 +89,7 @@ def test_half_precision_folder_loads_as_float32_and_reads_the_same_mels(untraine
 
 
 def test_load_says_what_is_wrong(untrained, tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected a folder"):
+    with pytest.raises(CheckpointError, match="expected a folder"):
         asr.load_recognizer(tmp_path / "nothing")
     asr.save(untrained, tmp_path)
     config = (tmp_path / "config.json").read_text()

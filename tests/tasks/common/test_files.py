@@ -7,6 +7,7 @@ import pytest
 from tasks.common.files import (
     DataError,
     atomic_path,
+    read_json,
     read_table,
     read_token_rows,
     write_json,
@@ -100,3 +101,9 @@ def test_a_file_can_be_written_in_parts(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         write_row_groups(tmp_path / "other", torn(), SCHEMA)
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_torn_json_file_is_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"wer": ')
+    with pytest.raises(DataError, match=r"a\.json is not valid JSON"):
+        read_json(tmp_path / "a.json")

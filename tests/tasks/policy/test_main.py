@@ -67,7 +67,7 @@ def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypa
 
     def stop(*_, fingerprint, **__):
         found.append(fingerprint)
-        raise OSError("stopped before the first step")
+        raise DataError("stopped before the first step")
 
     monkeypatch.setattr(sft_ar, "fit", stop)
     for change in (0, 0, 1):  # one code of one utterance

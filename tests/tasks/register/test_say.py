@@ -1,32 +1,57 @@
-"""The command that lets a registered policy speak."""
+"""The command that speaks by a registered policy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 from typer import Typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from tasks.register import __main__ as register
 from tasks.register import say
+from tests.tasks.register import tiny
 
 
-@pytest.fixture
-def app() -> Typer:
+def call(*arguments: str) -> Result:
     app = Typer()
     app.command()(say.main)
-    return app
+    return CliRunner().invoke(app, list(arguments))
 
 
-def test_a_missing_prompt_is_one_message(app: Typer, tmp_path: Path):
-    result = CliRunner().invoke(app, ["one", "--prompt", str(tmp_path / "gone.flac")])
+def test_a_missing_prompt_is_one_message(tmp_path: Path):
+    result = call("one", "--prompt", str(tmp_path / "gone.flac"))
     assert result.exit_code == 1
     assert "there is no voice prompt" in result.output
 
 
-def test_a_model_that_is_not_registered_is_one_message(app: Typer, sqlite: str, tmp_path: Path):
+@pytest.mark.parametrize("out", ["hello.mp3", "nowhere/hello.wav"])
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, monkeypatch, out: str):
+    monkeypatch.chdir(tmp_path)
+    Path("voice.wav").write_bytes(b"RIFF")
+    result = call("one", "--prompt", "voice.wav", "--out", out)
+    assert result.exit_code == 1
+    assert f"{out} cannot be written" in result.output
+
+
+def test_a_model_that_is_not_registered_is_one_message(sqlite: str, tmp_path: Path):
     (tmp_path / "voice.wav").write_bytes(b"RIFF")
-    result = CliRunner().invoke(app, ["one", "--prompt", "voice.wav"])
+    result = call("one", "--prompt", "voice.wav")
     assert result.exit_code == 1
     assert "speechalign-policy" in result.output
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_a_version_speaks_by_the_code_that_was_registered_with_it(sqlite: str, tmp_path: Path):
+    params = tiny.params(tmp_path, iterations=1)
+    tiny.write_loop(tmp_path, params, [tiny.judged()])
+    register.register(params, torch.device("cpu"))
+    tiny.write_prompt(tmp_path / "voice.wav")
+    assert call("one two", "--prompt", "voice.wav").exit_code == 0
+    refused = call("one 2", "--prompt", "voice.wav")
+    assert refused.exit_code == 1 and "has the character '2'" in refused.output  # by the version's own error class
+
+    [code] = (tmp_path / "mlartifacts").rglob("code/model/tokens.py")
+    code.write_text(code.read_text().replace("has the character", "bears the character"))
+    assert "bears the character '2'" in call("one 2", "--prompt", "voice.wav").output

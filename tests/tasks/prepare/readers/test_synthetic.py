@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tasks.common import params
+from tasks.common.files import DataError
 from tasks.prepare.readers import digits, espeak, synthetic
 from tests.conftest import REPOSITORY
 
@@ -56,10 +57,10 @@ def test_unknown_voice_is_one_clear_message() -> None:
     p = settings()
     voices = p.prepare.synthetic.model_copy(update={"voices": ["nobody"]})
     p = p.model_copy(update={"prepare": p.prepare.model_copy(update={"synthetic": voices})})
-    with pytest.raises(ValueError, match="no voice variant 'nobody'"):
+    with pytest.raises(DataError, match="no voice variant 'nobody'"):
         list(synthetic.read(p).items)
 
 
 def test_more_unseen_speakers_than_voices_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"unseen_speakers is 2, but .* names 1"):
+    with pytest.raises(DataError, match=r"unseen_speakers is 2, but .* names 1"):
         synthetic.read(settings(unseen_speakers=2))

@@ -1,0 +1,74 @@
+"""What a command says when it fails: one message for what a user can act on, a traceback for a bug."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+STAGE = """
+from model.errors import SpeechAlignError
+from tasks.common.stage import stage
+
+@stage
+def main():
+    {body}
+
+main()
+"""
+
+
+def run(body: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", STAGE.format(body=body)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_error_that_a_user_can_act_on_is_one_message(tmp_path):
+    done = run("raise SpeechAlignError('there is no data; run prepare')", tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr == "error: there is no data; run prepare\n(SPEECHALIGN_DEBUG=1 shows where)\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_fault_of_the_machine_is_one_message(tmp_path, number):
+    done = run(f"import os; raise OSError({number}, os.strerror({number}), 'data/codes')", tmp_path)
+
+    assert done.returncode == 1
+    assert os.strerror(number) in done.stderr and "data/codes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("bug", ["1 / 0", "int('x')", "{}['x']", "open('missing')", "raise ValueError('shapes')"])
+def test_a_bug_keeps_its_traceback(tmp_path, bug):
+    done = run(bug, tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback") and "in main" in done.stderr
+
+
+def test_the_debug_switch_shows_where_a_message_comes_from(tmp_path):
+    done = run("raise SpeechAlignError('no data')", tmp_path, SPEECHALIGN_DEBUG="1")
+
+    assert done.returncode == 1
+    assert "in main" in done.stderr and "no data" in done.stderr
+
+
+def test_the_time_of_a_stage_is_noted_in_a_workspace_only(tmp_path):
+    assert run("pass", tmp_path).returncode == 0
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "dvc.yaml").touch()
+    assert run("pass", tmp_path).returncode == 0
+    assert list(tmp_path.rglob("timings.jsonl"))
