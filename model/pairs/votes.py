@@ -1,6 +1,6 @@
-"""What people preferred: votes between two renderings of one text, one pair for each two renderings with a majority.
+"""Pairs from human votes between two renderings of one text: one pair for each two renderings with a majority.
 
-No rule ranks the sides here, and nothing is inferred from other pairs (A over B and B over C do not make A over C).
+No rule ranks the sides, and nothing is inferred from other pairs (A over B and B over C do not make A over C).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Vote:
 
 
 def by_sides(votes: Iterable[Vote]) -> dict[tuple[int, int], list[Vote]]:
-    """Votes on the same two candidates together."""
+    """Group votes on the same two candidates."""
     groups: dict[tuple[int, int], list[Vote]] = defaultdict(list)
     for vote in votes:
         groups[vote.sides].append(vote)
@@ -37,7 +37,7 @@ def by_sides(votes: Iterable[Vote]) -> dict[tuple[int, int], list[Vote]]:
 
 
 def majority(votes: Sequence[Vote]) -> int | None:
-    """The side that more than half of these raters prefer; None where there is none.
+    """Return the side that more than half of these raters prefer; None where there is none.
 
     A tie is a vote for neither side, so that one preference among three ties does not become a label.
     """
@@ -46,7 +46,7 @@ def majority(votes: Sequence[Vote]) -> int | None:
 
 
 def prefer(candidates: Mapping[int, Candidate], votes: Iterable[Vote]) -> list[Preference]:
-    """A preference for each two candidates of which a majority prefers one.
+    """Return a preference for each two candidates of which a majority prefers one.
 
     Two that make no sound, or one, teach nothing that can be scored: they are left out.
 
@@ -64,8 +64,8 @@ def prefer(candidates: Mapping[int, Candidate], votes: Iterable[Vote]) -> list[P
     return preferences
 
 
-def agreement(votes: Iterable[Vote]) -> float:
-    """Share of the pairs of votes on the same two candidates that agree (a tie agrees with a tie); NaN if none."""
+def rater_agreement(votes: Iterable[Vote]) -> float:
+    """Return the share of equal votes among pairs of votes on the same two candidates; NaN if there are none."""
     agreeing = total = 0
     for group in by_sides(votes).values():
         counts = Counter(vote.winner for vote in group)
@@ -75,7 +75,7 @@ def agreement(votes: Iterable[Vote]) -> float:
 
 
 def krippendorff_alpha(votes: Iterable[Vote]) -> float:
-    """Agreement beyond chance: 1 is perfect, 0 what chance gives, below 0 systematic disagreement.
+    """Return agreement beyond chance: 1 is perfect, 0 is chance, below 0 systematic disagreement.
 
     Krippendorff's alpha for nominal data with missing values (K. Krippendorff, Computing Krippendorff's
     Alpha-Reliability, 2011, section C). Units are the voted pairs with two raters or more, values "the first side",
@@ -95,7 +95,7 @@ def krippendorff_alpha(votes: Iterable[Vote]) -> float:
 
 
 def nominal_alpha(units: Iterable[Sequence[object]]) -> float:
-    """Krippendorff's alpha of nominal values; each unit holds the values that its raters gave."""
+    """Return Krippendorff's alpha of nominal values; each unit holds the values that its raters gave."""
     totals: Counter[object] = Counter()
     disagreement = 0.0  # Σ_{c≠k} o_ck
     for values in units:

@@ -1,7 +1,7 @@
-"""Human votes on an iteration's samples: a listening test to give to raters, and a check of what they sent back.
+"""Human votes on an iteration's samples: a listening test for raters, and a check of the votes they send back.
 
 ``python -m tasks.prefer.votes export --iteration 1 --pairs 50 --out listening/1`` then, when votes are in,
-``python -m tasks.prefer.votes check FILE --iteration 1``. The whole way is in docs/votes.md.
+``python -m tasks.prefer.votes check FILE --iteration 1``. docs/votes.md describes every step.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from tasks.common import params as parameters
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.stage import stage
-from tasks.prefer.votes import ballots
-from tasks.prefer.votes import page as listening
+from tasks.prefer.votes import ballots, page
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 Iteration = Annotated[str, typer.Option(help="iteration whose samples to vote on")]
 
 
 def _sampled(iteration: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The iteration's samples, and the train utterances by id."""
+    """Return the iteration's samples, and the train utterances by id."""
     rows = {row["id"]: row for row in read_table(paths.codes("train"), schemas.CODES)}
     return read_table(paths.samples(iteration), schemas.SAMPLES), rows
 
@@ -34,22 +33,22 @@ def _sampled(iteration: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, 
 def export(
     iteration: Iteration,
     out: Annotated[Path, typer.Option(help="folder to write; it must not exist")],
-    pairs: Annotated[int, typer.Option(help="pairs of sounds, each of another text", min=1)] = 50,
+    pairs: Annotated[int, typer.Option(help="pairs of sounds, one per text", min=1)] = 50,
     golden: Annotated[bool, typer.Option(help="pair each sample with golden speech instead of another sample")] = False,
-    seed: Annotated[int, typer.Option(help="another seed, other pairs", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="another seed draws other pairs", min=0)] = 0,
 ) -> None:
     """Write a blind listening test: sounds, a sheet to fill in, and a page for the browser that fills it in."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
     samples, rows = _sampled(iteration)
-    trials = listening.draw_trials(samples, rows, pairs, golden, [params.seed, 8, seed, *iteration.encode()])
+    trials = page.draw_trials(samples, rows, pairs, golden, [params.seed, 8, seed, *iteration.encode()])
     if not trials:
         raise DataError(
             f"{paths.samples(iteration)} has no text with two different samples that have sound; "
             "add to sample.temperatures, or compare with golden speech (--golden)"
         )
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-    listening.write(out, trials, samples, rows, voice, params, iteration)
+    page.write(out, trials, samples, rows, voice, params, iteration)
     few = f" (of {pairs} asked for: no more texts have two different sounds)" if len(trials) < pairs else ""
     size = (out / "vote.html").stat().st_size / 1e6
     print(
@@ -64,11 +63,11 @@ def check(
     file: Annotated[Path, typer.Argument(help="CSV or JSON lines, or a folder of them")],
     iteration: Iteration,
 ) -> None:
-    """Check votes against the samples, and print counts and how far raters agree."""
+    """Check votes against the samples, and print counts and the agreement between raters."""
     params = parameters.load()
     params.iteration(iteration)
     cast = ballots.load(file, iteration, *_sampled(iteration), params.iterations)
-    print(f"{cast.describe()}\n{cast.agreement()}")
+    print(f"{cast.describe()}\n{cast.rater_agreement()}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The votes on one iteration's samples: read, and checked against what was sampled."""
+"""Votes on one iteration's samples: read, and checked against the samples."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from model.pairs.votes import Vote, agreement, by_sides, krippendorff_alpha, majority
+from model.pairs.votes import Vote, by_sides, krippendorff_alpha, majority, rater_agreement
 from tasks.common.files import DataError
 from tasks.prefer.votes.sheet import Line, read, refuse
 
 Row = dict[str, Any]
-GOLDEN = -1  # key of the golden candidate, in place of a sample's position
+GOLDEN = -1  # key of the golden candidate; that of a sample is its position
 
 
 @dataclass(frozen=True)
 class Ballots:
-    """What a file of votes says about one iteration."""
+    """Checked votes on one iteration."""
 
     votes: list[Vote]  # keys are positions among the samples
     by_id: dict[str, list[Vote]]
-    digest: str  # of this iteration's votes: those on other iterations, and the order of lines, do not change it
+    digest: str  # of this iteration's votes only, in any order
     blank: int  # lines not filled in
-    elsewhere: int  # votes on other iterations
-    unproven: int  # votes that do not say which audio they were given on
-    idle: int  # majorities that make no pair: two equal sounds, or a side without sound
-    unread: list[str]  # what lies in the folder of votes, but is no sheet
+    other_iterations: int  # votes on other iterations
+    unverified: int  # votes that do not say which audio they were given on
+    without_pair: int  # majorities that make no pair: two equal sounds, or a side without sound
+    unread: list[str]  # names in the folder of votes that are no sheets
 
     @property
     def raters(self) -> int:
@@ -40,41 +40,41 @@ class Ballots:
 
     @property
     def name(self) -> str:
-        """How tables name these judges: ``votes@<digest>:<number of raters>``."""
+        """Name of these judges in tables: ``votes@<digest>:<number of raters>``."""
         return f"votes@{self.digest}:{self.raters}"
 
     def describe(self) -> str:
-        """Counts and agreement, in words."""
+        """Return the counts, in words."""
         groups = by_sides(self.votes).values()
         undecided = sum(majority(group) is None for group in groups)
         text = (
             f"{self.name}: {len(self.votes)} votes by {self.raters} rater(s) on {len(groups)} pairs of sounds: "
             f"{len(groups) - undecided} with a majority, {undecided} ties"
         )
-        if self.idle:
-            text += f"; {self.idle} of the majorities make no pair: the two sounds are equal, or one is silent"
+        if self.without_pair:
+            text += f"; {self.without_pair} of the majorities make no pair: the two sounds are equal, or one is silent"
         if self.blank:
             text += f"; {self.blank} lines not filled in"
-        if self.elsewhere:
-            text += f"; {self.elsewhere} votes on other iterations"
+        if self.other_iterations:
+            text += f"; {self.other_iterations} votes on other iterations"
         if self.unread:
             text += f"\nwarning: not read, as these are no sheets of votes: {', '.join(self.unread)}"
-        if self.unproven:
+        if self.unverified:
             text += (
-                f"\nwarning: {self.unproven} votes do not say which samples were heard (columns policy, a_seed, b_seed,"
-                " a_tokens, b_tokens of an exported sheet): nothing proves that it was these"
+                f"\nwarning: {self.unverified} votes do not say which samples were heard (columns policy, a_seed, "
+                "b_seed, a_tokens, b_tokens of an exported sheet), so it cannot be checked that it was these"
             )
         return text
 
-    def agreement(self) -> str:
-        """How far raters agree, in words."""
+    def rater_agreement(self) -> str:
+        """Return the inter-rater agreement, in words."""
         shared = [vote for group in by_sides(self.votes).values() if len(group) > 1 for vote in group]
         if not shared:
             return "agreement: not defined, no two raters heard the same pair"
         alpha = krippendorff_alpha(self.votes)
         beyond = "not defined, all votes are alike" if math.isnan(alpha) else f"{alpha:.2f}"
         return (
-            f"agreement: {100 * agreement(self.votes):.0f} % of the votes on the same pair; "
+            f"agreement: {100 * rater_agreement(self.votes):.0f} % of the votes on the same pair; "
             f"Krippendorff's alpha (0: chance, 1: perfect) {beyond}"
         )
 
@@ -82,19 +82,19 @@ class Ballots:
 def load(
     path: Path, iteration: str, samples: list[Row], rows: dict[str, Row], iterations: Collection[str] = ()
 ) -> Ballots:
-    """The votes on this iteration. A line without the column ``iteration`` counts as one of it.
+    """Read the votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
     Args:
         samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES.
-        iterations: all that there are, so that a mistyped one is not taken for another; none: not known.
+        iterations: all that exist, so that a mistyped one is refused; empty: not checked.
 
     Raises:
         DataError: the file cannot be read; an unknown iteration, utterance or draw; A equal to B; a rater who
-            voted twice on two sounds, also where A and B are swapped; votes on other audio than the samples; no votes.
+            voted twice on two sounds, even with A and B swapped; votes on other audio than the samples; no votes.
     """
     sheet = read(path)
     own = [line for line in sheet.lines if line.iteration in ("", iteration)]
-    problems, unproven, stale = list(sheet.problems), 0, []
+    problems, unverified, stale = list(sheet.problems), 0, []
     if iterations:
         there_are = ", ".join(iterations)
         problems += [
@@ -124,24 +124,31 @@ def load(
             problems.append(
                 f"{line.where}: {line.rater} voted twice on {line.a} and {line.b} of {line.id}; first in {before}"
             )
-        proven, other = _compare(line, a, b, samples, rows)
-        unproven += not proven
+        verified, other = _check_audio(line, a, b, samples, rows)
+        unverified += not verified
         stale += [f"{line.where}: {text}" for text in other]
         votes[line.id].append(vote)
     refuse(path, problems)
     refuse(
         path,
         stale,
-        f"these votes were given on other audio than iteration {iteration} has now: sample again with the seed, policy "
-        "and decoding settings of then, or export and vote anew; nothing was written",
+        f"these votes are on other audio than iteration {iteration} has now: sample again with the seed, policy and "
+        "decoding settings of then, or export and vote again; nothing was written",
     )
-    flat = [vote for votes_ in votes.values() for vote in votes_]
-    elsewhere, idle = len(sheet.lines) - len(own), _idle(votes, samples, rows)
-    return Ballots(flat, dict(votes), _digest(votes, samples), sheet.blank, elsewhere, unproven, idle, sheet.unread)
+    return Ballots(
+        votes=[vote for votes_ in votes.values() for vote in votes_],
+        by_id=dict(votes),
+        digest=_digest(votes, samples),
+        blank=sheet.blank,
+        other_iterations=len(sheet.lines) - len(own),
+        unverified=unverified,
+        without_pair=_count_without_pair(votes, samples, rows),
+        unread=sheet.unread,
+    )
 
 
 def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: dict[str, Row]) -> str | None:
-    """What in the line does not exist."""
+    """Return a message about what the line names that does not exist, if anything."""
     if line.id not in rows:
         return f'there is no utterance "{line.id}" in train'
     if line.id not in draws:
@@ -152,8 +159,8 @@ def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows:
     return f"A and B are both {line.a}" if line.a.lower() == line.b.lower() else None
 
 
-def _compare(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row]) -> tuple[bool, list[str]]:
-    """Whether the line says which audio was heard, and where that differs from the samples."""
+def _check_audio(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row]) -> tuple[bool, list[str]]:
+    """Return whether the line says which audio was heard, and where that differs from the samples."""
     facts = [("policy", line.policy, samples[max(a, b)]["policy"])]
     for title, key, seed, digest in (("A", a, line.a_seed, line.a_tokens), ("B", b, line.b_seed, line.b_tokens)):
         if key != GOLDEN:
@@ -164,8 +171,8 @@ def _compare(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row
     return all(then for _, then, _ in facts), other[:1]
 
 
-def _idle(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]) -> int:
-    """How many majorities ``prefer@k`` leaves out: equal tokens leave nothing to prefer, none cannot be scored."""
+def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]) -> int:
+    """Count the majorities that ``prefer@k`` leaves out: the two sides have equal tokens, or one side has none."""
     count = 0
     for id_, cast in votes.items():
         for sides, group in by_sides(cast).items():
@@ -175,12 +182,12 @@ def _idle(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]
 
 
 def tokens_of(samples: list[Row], rows: dict[str, Row], id_: str, key: int) -> list[int]:
-    """Level-1 tokens of a sample by its position, or of the golden utterance."""
+    """Return level-1 tokens of a sample by its position, or of the golden utterance."""
     return rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
 
 
 def token_digest(tokens: list[int]) -> str:
-    """Names the exact level-1 tokens. The prefix keeps spreadsheets from taking the digits for a number."""
+    """Return a name of the exact level-1 tokens. Its prefix keeps spreadsheets from reading it as a number."""
     return "md5:" + hashlib.md5(np.asarray(tokens, np.int16).tobytes(), usedforsecurity=False).hexdigest()[:8]
 
 

@@ -1,4 +1,4 @@
-"""A blind listening test of one iteration's samples: sounds, the sheet to fill in, and a page that fills it in."""
+"""Blind listening test of one iteration's samples: sounds, a sheet of votes, and a page that fills it in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tasks.prefer.votes.ballots import GOLDEN, token_digest, tokens_of
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent
 COLUMNS = "id A B choice rater iteration policy a_seed b_seed a_tokens b_tokens sounds text".split()
-# Large and repeatable files stay out of git; a filled-in sheet is what must be kept.
+# Large and repeatable files stay out of git; only a filled-in sheet must be kept.
 IGNORE = "*.flac\nvote.html\n"
 
 
@@ -40,9 +40,9 @@ class Trial:
 
 
 def draw_trials(samples: list[Row], rows: dict[str, Row], n: int, with_golden: bool, seed: list[int]) -> list[Trial]:
-    """At most ``n`` texts in random order, each with two samples, or a sample and the golden side, in random order.
+    """Draw at most ``n`` texts, each with two samples or a sample and the golden side; every order is random.
 
-    Sides without sound and two equal sides are left out: nobody could vote on them.
+    Sides without sound and two equal sides are left out: there is nothing to vote on.
     """
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[int]] = defaultdict(list)
@@ -74,7 +74,7 @@ def write(
 ) -> None:
     """Render both sides of each trial and write ``NNN-A.flac``, ``NNN-B.flac``, ``votes.csv`` and ``vote.html``.
 
-    Golden level-1 tokens go through the same NAR and prompt as samples, so that only level 1 differs.
+    Golden level-1 tokens pass through the same NAR with the same prompt as samples, so that only level 1 differs.
 
     Raises:
         DataError: ``out`` exists (it may hold somebody's votes).
@@ -106,7 +106,7 @@ def write(
 
 
 def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: dict[str, Row]) -> dict[str, str]:
-    """One line of the sheet, choice and rater left open."""
+    """Return one line of the sheet, with choice and rater left open."""
     line = {
         "id": trial.id,
         "choice": "",
@@ -125,7 +125,7 @@ def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: d
 
 
 def page(sheet: list[dict[str, str]], sounds: list[list[str]], iteration: str) -> str:
-    """One file of HTML with everything in it: the sounds, and a script that makes the filled-in sheet.
+    """Return one HTML file with the sounds, and a script that saves the filled-in sheet.
 
     Args:
         sounds: FLAC of A and B of each line in base64.
@@ -140,7 +140,7 @@ def page(sheet: list[dict[str, str]], sounds: list[list[str]], iteration: str) -
         n=len(sheet),
         style=Markup((FOLDER / "vote.css").read_text(encoding="utf-8")),
         script=Markup(script),
-        # Only this one script may run, whatever else should find its way into the page.
+        # Only this one script may run, even if other content should get into the page.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=Markup(content.replace("<", "\\u003c").replace("&", "\\u0026")),
     )

@@ -1,4 +1,4 @@
-"""The file of votes as it is written: CSV or JSON lines, one vote a line. What it means is for ``ballots.py``."""
+"""File format of votes: CSV or JSON lines, one vote per line. ``ballots.py`` checks what the votes say."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from tasks.common.files import DataError
 
 REQUIRED = ("id", "a", "b", "choice", "rater")
-# What an exported sheet has beside: which iteration and which very samples were heard.
+# An exported sheet also says which iteration and which samples were heard.
 OPTIONAL = ("iteration", "policy", "a_seed", "b_seed", "a_tokens", "b_tokens")
 CHOICES = ("a", "b", "tie")
 SUFFIXES = (".csv", ".tsv", ".jsonl")  # of sheets in a folder
-EXPORTED = (".flac", ".html")  # what else an exported listening test has in it
+EXPORTED = (".flac", ".html")  # other files of an exported listening test
 SHOWN = 5  # problems spelled out in one message
 
 
@@ -45,14 +45,14 @@ class Sheet:
     lines: list[Line]
     blank: int  # lines with neither choice nor rater
     problems: list[str]  # lines with an empty cell or an unknown choice, for :func:`refuse`
-    unread: list[str]  # names of what else lies in the folder, but is no sheet
+    unread: list[str]  # names in the folder that are no sheets
 
 
 def read(path: Path) -> Sheet:
-    """All votes of a file, whatever its name, or of the sheets in a folder.
+    """Return all votes of a file, of any name, or of the sheets in a folder.
 
     Raises:
-        DataError: nothing there, nothing in it, not readable, a column missing.
+        DataError: no such file, nothing in it, not readable, a column missing.
     """
     files, unread = _sheets_in(path) if path.is_dir() else ([path], [])
     beside = f" (not read: {', '.join(unread)})" if unread else ""
@@ -84,9 +84,9 @@ def read(path: Path) -> Sheet:
 
 
 def refuse(
-    path: Path, problems: Sequence[str], advice: str = "mend or remove these lines; nothing was written"
+    path: Path, problems: Sequence[str], advice: str = "correct or remove these lines; nothing was written"
 ) -> None:
-    """Raise one DataError for all problems, the first few spelled out, if there are any."""
+    """Raise one DataError for all problems, if any, with the first few spelled out."""
     if not problems:
         return
     shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
@@ -95,7 +95,7 @@ def refuse(
 
 
 def _sheets_in(folder: Path) -> tuple[list[Path], list[str]]:
-    """The sheets of a folder, and the names of what is neither a sheet nor hidden nor a part of an exported test."""
+    """Return the sheets of a folder, and other names that are neither hidden nor part of an exported test."""
     sheets, others = [], []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
@@ -108,7 +108,7 @@ def _sheets_in(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _is_sheet(file: Path) -> bool:
-    """By its name. A .txt may be a sheet, as spreadsheets and mail programs name it, or a note: its header decides."""
+    """Return whether the name is a sheet's. Mail programs save sheets as .txt, so there the header decides."""
     suffix = file.suffix.lower()
     if suffix != ".txt":
         return suffix in SUFFIXES
@@ -118,7 +118,7 @@ def _is_sheet(file: Path) -> bool:
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """(where, cells by lower-case column) of each line that is not blank."""
+    """Yield (where, cells by lower-case column) of each line that is not blank."""
     try:
         text = file.read_bytes().decode("utf-8-sig")  # spreadsheets begin a file with a byte order mark
     except UnicodeDecodeError as error:
@@ -140,7 +140,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
             if len(cells) != len(names):
                 raise DataError(
                     f"{file.parent / where} has {len(cells)} cells where the header has {len(names)}; the file is "
-                    "torn or a cell with a comma lacks its quotes; mend that line or export again"
+                    "torn or a cell with a comma lacks its quotes; correct that line or export again"
                 )
             yield where, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
     except csv.Error as error:

@@ -27,7 +27,7 @@
     by("end").hidden = !over;
     if (over) {
       by("thanks").textContent = `${done()} of ${trials.length} pairs voted on. ` +
-        (done() === trials.length ? "Thank you." : "You can go back to those you left out, or save these.");
+        (done() === trials.length ? "Thank you." : "You can go back to the skipped pairs, or save these votes.");
       by("thanks").focus();
       return;
     }
@@ -53,7 +53,7 @@
     audio.play().catch((error) => { by("hint").textContent = `This browser cannot play the sound (${error.message}).`; });
   };
   const vote = (choice) => {
-    if (!heard[at].every(Boolean) && choices[at] === "") return; // nobody votes on what they have not heard
+    if (!heard[at].every(Boolean) && choices[at] === "") return; // no vote before both sounds were heard
     choices[at] = choice;
     remember();
     go(at + 1);

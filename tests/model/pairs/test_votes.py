@@ -3,7 +3,7 @@ import math
 import pytest
 
 from model.pairs.candidate import Candidate
-from model.pairs.votes import Vote, agreement, krippendorff_alpha, majority, nominal_alpha, prefer
+from model.pairs.votes import Vote, krippendorff_alpha, majority, nominal_alpha, prefer, rater_agreement
 
 GOLDEN = -1
 
@@ -46,7 +46,7 @@ def test_it_does_not_matter_which_side_was_played_first():
     cast = [Vote(0, 1, 1, "anna"), Vote(1, 0, 1, "ben")]
     [pair] = prefer(candidates(40, 40), cast)
     assert (pair.chosen.key, pair.reason) == (1, "2 of 2 raters")
-    assert agreement(cast) == 1.0
+    assert rater_agreement(cast) == 1.0
 
 
 def test_a_golden_side_may_lose():
@@ -61,8 +61,8 @@ def test_a_side_without_sound_makes_no_pair():
 
 def test_agreement_is_the_share_of_agreeing_pairs_of_votes():
     # three raters: one of three pairs of votes agrees; two raters: the one pair does
-    assert agreement(votes(0, 0, None) + votes(None, None, a=2, b=3)) == pytest.approx(2 * (1 + 1) / (6 + 2))
-    assert math.isnan(agreement(votes(0)))
+    assert rater_agreement(votes(0, 0, None) + votes(None, None, a=2, b=3)) == pytest.approx(2 * (1 + 1) / (6 + 2))
+    assert math.isnan(rater_agreement(votes(0)))
 
 
 def test_alpha_is_that_of_krippendorffs_example():

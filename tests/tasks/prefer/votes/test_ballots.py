@@ -4,7 +4,7 @@ import math
 import pytest
 
 from model.judges.panel import Judgement
-from model.pairs.votes import agreement
+from model.pairs.votes import rater_agreement
 from tasks.common.files import DataError
 from tasks.prefer.sources import pair_up, source_of
 from tasks.prefer.votes import ballots
@@ -123,9 +123,9 @@ def sheet(tmp_path, **changes):
 
 def test_votes_that_say_what_was_heard_are_proven_and_others_are_warned_about(tmp_path):
     cast = load(sheet(tmp_path))
-    assert cast.unproven == 0 and "warning" not in cast.describe()
+    assert cast.unverified == 0 and "warning" not in cast.describe()
     cast = load(written(tmp_path, "u0,0,1,A,anna"))
-    assert cast.unproven == 1 and "nothing proves" in cast.describe()
+    assert cast.unverified == 1 and "it cannot be checked" in cast.describe()
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_a_folder_holds_a_sheet_of_each_rater_and_iteration(tmp_path):
     written(tmp_path, "u0,0,1,B,ben,1", "u1,0,1,,,1", header=header, name="ben.csv")
     (tmp_path / "notes.txt").write_text("not a sheet")
     cast = load(tmp_path)
-    assert (len(cast.votes), cast.raters, cast.elsewhere, cast.blank) == (2, 2, 1, 1)
-    assert agreement(cast.votes) == 0.0
+    assert (len(cast.votes), cast.raters, cast.other_iterations, cast.blank) == (2, 2, 1, 1)
+    assert rater_agreement(cast.votes) == 0.0
     with pytest.raises(DataError, match="none of them on iteration 3"):
         load(tmp_path, "3")
 
@@ -242,7 +242,7 @@ def test_a_second_iterations_votes_and_the_order_of_lines_leave_the_digest_alone
 
 def test_agreement_is_told_in_words(tmp_path):
     alone = load(written(tmp_path, "u0,0,1,A,anna", "u1,0,1,A,ben"))
-    assert "no two raters heard the same pair" in alone.agreement()
+    assert "no two raters heard the same pair" in alone.rater_agreement()
     both = [f"u{i},0,1,{choice},{rater}" for i in range(3) for choice, rater in (("AAB"[i], "anna"), ("AAB"[i], "ben"))]
-    assert "100 % of the votes" in load(written(tmp_path, *both)).agreement()
-    assert math.isclose(agreement(load(written(tmp_path, *both)).votes), 1.0)
+    assert "100 % of the votes" in load(written(tmp_path, *both)).rater_agreement()
+    assert math.isclose(rater_agreement(load(written(tmp_path, *both)).votes), 1.0)

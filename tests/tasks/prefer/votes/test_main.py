@@ -91,7 +91,7 @@ def test_check_refuses_votes_on_samples_that_are_gone(small):
     folder, _ = small
     assert run("export", "--iteration", 1, "--pairs", 2, "--out", "listening").exit_code == 0
     write(folder / "votes.csv", fill(folder / "listening/votes.csv", "anna", lambda _: "A"))
-    shutil.copy(paths.samples("2"), paths.samples("1"))  # sampled anew, by another policy
+    shutil.copy(paths.samples("2"), paths.samples("1"))  # sampled again, by another policy
     done = run("check", "votes.csv", "--iteration", 1)
     assert done.exit_code == 1
     assert "policy was" in done.output and "sample again with the seed" in done.output

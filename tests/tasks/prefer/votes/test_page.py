@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.prefer.votes import page as listening
+from tasks.prefer.votes import page
 from tasks.prefer.votes.ballots import GOLDEN
 from tests.tasks import sampled
 
@@ -8,7 +8,7 @@ ROWS = sampled.train_rows()
 
 
 def trials(samples, n=10, golden=False, seed=0):
-    return listening.draw_trials(samples, ROWS, n, golden, [seed])
+    return page.draw_trials(samples, ROWS, n, golden, [seed])
 
 
 def test_each_text_gives_one_pair_of_its_own_samples():
@@ -47,7 +47,7 @@ def test_silence_and_equal_sounds_are_not_put_to_the_vote():
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", 'a "quoted", text'])
 def test_a_text_cannot_leave_the_page(text):
-    line = dict.fromkeys(listening.COLUMNS, "") | {"text": text}
-    page = listening.page([line], [["QQ==", "QQ=="]], "1")
-    assert page.count("<script") == 2 and page.count("</script>") == 2
-    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched from anywhere
+    line = dict.fromkeys(page.COLUMNS, "") | {"text": text}
+    html = page.page([line], [["QQ==", "QQ=="]], "1")
+    assert html.count("<script") == 2 and html.count("</script>") == 2
+    assert "http" not in html.replace("http-equiv", "")  # nothing is fetched from anywhere
