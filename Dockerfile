@@ -1,4 +1,4 @@
-# The flow in a container. docs/docker.md says how to run it and what of this was tried.
+# The command `speechalign` in a container. docs/docker.md says how to run it and which steps were tried.
 #
 #   docker build -t speechalign .                                  # CPU
 #   docker build -t speechalign:cuda --build-arg ACCELERATOR=cuda .
@@ -23,15 +23,15 @@ RUN useradd --create-home --uid 10001 speechalign \
  && mkdir -p /app/data /app/runs /app/reports /app/mlartifacts /app/tracking /app/.dvc/cache
 WORKDIR /app
 
-# The environment first: this layer is built again only when a lock changes. The same target as on any machine,
+# The packages first: this layer is built again only when a lock changes. The targets are the same as on any machine,
 # so the hashes of requirements.lock are checked here too.
-COPY Makefile pyproject.toml requirements.lock ./
+COPY Makefile requirements.lock ./
 COPY requirements ./requirements
 COPY .dvc ./.dvc
-RUN make env VENV=/opt/venv && rm -rf /root/.cache
+RUN make packages VENV=/opt/venv && rm -rf /root/.cache
 
 COPY . .
-RUN chown -R speechalign:speechalign /app
+RUN make env VENV=/opt/venv && chown -R speechalign:speechalign /app
 USER speechalign
 
 # USER and HOME: DVC asks for the user's name, which a bare `docker run --user` number does not have.
@@ -46,5 +46,5 @@ ENV PATH=/opt/venv/bin:$PATH \
     MLFLOW_TRACKING_URI=sqlite:////app/tracking/mlflow.db
 
 VOLUME ["/app/data", "/app/runs", "/app/reports", "/app/mlartifacts", "/app/tracking", "/app/.dvc/cache"]
-ENTRYPOINT ["python", "-m", "flows"]
+ENTRYPOINT ["speechalign"]
 CMD ["run"]

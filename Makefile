@@ -5,11 +5,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(VENV)/uv/bin/uv
+COMMAND := $(BIN)/speechalign
 LOCKS := requirements.lock requirements/build.lock requirements/uv.lock
 
 # The stages call `python`, which must be this environment's.
 export PATH := $(abspath $(BIN)):$(PATH)
-# Quiet and local: no usage reports, and one process for a server in place of ten.
+# Quiet and local: no usage reports, and one process per server instead of ten.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -17,15 +18,22 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo repro study report ui prefect test lint format bootstrap lock clean
+.PHONY: help env packages demo repro study report ui prefect test lint format bootstrap lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target text; \
 	  do printf '  make %-10s %s\n' "$$target" "$$text"; done
 
-env: $(STAMP) ## install everything in .venv, once
+env: $(COMMAND) ## install everything in .venv, once
 
-# A python that only prints a version manager's hint is no python: each candidate is run before it is chosen.
+packages: $(STAMP) # what the project needs, without the project
+
+# The project itself, built with the setuptools just installed: no index is asked.
+$(COMMAND): $(STAMP) pyproject.toml
+	@$(UV) pip install --quiet --offline --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+# Some commands named python only print a version manager's hint: each candidate is run before it is chosen.
 $(STAMP): $(LOCKS)
 	@ok='import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})'; \
 	for python in $(PYTHON) python3.12 python3.11 python3 python; do \
@@ -54,13 +62,13 @@ $(STAMP): $(LOCKS)
 	@touch $@
 
 demo: env ## run the whole loop: synthetic speech to registered policies
-	@$(BIN)/python -m flows run
+	@$(COMMAND) run
 
-repro: env ## the same work through `dvc repro`
+repro: env ## run the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: demo ## the paper's experiments on the embedded default, after the demo (about two hours; goes on where it was)
-	@$(BIN)/python -m flows study
+study: demo ## the paper's experiments on the embedded default, after the demo (about two hours; a stopped one resumes)
+	@$(COMMAND) study
 
 report: env ## open the report in a browser
 	@test -f reports/index.html || { echo "reports/index.html does not exist yet; run \`make demo\` first" >&2; exit 1; }
@@ -75,7 +83,7 @@ prefect: env ## Prefect's server and pages on 127.0.0.1:4200
 	@PREFECT_HOME="$(CURDIR)/.prefect" $(BIN)/prefect server start --host 127.0.0.1 --port 4200
 
 test: env lint ## lint, types and all tests, two files at a time
-	@# One thread each: threads of one process would spin on the other's core.
+	@# One thread per process: two processes with two threads each slow one another.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env ## ruff (rules and format) and mypy
@@ -83,11 +91,11 @@ lint: env ## ruff (rules and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: env ## mend what ruff can mend
+format: env ## fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bootstrap: env ## make the embedded checkpoints again (about two hours)
+bootstrap: env ## train the embedded checkpoints again (about two hours)
 	@$(BIN)/dvc repro bootstrap/dvc.yaml
 	@$(BIN)/python -m bootstrap.export --codec bootstrap/work/codec_final
 

@@ -1,14 +1,12 @@
 """Profiles: what ``params.yaml`` needs changed for another corpus or machine.
 
-``python -m profiles show`` lists them, ``show NAME`` prints what one would change, ``use NAME`` changes
-``params.yaml``, whose comments stay. A profile is a YAML file in ``profiles/`` with only the keys that differ.
+A profile is a YAML file in ``profiles/`` with only the keys that differ. ``speechalign profile show`` lists them,
+``show NAME`` prints what one would change, ``use NAME`` changes ``params.yaml``, whose comments stay.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,54 +16,27 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.common import params
 from tasks.common.files import DataError, atomic_path
+from tasks.common.params.overlay import Change, overlay
+from tasks.common.stage import one_message
 
 FOLDER = Path("profiles")
 PARAMS = Path("params.yaml")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Settings for another corpus or machine.")
 
 
-def changes(base: dict[str, Any], profile: dict[str, Any], where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted key, value now, value in the profile) of everything that differs.
-
-    Raises:
-        DataError: the profile has a key that ``params.yaml`` does not have, or a value where that has a block.
-    """
-    for key, value in profile.items():
-        name = f"{where}{key}"
-        # Iterations are named freely; everything else is a known key.
-        if key not in base and where != "iterations.":
-            raise DataError(
-                f"the profile sets {name}, which {PARAMS} does not have; it has {', '.join(map(str, base))}"
-            )
-        now = base.get(key)
-        if isinstance(now, dict) != isinstance(value, dict) and now is not None:
-            raise DataError(f"the profile sets {name} to {value!r}, but {PARAMS} has {now!r} there")
-        if isinstance(now, dict):
-            yield from changes(now, value, f"{name}.")
-        elif now != value:
-            yield name, now, value
-
-
-def merged(name: str, path: str | None = None) -> tuple[str, list[tuple[str, Any, Any]]]:
-    """``params.yaml`` as text with the profile merged in, and what changed.
+def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
+    """Return ``params.yaml`` as text with the profile merged in, and what changed.
 
     Args:
-        name: a file of ``profiles/`` without its ending. path: for ``prepare.path``, in place of the profile's.
+        name: a file of ``profiles/`` without its ending.
+        path: for ``prepare.path``, instead of the profile's.
 
     Raises:
-        DataError: no such profile, or it does not fit ``params.yaml``.
-        ParamsError: ``params.yaml`` is not valid as it is.
+        DataError: no such profile, or it is not YAML.
+        ParamsError: ``params.yaml`` is not valid as it is, or the profile does not fit it.
     """
     params.load(PARAMS)
-    yaml = YAML()  # round trip: keeps comments, quotes and order
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    # Otherwise every null would come out as nothing at all.
-    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
-    yaml.representer.add_representer(float, _represent_float)
-    base = yaml.load(PARAMS.read_text(encoding="utf-8"))
     file = FOLDER / f"{name}.yaml"
     if name not in available():
         raise DataError(f"there is no profile {name!r}; expected one of {', '.join(available()) or 'none'}")
@@ -77,23 +48,12 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[tuple[str, Any
         raise DataError(f"{file} should hold named blocks, but holds {type(profile).__name__}")
     if path is not None:
         profile.setdefault("prepare", {})["path"] = path
-    differences = list(changes(base, profile))
-    for key, _, value in differences:
-        *blocks, last = key.split(".")
-        block = base
-        for part in blocks:
-            block = block[part]
-        block[last] = value
+    yaml = _round_trip()
+    content = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    changes = overlay(content, profile, "the profile", new_iterations=True)
     text = io.StringIO()
-    yaml.dump(base, text)
-    return text.getvalue(), differences
-
-
-def _represent_float(representer: Any, value: float) -> Any:
-    """As YAML 1.1 reads a number again: ``3.0e-05``, where ``3e-05`` would be a string."""
-    mantissa, exponent, power = repr(value).partition("e")
-    text = f"{mantissa}{'' if '.' in mantissa or not exponent else '.0'}{exponent}{power}"
-    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+    yaml.dump(content, text)
+    return text.getvalue(), changes
 
 
 def available() -> list[str]:
@@ -101,25 +61,21 @@ def available() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def _describe(differences: list[tuple[str, Any, Any]]) -> str:
-    return "\n".join(f"  {key}: {now} -> {value}" for key, now, value in differences) or "  nothing differs"
-
-
 @app.command()
 def show(name: Annotated[str | None, typer.Argument(help="a profile; without it all are listed")] = None) -> None:
     """List the profiles, or print what one would change in params.yaml."""
-    with _one_message():
-        typer.echo("\n".join(available()) if name is None else _describe(merged(name)[1]))
+    with one_message():
+        print("\n".join(available()) if name is None else _describe(merged(name)[1]))
 
 
 @app.command()
 def use(
     name: Annotated[str, typer.Argument(help="a file of profiles/ without its ending")],
-    path: Annotated[str | None, typer.Option(help="where the corpus lies: a folder or s3://bucket/prefix")] = None,
+    path: Annotated[str | None, typer.Option(help="location of the corpus: a folder or s3://bucket/prefix")] = None,
 ) -> None:
     """Change params.yaml as the profile says; comments and all other values stay."""
-    with _one_message():
-        text, differences = merged(name, path)
+    with one_message():
+        text, changes = merged(name, path)
         with atomic_path(PARAMS) as candidate:
             candidate.write_text(text, encoding="utf-8")
             try:
@@ -127,16 +83,30 @@ def use(
             except params.ParamsError as error:
                 problem = str(error).replace(str(candidate), str(PARAMS))
                 raise DataError(f"with the profile {name!r}, {problem}\n{PARAMS} stays as it was") from error
-        typer.echo(f"{PARAMS}:\n{_describe(differences)}")
+        print(f"{PARAMS}:\n{_describe(changes)}")
 
 
-@contextlib.contextmanager
-def _one_message() -> Iterator[None]:
-    try:
-        yield
-    except (DataError, params.ParamsError) as error:
-        typer.echo(f"profile: {error}", err=True)
-        raise typer.Exit(1) from error
+def _round_trip() -> YAML:
+    """YAML that keeps comments, quotes and order."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    # Otherwise every null would come out as nothing at all.
+    yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.representer.add_representer(float, _represent_float)
+    return yaml
+
+
+def _represent_float(representer: Any, value: float) -> Any:
+    """Write a number as YAML 1.1 reads it again: ``3.0e-05``, where ``3e-05`` would be a string."""
+    mantissa, exponent, power = repr(value).partition("e")
+    text = f"{mantissa}{'' if '.' in mantissa or not exponent else '.0'}{exponent}{power}"
+    return representer.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+def _describe(changes: list[Change]) -> str:
+    return "\n".join(f"  {key}: {before} -> {after}" for key, before, after in changes) or "  nothing differs"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,13 +10,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.common.params import Params, ParamsError
+from tasks.common.params.overlay import overlay
 
 FILE, RESULTS = Path("study/params.yaml"), Path("study/results")
 MAIN = "runs"
 
 
 class Arm(BaseModel):
-    """One comparison: settings changed, and which part of the loop runs anew."""
+    """One comparison: settings changed, and which part of the loop runs again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,10 +57,10 @@ class Arm(BaseModel):
 
 
 def load(path: Path = FILE) -> dict[str, Arm]:
-    """Every arm by name.
+    """Return every arm by name.
 
     Raises:
-        ParamsError: with one line a problem.
+        ParamsError: with one line per problem.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))["arms"]
@@ -71,29 +73,19 @@ def load(path: Path = FILE) -> dict[str, Arm]:
 
 
 def merged(arm: Arm, base: dict[str, Any]) -> dict[str, Any]:
-    """``params.yaml`` as the arm has it, with a chain of iterations as long as it needs.
+    """Return ``params.yaml`` as the arm has it, with a chain of iterations as long as it needs.
 
     Raises:
         ParamsError: a setting that ``params.yaml`` does not have, or an impossible value.
     """
-    changed = _overlay(base, {key: value for key, value in arm.set.items() if key != "iterations"}, "")
+    changed = copy.deepcopy(base)
     first = next(iter(base["iterations"].values()))
     changed["iterations"] = {
         str(k): {**base["iterations"].get(str(k), first), "prev": str(k - 1)} for k in range(1, arm.last + 1)
     }
-    changed["iterations"] = _overlay(changed["iterations"], arm.set.get("iterations", {}), "iterations.")
+    overlay(changed, arm.set, str(FILE))
     try:
         Params.model_validate(changed)
     except ValidationError as error:
         raise ParamsError(f"the arm {arm.title!r} makes params.yaml impossible: {error}") from error
     return changed
-
-
-def _overlay(base: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in changes.items():
-        if key not in base:
-            raise ParamsError(f"{FILE} sets {where}{key}, which params.yaml does not have")
-        nested = isinstance(value, dict) and isinstance(base[key], dict)
-        result[key] = _overlay(base[key], value, f"{where}{key}.") if nested else value
-    return result

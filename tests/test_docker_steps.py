@@ -1,4 +1,4 @@
-"""The Dockerfile as far as it can be held to its word without a Docker engine (docs/docker.md)."""
+"""What can be checked of the Dockerfile without a Docker engine (docs/docker.md)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def steps() -> list[tuple[str, str]]:
-    """Instructions and their arguments, continued lines joined, comments gone."""
+    """Instructions and their arguments, with continued lines joined and comments removed."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
@@ -41,14 +42,27 @@ def test_copied_files_exist_and_are_not_ignored(steps):
             assert source.removeprefix("./") not in ignored
 
 
-def test_the_environment_needs_nothing_but_what_is_copied_before_it(steps):
-    install = next(number for number, (name, text) in enumerate(steps) if name == "RUN" and "make env" in text)
+def position(steps: list[tuple[str, str]], part: str) -> int:
+    """The index of the one step that contains ``part``."""
+    [found] = [number for number, (_, text) in enumerate(steps) if part in text]
+    return found
+
+
+def test_the_packages_need_nothing_but_what_is_copied_before_them(steps):
+    install = position(steps, "make packages")
     copied = {Path(source).name for name, text in steps[:install] if name == "COPY" for source in text.split()[:-1]}
     locks = re.search(r"^LOCKS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert locks
     assert {Path(lock).parts[0] for lock in locks[1].split()} <= copied
     assert "Makefile" in copied
+
+
+def test_the_command_is_installed_once_the_code_is_there_and_before_the_user_changes(steps):
+    install = position(steps, "make env")
+
+    assert steps.index(("COPY", ". .")) < install < steps.index(("USER", "speechalign"))
+    assert steps[position(steps, "make packages")][1].split()[2] == steps[install][1].split()[2] == "VENV=/opt/venv"
 
 
 def test_the_flow_does_not_run_as_root(steps):
@@ -60,13 +74,14 @@ def test_the_flow_does_not_run_as_root(steps):
     )
 
 
-def test_the_entry_point_is_the_flow(steps):
-    program, *rest = json.loads(arguments(steps, "ENTRYPOINT")[0])
+def test_the_entry_point_is_the_command(steps):
+    [program] = json.loads(arguments(steps, "ENTRYPOINT")[0])
     command = json.loads(arguments(steps, "CMD")[0])
-    assert program == "python"
+    module, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][program].split(":")
+    code = f"from {module} import {function}; {function}()"
 
     done = subprocess.run(
-        [sys.executable, *rest, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
 
     assert done.returncode == 0, done.stderr

@@ -25,9 +25,8 @@ POOL = "speechalign"
 def environment(finished, tmp_path) -> Iterator[dict[str, str]]:
     """A server on a free port of this machine, for a project that holds the flows."""
     shutil.copytree(PROJECT / "flows", "flows", ignore=shutil.ignore_patterns("__pycache__"))
-    Path("tasks").mkdir()
-    for name in ("__init__.py", "paths.py"):
-        shutil.copy(PROJECT / "tasks" / name, Path("tasks") / name)
+    for folder in ("tasks", "model"):
+        Path(folder).symlink_to(PROJECT / folder)
     shutil.copy(PROJECT / "prefect.yaml", "prefect.yaml")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""``python -m flows``: what it says, how it ends, and that nothing outlives it."""
+"""``speechalign``: what it prints, how it ends, and that nothing outlives it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows import cli
 from tests.flows.conftest import PROJECT, gone
 
 
@@ -22,6 +27,49 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         # Tests that a shell runs in the background inherit that Ctrl-C is ignored; a command at a terminal does not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def test_the_installed_command_is_this_one():
+    scripts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
+
+    assert EntryPoint("speechalign", scripts["speechalign"], "console_scripts").load() is cli.main
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    code = "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+
+    for name in ("run", "evaluate", "study", "say", "votes", "profile"):
+        assert f" {name} " in done.stdout
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & {"torch", "prefect", "mlflow", "dvc", "pyarrow", "numpy"}
+
+
+@pytest.mark.parametrize("arguments", [["say", "--help"], ["profile"], ["profile", "use", "--help"]])
+def test_the_commands_of_other_packages_explain_themselves_under_this_name(arguments):
+    result = CliRunner().invoke(cli.app, arguments, prog_name="speechalign")
+
+    assert f"Usage: speechalign {arguments[0]} " in result.output
+
+
+def test_arguments_reach_the_commands_of_other_packages(tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    result = CliRunner().invoke(cli.app, ["profile", "show", "fsdd"])
+    assert "prepare.corpus: synthetic -> fsdd" in result.output
+
+    result = CliRunner().invoke(cli.app, ["say", "one", "--prompt", str(tmp_path / "gone.wav")])
+    assert result.exit_code == 1
+    assert "there is no voice prompt" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["evaluate"], ["study"], ["profile", "show"], ["say", "one"]])
+def test_outside_the_repository_it_says_where_to_run(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.app, arguments)
+
+    assert result.exit_code == 1
+    assert f"run speechalign in the repository's top folder: cd {PROJECT}" in result.output
+    assert not list(Path().iterdir())
 
 
 def test_nothing_to_do_is_said_without_prefect(finished):
@@ -40,17 +88,17 @@ def test_help_names_the_options(finished):
         assert option in printed
 
 
-def test_a_wrong_target_is_one_line_and_no_traceback(finished):
+def test_a_wrong_target_is_one_message(finished):
     process = command("run", "--targets", "evalute")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert errors.splitlines()[0].startswith("dvc.yaml has no stage 'evalute'")
-    assert len(errors.splitlines()) == 1
+    assert errors.splitlines()[0].startswith("error: dvc.yaml has no stage 'evalute'")
+    assert len(errors.splitlines()) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_process(finished, prefect_api, number):
-    """Ctrl-C, a polite kill, and one that leaves the flow no time for anything (of a worker: test_deployment)."""
+    """After Ctrl-C, SIGTERM, and SIGKILL, which leaves the flow no time (of a worker: test_deployment)."""
     iterations = {"1": {"prev": "0", "rise": 0.001}, "2": {"prev": "1", "rise": 0.0}}
     finished.set(iterations=iterations, trouble={"policy@1": {"sleep": True}})
     process = command("run", "--targets", "align@1", PREFECT_API_URL=prefect_api)
@@ -59,6 +107,7 @@ def test_a_run_that_is_stopped_leaves_no_process(finished, prefect_api, number):
     process.communicate(timeout=120)
     assert process.returncode != 0
     if number != signal.SIGKILL:
+        assert process.returncode == 130
         gone([stage, child, stray])
         return
     gone([stage, child])
@@ -71,11 +120,11 @@ def test_a_run_that_is_stopped_leaves_no_process(finished, prefect_api, number):
     assert finished.calls() == ["policy@1", "policy@1"]
 
 
-def test_without_a_server_a_failure_ends_as_the_stages_message(finished):
+def test_without_a_server_a_failure_ends_with_the_stages_message(finished):
     iterations = {"1": {"prev": "0", "rise": 0.001}, "2": {"prev": "1", "rise": 0.0}}
     finished.set(iterations=iterations, trouble={"policy@1": {"message": "no codes in data/codes"}})
     process = command("run", "--targets", "align@1", PREFECT_API_URL="")
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert "align@1: no codes in data/codes" in errors.splitlines()
+    assert "error: align@1: no codes in data/codes" in errors.splitlines()
     assert "Traceback" not in errors

@@ -1,0 +1,223 @@
+"""``speechalign``: one command for people.
+
+Everything heavy is imported inside the subcommands, so that ``--help`` takes no second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows import PROJECT
+from model.errors import SpeechAlignError
+from tasks.common.stage import one_message
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+
+Jobs = Annotated[int, typer.Option(min=1, help="Stages at once; they share compute.threads.")]
+Retries = Annotated[int, typer.Option(min=0, help="How often a failed stage is tried again.")]
+Timeout = Annotated[float | None, typer.Option(min=1.0, help="Seconds after which a stage is killed and has failed.")]
+
+LOOP, USE, SETTINGS = "Run", "Use", "Settings"  # the panels of --help
+# The command of another package: it parses its own arguments, --help among them.
+FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+@app.callback()
+def _about() -> None:
+    """Align a codec language model for speech to preferences: from a corpus to registered policies.
+
+    Start with [bold]speechalign run[/bold], in the repository's top folder.
+    Settings are in params.yaml, details in docs/flows.md.
+    """
+
+
+@app.command(rich_help_panel=LOOP)
+def run(
+    jobs: Jobs = 2,
+    early_stop: Annotated[
+        bool, typer.Option(help="Leave out iterations that build on one whose test WER is significantly worse.")
+    ] = True,
+    retries: Retries = 0,
+    timeout: Timeout = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this stage (or every stage of this name) and what it depends on; may be repeated."),
+    ] = None,
+) -> None:
+    """Run the loop: corpus, policies, evaluation, report, registry.
+
+    The first run takes 20 to 40 minutes on two cores.
+    Later runs do only what has changed; with no change they take seconds.
+
+    Writes data/, runs/ (policies, pairs, metrics), reports/index.html,
+    mlflow.db and mlartifacts/ (MLflow's runs and registered policies).
+
+    \b
+    Examples:
+      speechalign run
+      speechalign run --targets evaluate@1 --targets sft_nar
+      speechalign run --no-early-stop --jobs 1 --retries 1
+    """
+    with _command():
+        from flows import results
+        from flows.graph import read
+
+        graph = read()
+        chosen = graph.closure(targets or graph.stages)
+        if graph.up_to_date(chosen):  # said without Prefect, whose temporary server takes most of the time
+            print(f"nothing to do: all {len(chosen)} stages are up to date")
+            results.show(results.rows(graph))
+            return
+
+        from flows.loop import speechalign_loop
+
+        _end(
+            speechalign_loop(
+                jobs=jobs,
+                early_stop=early_stop,
+                retries=retries,
+                stage_timeout_seconds=timeout,
+                targets=targets,
+                return_state=True,
+            )
+        )
+
+
+@app.command(rich_help_panel=LOOP)
+def evaluate(
+    jobs: Jobs = 2,
+    retries: Retries = 0,
+    timeout: Timeout = None,
+    iterations: Annotated[
+        list[str] | None, typer.Option(help="Only this iteration, without the report; may be repeated.")
+    ] = None,
+) -> None:
+    """Judge the policies as they are and write the report; nothing is trained.
+
+    Takes minutes. Writes runs/*/metrics.json and reports/index.html.
+
+    \b
+    Examples:
+      speechalign evaluate
+      speechalign evaluate --iterations 2
+    """
+    with _command():
+        from flows.evaluate import speechalign_evaluate
+
+        _end(
+            speechalign_evaluate(
+                jobs=jobs, retries=retries, stage_timeout_seconds=timeout, iterations=iterations, return_state=True
+            )
+        )
+
+
+@app.command(rich_help_panel=LOOP)
+def study(
+    jobs: Annotated[int, typer.Option(min=1, help="Arms at once; they share compute.threads.")] = 2,
+    retries: Retries = 0,
+    timeout: Timeout = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this arm (arm@ipo) or page (table, temperature), and what it depends on."),
+    ] = None,
+) -> None:
+    """Run the paper's experiments, the arms of study/params.yaml.
+
+    They start from the finished loop: [bold]speechalign run[/bold] first.
+    All of them take about two hours on two cores.
+    Writes study/results/, reports/study.md and reports/temperature.md.
+
+    \b
+    Examples:
+      speechalign study
+      speechalign study --targets arm@ipo --targets arm@simpo
+    """
+    with _command():
+        from flows.study import choose, speechalign_study, tables
+
+        graph, chosen = choose(targets)
+        if graph.up_to_date(chosen):
+            print(f"nothing to do: all {len(chosen)} stages of the study are up to date")
+            for page in tables(graph, chosen):
+                print(page.read_text(encoding="utf-8"))
+            return
+        _end(
+            speechalign_study(
+                jobs=jobs, retries=retries, stage_timeout_seconds=timeout, targets=targets, return_state=True
+            )
+        )
+
+
+@app.command(rich_help_panel=USE, context_settings=FORWARD)
+def say(context: typer.Context) -> None:
+    """Say a text in the voice of a recording, with the registered policy."""
+    _forward("tasks.register.say", context)
+
+
+@app.command(rich_help_panel=USE, context_settings=FORWARD)
+def votes(context: typer.Context) -> None:
+    """Ask people: export a listening test, check the votes that come back."""
+    _forward("tasks.prefer.votes.__main__", context)
+
+
+@app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
+def profile(context: typer.Context) -> None:
+    """Show or use the settings for another corpus or machine."""
+    _forward("profiles.__main__", context)
+
+
+def _forward(module: str, context: typer.Context) -> None:
+    """Call another package's command with the arguments as they came."""
+    if "--help" not in context.args and context.args:
+        with one_message():
+            _check_folder()
+    command = importlib.import_module(module)
+    own = getattr(command, "app", None)
+    if own is None:
+        own = typer.Typer(add_completion=False)
+        own.command()(command.main)
+    own(args=context.args, prog_name=context.command_path)
+
+
+@contextlib.contextmanager
+def _command() -> Iterator[None]:
+    """One message for an error or Ctrl-C, in the repository's top folder only."""
+    with one_message():
+        _check_folder()
+        try:
+            yield
+        except KeyboardInterrupt:
+            print("stopped; the next run goes on from the last finished stage", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+def _check_folder() -> None:
+    missing = [name for name in ("dvc.yaml", "params.yaml") if not Path(name).is_file()]
+    if missing:
+        raise SpeechAlignError(
+            f"there is no {' and no '.join(missing)} in {Path.cwd()}; run speechalign in the repository's "
+            f"top folder: cd {PROJECT}"
+        )
+
+
+def _end(state: State) -> None:
+    if not state.is_completed():
+        raise SpeechAlignError(state.message or f"the flow ended as {state.name}")
+
+
+def main() -> None:
+    """Run the command line."""
+    # A polite kill ends like Ctrl-C, so that stages and Prefect's temporary server end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app(prog_name="speechalign")
