@@ -1,6 +1,6 @@
 """Speed of codec token extraction against EnCodec's own: ``python -m benchmarks.extraction``.
 
-The same codec (``models.codec``), the same test utterances, interleaved in one run: ``model.codecs.encodec.encode``
+The same codec (``models.codec``), the same test utterances, interleaved in one run: ``encode`` of the codec interface
 as the stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio
 per second, the ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
 
@@ -19,27 +19,27 @@ import typer
 from lhotse import CutSet
 
 from benchmarks.ratios import ratio_line
-from model.codecs import encodec as codec
+from model.codecs.encodec import load_model
+from model.codecs.registry import load_codec
 from tasks.common import paths, runtime
 
 
 def main(utterances: int = 128, rounds: int = 7) -> None:
     """Measure ``rounds`` rounds, each of both ways on the same utterances."""
     params, device = runtime.start()
-    model = codec.load(params.models.codec, device)
-    package = codec.load(params.models.codec, device, trainable=True)  # EnCodec's own layers
-    hop = codec.hop_length(model)
+    codec = load_codec(params.models.codec, device)
+    package = load_model(params.models.codec).to(device)  # EnCodec's own layers
     cuts = list(CutSet.from_file(paths.cuts("test")))
     chosen = np.random.default_rng(params.seed).permutation(len(cuts))[:utterances]
     waves = [torch.from_numpy(cuts[i].load_audio()[0]) for i in chosen]
-    whole = [torch.nn.functional.pad(w, (0, -len(w) % hop)) for w in waves]
-    seconds = sum(len(w) for w in waves) / model.sample_rate
+    whole = [torch.nn.functional.pad(w, (0, -len(w) % codec.hop_length)) for w in waves]
+    seconds = sum(len(w) for w in waves) / codec.sample_rate
 
     @torch.inference_mode()
     def one_by_one(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         return [torch.cat([c for c, _ in package.encode(w[None, None].to(device))], -1)[0].cpu() for w in inputs]
 
-    ours = codec.encode(model, waves, params.extract.batch_seconds)  # once before the clock runs, like theirs
+    ours = codec.encode(waves, params.extract.batch_seconds)  # once before the clock runs, like theirs
     theirs = one_by_one(whole)
     unpadded = one_by_one(waves)
     speeds: dict[str, list[float]] = {"speechalign": [], "EnCodec, file by file": []}
@@ -47,7 +47,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
         for name in speeds:
             started = time.perf_counter()
             if name == "speechalign":
-                codec.encode(model, waves, params.extract.batch_seconds)
+                codec.encode(waves, params.extract.batch_seconds)
             else:
                 one_by_one(whole)
             speeds[name].append(seconds / (time.perf_counter() - started))

@@ -25,6 +25,7 @@ from trl import DPOConfig, DPOTrainer
 
 from benchmarks.ratios import ratio_line
 from model import policy
+from model.fast.onednn import use_onednn
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, PAD, Vocabulary
@@ -146,7 +147,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     align = params.align.model_copy(update=bare)
     params = params.model_copy(update={"align": align})
     beta, n = params.iteration("1").beta, steps * align.batch_pairs
-    start = policy.load(paths.ar("0"), device)
+    start = use_onednn(policy.load(paths.ar("0"), device))
     if paths.pairs("1").is_file():
         pairs = read_table(paths.pairs("1"), schemas.PAIRS)[:n]
     else:
@@ -155,7 +156,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     optimization = Optimization(align.lr, len(pairs) // align.batch_pairs, align.warmup, 0.0, align.max_grad_norm)
 
     def ours() -> tuple[float, list[float]]:
-        plan = pairwise.plan(Job(policy.load(paths.ar("0"), device), pairs, params, "1", device))
+        plan = pairwise.plan(Job(use_onednn(policy.load(paths.ar("0"), device)), pairs, params, "1", device))
         losses: list[float] = []
         started = time.perf_counter()
         fit(
@@ -174,7 +175,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     rows = rows_of([pairs[i] for i in order], policy.vocabulary_of(start))
 
     def theirs(as_it_comes: bool) -> tuple[float, list[float]]:
-        # As transformers loads it: our own loading puts oneDNN's matrix products in.
+        # As transformers loads it, without oneDNN's matrix products.
         fresh = [LlamaForCausalLM.from_pretrained(paths.ar("0")).to(device) for _ in range(2)]
         return trl(*fresh, rows, params, optimization, beta, as_it_comes)
 

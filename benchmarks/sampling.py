@@ -48,7 +48,7 @@ def main(utterances: int = 256, batch_size: int = 64, one_by_one: int = 8, round
     """Measure ``rounds`` rounds of ``utterances`` samples, each of all three ways on the same contexts."""
     params, device = runtime.start()
     ar = policy.load(paths.ar("0"), device)
-    theirs = LlamaForCausalLM.from_pretrained(paths.ar("0")).eval().to(device)  # untouched: ours has oneDNN's products
+    theirs = LlamaForCausalLM.from_pretrained(paths.ar("0")).eval().to(device)
     vocabulary = policy.vocabulary_of(ar)
     rows = read_table(paths.codes("test"), schemas.CODES)
     decoding = Decoding(max_frames_per_character=params.decoding.max_frames_per_character)

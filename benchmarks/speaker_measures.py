@@ -18,10 +18,10 @@ import numpy as np
 import soundfile
 import typer
 
+from model.codecs.facts import codec_facts
 from model.judges import speaker, timbre
 from model.judges.panel import at_judge_rate
 from tasks.common import held_out, params, paths, schemas
-from tasks.common.codec_info import facts
 from tasks.common.files import read_table
 from tasks.common.golden_audio import load_waves
 
@@ -69,7 +69,7 @@ def main(
 ) -> None:
     """Print the equal error rates."""
     settings, encoder = params.load(), speaker.load_speaker_encoder()
-    rate = int(facts(settings.models.codec)["sample_rate"])
+    rate = codec_facts(settings.models.codec).sample_rate
 
     def golden(split: str, rows: list[dict]) -> tuple[Waves, list[str]]:
         found = load_waves(split, [row["id"] for row in rows])

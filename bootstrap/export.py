@@ -18,7 +18,8 @@ from encodec import EncodecModel
 from whisper.model import Whisper
 
 from bootstrap.measure import load_split
-from model.codecs import encodec as codec_lib
+from model.codecs import encodec
+from model.codecs.registry import load_codec
 from model.errors import InputError
 from model.judges import asr
 from tasks.common.files import atomic_path
@@ -32,7 +33,7 @@ CODEC_CARD = """# Codec: a small EnCodec for synthetic spoken digits
 
 An `encodec.EncodecModel` at 16 kHz: {frame_rate:.0f} frames a second, {n_codebooks} codebooks of {codebook_size}
 entries, {parameters:.2f} M parameters, half precision. `config.json` holds its shape; load it with
-`model.codecs.encodec.load("<this folder>")`.
+`model.codecs.registry.load_codec("<this folder>")`.
 
 ## Data
 
@@ -128,7 +129,7 @@ def facts(work: Path, params: dict, measured: dict, codec: EncodecModel, judge: 
         "train_minutes": sum(map(len, waves)) / asr.SAMPLE_RATE / 60,
         "train_voices": len(set(voices)),
         "frame_rate": codec.frame_rate,
-        "n_codebooks": codec_lib.n_codebooks(codec),
+        "n_codebooks": len(codec.quantizer.vq.layers),
         "codebook_size": codec.quantizer.bins,
         "parameters": sum(p.numel() for p in codec.parameters()) / 1e6,
         "codec_steps": f"{params['codec']['max_steps']:,}",
@@ -178,7 +179,7 @@ def check_halved(waves: list[torch.Tensor], codecs: tuple[Path, Path], recognize
     Raises:
         InputError: they do not.
     """
-    full, halved = (codec_lib.encode(codec_lib.load(str(p)), waves) for p in codecs)
+    full, halved = (load_codec(str(p)).encode(waves) for p in codecs)
     same = torch.cat([(a == b)[0] for a, b in zip(full, halved, strict=True)]).float().mean().item()
     if same < MIN_CODEC_AGREEMENT:
         raise InputError(f"in half precision only {same:.1%} of the codec's level-1 codes stay: export it in float32")
@@ -216,11 +217,11 @@ def main(
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
     codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
-    codec_model, judge = codec_lib.load(str(codec), trainable=True), asr.load_recognizer(recognizer)
+    codec_model, judge = encodec.load_model(str(codec)), asr.load_recognizer(recognizer)
     told = facts(work, params, json.loads((work / "measure.json").read_text()), codec_model, judge)
     # Both are checked before either takes its place.
     with atomic_path(out / "codec") as half_codec, atomic_path(out / "whisper") as half_recognizer:
-        codec_lib.save(codec_model, codec_lib.read_config(codec), half_codec, torch.float16)
+        encodec.save(codec_model, encodec.read_config(codec), half_codec, torch.float16)
         asr.save(judge, half_recognizer, torch.float16)
         waves = load_split(work / "data" / "test.npz")[0][:CHECKED]
         agreement = check_halved(waves, (codec, half_codec), (recognizer, half_recognizer))

@@ -18,7 +18,7 @@ import typer
 import yaml
 
 from model import metrics
-from model.codecs import encodec as codec_lib
+from model.codecs.registry import load_codec
 from model.judges import asr, grammar, speaker
 from tasks.common.stage import one_message
 
@@ -85,7 +85,7 @@ def main(
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
     left_out = set(params.get("codec_final", {}).get("skip_voices", []))
-    codec_model = codec_lib.load(str(codec or work / "codec"))
+    codec_model = load_codec(str(codec or work / "codec"))
     judge = asr.load_recognizer(recognizer or work / "whisper") if part != "codec" else None
     out = work / "measure.json"
     result: dict = json.loads(out.read_text()) if part != "all" and out.is_file() else {}
@@ -97,7 +97,7 @@ def main(
                 result.pop(name, None)  # of an earlier corpus
             continue
         waves, texts, voices = load_split(file)
-        copies = codec_lib.decode(codec_model, codec_lib.encode(codec_model, waves))
+        copies = codec_model.decode(codec_model.encode(waves))
         copies = [c[: len(w)] for c, w in zip(copies, waves, strict=True)]  # the codec fills its last frame
         if part != "recognizer":
             # Voices that the codec's last training left out are not among those it should know; they have a row.

@@ -23,7 +23,7 @@ import yaml
 from encodec import EncodecModel
 
 from bootstrap import resuming
-from model.codecs import encodec as codec_lib
+from model.codecs import encodec
 from model.training import TrainingError
 from tasks.common.stage import one_message
 
@@ -98,10 +98,10 @@ def main(
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])
     if p.get("init"):
-        model, config = codec_lib.load(p["init"], trainable=True), codec_lib.read_config(Path(p["init"]))
+        model, config = encodec.load_model(p["init"]), encodec.read_config(Path(p["init"]))
     else:
-        config = codec_lib.CodecConfig()
-        model = codec_lib.build(config)
+        config = encodec.CodecConfig()
+        model = encodec.build(config)
         scale_gains(model, p["gain"])
     speech = work / "data" / "train.npz"
     audio = load_audio(speech, p.get("skip_voices", []))
@@ -120,7 +120,7 @@ def main(
     for book in codebooks(model):
         book.threshold_ema_dead_code = 0  # revive_dead_codes does what this should
     samples = int(p["crop_seconds"] * config.sample_rate)
-    samples -= samples % codec_lib.hop_length(model)
+    samples -= samples % int(model.encoder.hop_length)
     model.train()
     recent, started = [], time.time()
     while step < p["max_steps"]:
@@ -159,7 +159,7 @@ def main(
             recent, started = [], time.time()
         if step % resuming.SAVE_EVERY == 0:
             resuming.save_state(state_file, run, parts, step, generator=generator.get_state())
-    codec_lib.save(model, config, work / out)
+    encodec.save(model, config, work / out)
     state_file.unlink(missing_ok=True)  # after the codec: a kill between them costs no training
 
 

@@ -31,13 +31,13 @@ import torch.nn.functional as F
 import typer
 import whisper
 import yaml
-from encodec import EncodecModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from whisper.model import ModelDimensions, Whisper
 
 from bootstrap import resuming
-from model.codecs import encodec as codec_lib
+from model.codecs.base import Codec
+from model.codecs.registry import load_codec
 from model.judges import asr
 from model.training import TrainingError
 from tasks.common.files import atomic_path
@@ -116,14 +116,14 @@ def ctc_loss(head: torch.nn.Module, features: torch.Tensor, tokens: torch.Tensor
 
 
 @torch.inference_mode()
-def resynthesize(codec: EncodecModel, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
+def resynthesize(codec: Codec, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
     """int16 waves through the codec, decoded from the first n codebooks for each n of ``levels``."""
     out: dict[int, list[torch.Tensor]] = {n: [] for n in levels}
     started = time.time()
     for i, wave in enumerate(waves):
-        [codes] = codec_lib.encode(codec, [wave.float() / 32768])
+        [codes] = codec.encode([wave.float() / 32768])
         for n, copies in out.items():
-            [copy] = codec_lib.decode(codec, [codes[:n]])
+            [copy] = codec.decode([codes[:n]])
             copies.append((copy[: len(wave)].clamp(-1, 1) * 32767).to(torch.int16))
         if (i + 1) % 100 == 0:
             left = (time.time() - started) / (i + 1) * (len(waves) - i - 1)
@@ -196,7 +196,7 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
         choice = {"seed": p["seed"], "resynthesized": p["resynthesized"], "levels": sorted(levels)}
         made_from = resuming.identity(choice, {"speech": speech, "codec": work / p["codec"]})
         if not is_resynthesis(file, made_from):
-            copies = resynthesize(codec_lib.load(str(work / p["codec"])), [waves[i] for i in chosen], levels)
+            copies = resynthesize(load_codec(str(work / p["codec"])), [waves[i] for i in chosen], levels)
             with atomic_path(file) as temporary:
                 save_file({str(n): torch.cat(c) for n, c in copies.items()}, temporary, {"made_from": made_from})
         for name, audio in load_file(file).items():

@@ -8,7 +8,6 @@ at once where plain attention needs minutes to find its neighbours; each block a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from model.errors import CheckpointError
-from model.fast import onednn
+from model import checkpoint
 from model.fast.padding import PAD_TO
+
+MODEL_TYPE = "speechalign-nar"
 
 
 @dataclass(frozen=True)
@@ -177,27 +176,15 @@ def complete(
 
 def save(model: Nar, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-    config = {"model_type": "speechalign-nar", **asdict(model.config)}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    checkpoint.save(model, {"model_type": MODEL_TYPE, **asdict(model.config)}, folder)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:
     """Load a NAR in evaluation mode.
 
     Raises:
-        CheckpointError: no checkpoint there, or weights that do not fit the configuration.
+        CheckpointError: no NAR there, or weights that do not fit the configuration.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise CheckpointError(f"no NAR in {folder}: expected config.json and model.safetensors")
-    fields = json.loads((folder / "config.json").read_text())
-    if fields.pop("model_type", None) != "speechalign-nar":
-        raise CheckpointError(f"{folder}/config.json is not a NAR's (model_type should be speechalign-nar)")
-    model = Nar(NarConfig(**fields))
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
-    return onednn.adopt(model.eval().to(device))
+    model = Nar(checkpoint.load_config(folder, "NAR", MODEL_TYPE, NarConfig))
+    return checkpoint.load_weights(model, folder).to(device)

@@ -15,8 +15,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
+from model import checkpoint
 from model.errors import CheckpointError
-from model.fast import onednn
 from model.tokens import BOS, EOS, PAD, Vocabulary
 
 transformers_logging.disable_progress_bar()
@@ -61,11 +61,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     """Load an AR in evaluation mode, from safetensors only.
 
     Raises:
-        CheckpointError: no checkpoint there, weights that do not fit the configuration, or no codebook size in it.
+        CheckpointError: no policy there, weights that do not fit the configuration, or no codebook size in it.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise CheckpointError(f"no AR policy in {folder}: expected config.json and model.safetensors")
+    checkpoint.check(folder, "AR policy")
     config = LlamaConfig.from_pretrained(folder)
     if not hasattr(config, "codebook_size"):
         raise CheckpointError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
@@ -83,7 +82,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json: {wrong}")
-    return onednn.adopt(model.eval().to(device))
+    return model.eval().to(device)
 
 
 def without_dropout(model: LlamaForCausalLM) -> None:

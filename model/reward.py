@@ -7,15 +7,14 @@ was cut off, its last code. Saved as ``config.json`` and ``model.safetensors``.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
+from model import checkpoint
 from model.errors import CheckpointError, SpeechAlignError
 from model.tokens import PAD, Vocabulary
 
@@ -85,30 +84,17 @@ def score(model: RewardModel, sequences: Sequences, ids: Sequence[str], batch_si
 
 def save(model: RewardModel, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().contiguous().cpu() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-    config = {"model_type": MODEL_TYPE, "body": model.body.config.to_dict()}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    checkpoint.save(model, {"model_type": MODEL_TYPE, "body": model.body.config.to_dict()}, folder)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
-    """Load a reward model in evaluation mode, from safetensors only.
+    """Load a reward model in evaluation mode.
 
     Raises:
-        CheckpointError: no checkpoint there, weights that do not fit the configuration, or another model's.
+        CheckpointError: no reward model there, or weights that do not fit the configuration.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        raise CheckpointError(f"no reward model in {folder}: expected config.json and model.safetensors")
-    fields = json.loads((folder / "config.json").read_text())
-    if fields.get("model_type") != MODEL_TYPE:
-        raise CheckpointError(f"{folder}/config.json is not a reward model's (model_type should be {MODEL_TYPE})")
-    config = LlamaConfig(**fields["body"])
+    config = checkpoint.load_config(folder, "reward model", MODEL_TYPE, lambda body: LlamaConfig(**body))
     if not hasattr(config, "codebook_size") or Vocabulary(config.codebook_size).size != config.vocab_size:
         raise CheckpointError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
-    model = RewardModel(LlamaModel(config))
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
-    return model.eval().to(device)
+    return checkpoint.load_weights(RewardModel(LlamaModel(config)), folder).to(device)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
 from model import nar as nar_lib
@@ -20,8 +19,10 @@ from model import policy
 from model import reward as reward_lib
 from model.audio import MAX_RATE, MIN_RATE, resample
 from model.best_of_n import best, draws_of, every
-from model.codecs import encodec as codec_lib
+from model.codecs.base import Codec
+from model.codecs.registry import load_codec
 from model.errors import CheckpointError, InputError
+from model.fast.onednn import use_onednn
 from model.sampling import Decoding, Request, Sampled, sample
 
 LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
@@ -42,7 +43,7 @@ class Voice:
 
     ar: LlamaForCausalLM
     nar: nar_lib.Nar
-    codec: EncodecModel
+    codec: Codec
     prompt_frames: int = 50
     reward: reward_lib.RewardModel | None = None
 
@@ -64,7 +65,11 @@ class Voice:
         reward_folder = Path(ar) / reward_lib.FOLDER
         reward = reward_lib.load(reward_folder, device) if reward_folder.is_dir() else None
         voice = cls(
-            policy.load(ar, device), nar_lib.load(nar, device), codec_lib.load(codec, device), prompt_frames, reward
+            policy.load(ar, device),
+            use_onednn(nar_lib.load(nar, device)),
+            load_codec(codec, device),
+            prompt_frames,
+            reward,
         )
         n = policy.best_of_n(voice.ar)
         if (n > 1) != (reward is not None):
@@ -76,16 +81,16 @@ class Voice:
         sizes = {
             f"AR {ar}": policy.vocabulary_of(voice.ar).codebook_size,
             f"NAR {nar}": voice.nar.config.codebook_size,
-            f"codec {codec}": voice.codec.quantizer.bins,
+            f"codec {codec}": voice.codec.codebook_size,
         }
         if reward:
             sizes[f"reward model {reward_folder}"] = policy.vocabulary_of(reward.body).codebook_size
         if len(set(sizes.values())) > 1:
             raise CheckpointError(f"codebook sizes differ: {sizes}; these parts were not trained together")
-        if voice.nar.config.n_codebooks > codec_lib.n_codebooks(voice.codec):
+        if voice.nar.config.n_codebooks > voice.codec.n_codebooks:
             raise CheckpointError(
                 f"the NAR writes {voice.nar.config.n_codebooks} codebooks, but codec {codec} has "
-                f"{codec_lib.n_codebooks(voice.codec)}"
+                f"{voice.codec.n_codebooks}"
             )
         return voice
 
@@ -96,7 +101,7 @@ class Voice:
     @property
     def prompt_seconds(self) -> float:
         """So much of a prompt is heard: its frames, and what the codec looks ahead at their end."""
-        return self.prompt_frames * codec_lib.hop_length(self.codec) / self.sample_rate + LOOK_AHEAD
+        return self.prompt_frames * self.codec.hop_length / self.sample_rate + LOOK_AHEAD
 
     def encode_prompt(self, wave: np.ndarray, sample_rate: int) -> torch.Tensor:
         """Codes ``(n_codebooks, frames)`` of a voice prompt: mono float samples at any rate, cut to prompt_frames.
@@ -112,7 +117,7 @@ class Voice:
         audio = resample(
             audio[: math.ceil(self.prompt_seconds * sample_rate)], from_rate=sample_rate, to_rate=self.sample_rate
         )
-        [codes] = codec_lib.encode(self.codec, [torch.from_numpy(audio)])
+        [codes] = self.codec.encode([torch.from_numpy(audio)])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 
     def request(self, text: str, prompt: torch.Tensor, decoding: Decoding, seed: int) -> Request:
@@ -165,4 +170,4 @@ class Voice:
     ) -> tuple[list[torch.Tensor], list[np.ndarray]]:
         """Codes and waveforms of level-1 tokens ``(frames,)``, through the NAR and the codec's decoder."""
         codes = nar_lib.complete(self.nar, level1, prompts, batch_size)
-        return codes, [w.numpy() for w in codec_lib.decode(self.codec, codes)]
+        return codes, [w.numpy() for w in self.codec.decode(codes)]

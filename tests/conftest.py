@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.request
@@ -58,7 +59,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict
     monkeypatch.chdir(tmp_path)
     codec = tmp_path / "checkpoints" / "codec"
     codec.mkdir(parents=True)
-    (codec / "config.json").write_text('{"model_type": "encodec", "sample_rate": 16000}\n')
+    sizes = {"sample_rate": 16000, "n_codebooks": 4, "codebook_size": 256}
+    (codec / "config.json").write_text(json.dumps({"model_type": "encodec", **sizes}))
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
 
     def configure(changes: dict) -> Path:

@@ -11,15 +11,11 @@ is the drift of a policy that goes on from its own tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from encodec import EncodecModel
 from transformers import LlamaForCausalLM
 
-from model.codecs.encodec import MIN_SAMPLES, hop_length
-from model.errors import InputError
 from model.objectives.logprobs import collate
 from model.policy import vocabulary_of
 from model.tokens import FIRST_CODE
@@ -62,29 +58,3 @@ def resampled(
             codes = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)[:, 0]
             drawn.append(codes.clamp(max=vocabulary.codebook_size - 1))
     return drawn
-
-
-@torch.inference_mode()
-def requantized(codec: EncodecModel, wave: torch.Tensor, level1: torch.Tensor, n_codebooks: int) -> torch.Tensor:
-    """Codes ``(n_codebooks, frames)`` of ``wave (samples,)`` whose level 1 is ``level1 (frames,)``.
-
-    With the level-1 codes that the codec itself chooses, these are the codec's own codes.
-
-    Raises:
-        InputError: a codec that normalises loudness (48 kHz EnCodec).
-    """
-    hop, device = hop_length(codec), next(codec.parameters()).device
-    frames = -(-wave.numel() // hop)
-    if wave.numel() < MIN_SAMPLES or frames != len(level1):
-        raise ValueError(f"{wave.numel()} samples are {frames} frames, but there are {len(level1)} level-1 codes")
-    if codec.normalize:
-        raise InputError("this codec normalises loudness: its residuals can't be quantised anew here")
-    padded = torch.nn.functional.pad(wave, (0, frames * hop - wave.numel()))
-    residual = codec.encoder(padded[None, None].to(device))  # (1, dimension, frames)
-    layers: Any = codec.quantizer.vq.layers
-    codes = []
-    for index, layer in enumerate(layers[:n_codebooks]):
-        chosen = layer.encode(residual) if index else level1[None].to(device)
-        residual = residual - layer.decode(chosen)
-        codes.append(chosen[0].cpu())
-    return torch.stack(codes)

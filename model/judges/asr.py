@@ -7,7 +7,6 @@ named either by a folder holding ``config.json`` and ``model.safetensors`` (the 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,52 +16,38 @@ from pathlib import Path
 import numpy as np
 import torch
 import whisper
-from safetensors.torch import load_file, save_file
 from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 from whisper.model import ModelDimensions, Whisper
 from whisper.normalizers import EnglishTextNormalizer
 
+from model import checkpoint
 from model.errors import CheckpointError
 
+MODEL_TYPE = "whisper"
 SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
 LEADING_ZERO = re.compile(r"(?<![\d.,])0\d+(?!\d|[.,]\d)")  # figures from 0 on, but no part of "0.05" or "1,050"
 QUIET_SAMPLES = 320  # 20 ms: what "quietest point" is measured over
 
 
-def save(model: Whisper, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write ``config.json`` and ``model.safetensors``; ``dtype`` narrows the file, not the model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {k: v.detach().to(dtype).contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
-    )
-    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", **asdict(model.dims)}, indent=2) + "\n")
+def save(model: Whisper, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a folder that :func:`load_recognizer` takes; ``dtype`` narrows the file, not the model."""
+    checkpoint.save(model, {"model_type": MODEL_TYPE, **asdict(model.dims)}, folder, dtype)
 
 
 def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu") -> Whisper:
-    """Load a recogniser by folder or by published name, float32 and in evaluation mode.
+    """Load a recognizer by folder or by published name, float32 and in evaluation mode.
 
     Raises:
-        CheckpointError: no checkpoint of this name, or weights that do not fit the configuration.
+        CheckpointError: no recognizer of this name, weights that do not fit the configuration, or a failed download.
     """
-    folder = Path(name_or_path)
-    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
-        if str(name_or_path) in whisper.available_models():
-            try:
-                return whisper.load_model(str(name_or_path), device=device).float().eval()
-            except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
-                raise CheckpointError(f"the published Whisper {name_or_path} could not be fetched: {error}") from error
-        raise CheckpointError(
-            f"no recogniser at {str(name_or_path)!r}: expected a folder with config.json and model.safetensors, "
-            f"or one of {whisper.available_models()}"
-        )
-    fields = json.loads((folder / "config.json").read_text())
-    fields.pop("model_type", None)
+    name, folder, published = str(name_or_path), Path(name_or_path), whisper.available_models()
+    if checkpoint.is_checkpoint(folder) or name not in published:
+        dims = checkpoint.load_config(folder, "recognizer", MODEL_TYPE, ModelDimensions, published)
+        return checkpoint.load_weights(Whisper(dims), folder).to(device)
     try:
-        model = Whisper(ModelDimensions(**fields))
-        model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
-    except (RuntimeError, TypeError) as error:
-        raise CheckpointError(f"the recogniser weights in {folder} do not fit its config.json: {error}") from error
-    return model.eval().to(device)
+        return whisper.load_model(name, device=device).float().eval()
+    except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
+        raise CheckpointError(f"the published recognizer {name} could not be fetched: {error}") from error
 
 
 def context_samples(model: Whisper) -> int:

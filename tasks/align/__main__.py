@@ -12,6 +12,7 @@ import numpy as np
 import typer
 
 from model import policy
+from model.fast.onednn import use_onednn
 from model.training import Optimization, fingerprint_of, fit
 from tasks.align.job import Job
 from tasks.align.methods import PLANS
@@ -66,7 +67,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     params, device = runtime.start()
     p, block = params.align, params.iteration(iteration)
     pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
-    ar = policy.load(paths.ar(block.prev), device)
+    ar = use_onednn(policy.load(paths.ar(block.prev), device))
     check(pairs, p.method, policy.vocabulary_of(ar).codebook_size)
     if p.method != "sft":
         policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it

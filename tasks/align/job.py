@@ -12,6 +12,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from model import policy
+from model.fast.onednn import use_onednn
 from model.tokens import Vocabulary
 from model.training import LossFunction, MicroBatch
 from tasks.common import paths, schemas
@@ -52,7 +53,7 @@ class Job:
     def reference(self) -> LlamaForCausalLM:
         """A frozen copy of the reference policy: the previous one, or the SFT policy (``prefer.reference``)."""
         anchor = self.params.iteration(self.iteration).prev if self.params.prefer.reference == "previous" else "0"
-        return policy.load(paths.ar(anchor), self.device).requires_grad_(False)
+        return use_onednn(policy.load(paths.ar(anchor), self.device)).requires_grad_(False)
 
 
 @dataclass(frozen=True)

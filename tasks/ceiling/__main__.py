@@ -12,7 +12,8 @@ import torch
 import typer
 
 from model import nar as nar_lib
-from model.codecs import encodec as codec
+from model.codecs.registry import load_codec
+from model.fast.onednn import use_onednn
 from model.judges.panel import Panel
 from tasks.common import held_out, paths, runtime, schemas
 from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
@@ -28,24 +29,24 @@ def main() -> None:
     params, device = runtime.start()
     rows = read_table(paths.codes("test"), schemas.CODES)
     test = TestSet(rows, params)
-    encodec = codec.load(params.models.codec, device)
-    nar = nar_lib.load(paths.NAR, device)
+    codec = load_codec(params.models.codec, device)
+    nar = use_onednn(nar_lib.load(paths.NAR, device))
     texts = [row["text"] for row in rows]
     panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
     codes = [codes_of(row) for row in rows]
     completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
         "golden": [test.golden[row["id"]] for row in rows],
-        "resynthesised": _to_length(codec.decode(encodec, codes), rows, encodec.sample_rate),
-        "golden_nar": _to_length(codec.decode(encodec, completed), rows, encodec.sample_rate),
+        "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),
+        "golden_nar": _to_length(codec.decode(completed), rows, codec.sample_rate),
     }
-    voices, other_voices = test.voices(panel, encodec.sample_rate), test.voices(others, encodec.sample_rate)
+    voices, other_voices = test.voices(panel, codec.sample_rate), test.voices(others, codec.sample_rate)
     table, metrics = [], {}
     with Bar("ceiling judge", 2 * len(systems) * len(rows)) as bar:
         for system, waves in systems.items():
-            judgements = panel.judge(waves, encodec.sample_rate, texts, voices, bar.advance)
-            opinions = others.judge(waves, encodec.sample_rate, texts, other_voices, bar.advance)
-            seconds = [len(w) / encodec.sample_rate for w in waves]
+            judgements = panel.judge(waves, codec.sample_rate, texts, voices, bar.advance)
+            opinions = others.judge(waves, codec.sample_rate, texts, other_voices, bar.advance)
+            seconds = [len(w) / codec.sample_rate for w in waves]
             part = test.table(system, judgements, opinions, seconds, [True] * len(rows))
             metrics[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
             table += part
@@ -59,7 +60,7 @@ def main() -> None:
                 ("golden", systems["golden"][i]),
                 ("resynthesised", systems["resynthesised"][i]),
             ):
-                soundfile.write(folder / f"{row['id']}.{kind}.flac", flac_pcm(wave), encodec.sample_rate, format="FLAC")
+                soundfile.write(folder / f"{row['id']}.{kind}.flac", flac_pcm(wave), codec.sample_rate, format="FLAC")
             index.append({k: row[k] for k in ("id", "text", "speaker", "seen")} | {"prompt_id": prompt["id"]})
         write_json(folder / "index.json", index)
     write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.codecs.facts import codec_facts
 from model.errors import InputError
 from model.judges import grammar, timbre
 from model.judges.held_out import DIGITS, HeldOut
 from model.judges.panel import at_judge_rate
 from tasks.common import paths, schemas
-from tasks.common.codec_info import facts
 from tasks.common.files import DataError, read_table
 from tasks.common.golden_audio import load_waves
 from tasks.common.params import Params
@@ -49,7 +49,7 @@ def load(params: Params, device: torch.device, texts: list[str]) -> HeldOut:
     elif train:
         rows = chosen(train, params.seed)
         golden = load_waves("train", [row["id"] for row in rows])
-        rate = int(facts(params.models.codec)["sample_rate"])
+        rate = codec_facts(params.models.codec).sample_rate
         waves = at_judge_rate([golden[row["id"]] for row in rows], rate)
         try:
             voices = timbre.fit(waves, [row["speaker"] for row in rows])

@@ -6,7 +6,7 @@ import torch
 import typer
 from lhotse import CutSet
 
-from model.codecs import encodec as codec
+from model.codecs.registry import load_codec
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import DataError, write_table
 from tasks.common.progress import Bar
@@ -19,7 +19,7 @@ CHUNK = 512  # cuts in memory at a time
 def main() -> None:
     """Extract golden codec tokens of every split."""
     params, device = runtime.start()
-    model = codec.load(params.models.codec, device)
+    codec = load_codec(params.models.codec, device)
     for split in paths.SPLITS:
         cuts = list(CutSet.from_file(paths.cuts(split)))
         rows = []
@@ -28,13 +28,13 @@ def main() -> None:
                 part = cuts[first : first + CHUNK]
                 waves = []
                 for cut in part:
-                    if cut.sampling_rate != model.sample_rate:
+                    if cut.sampling_rate != codec.sample_rate:
                         raise DataError(
                             f"cut {cut.id} is at {cut.sampling_rate} Hz, codec {params.models.codec} at "
-                            f"{model.sample_rate} Hz; run `prepare` again with this codec"
+                            f"{codec.sample_rate} Hz; run `prepare` again with this codec"
                         )
                     waves.append(torch.from_numpy(cut.load_audio()[0]))
-                for cut, codes in zip(part, codec.encode(model, waves, params.extract.batch_seconds), strict=True):
+                for cut, codes in zip(part, codec.encode(waves, params.extract.batch_seconds), strict=True):
                     supervision = cut.supervisions[0]
                     rows.append(
                         {

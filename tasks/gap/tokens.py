@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from model import nar as nar_lib
+from model.fast.onednn import use_onednn
 from model.gap.representation import Basis, pooled
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
@@ -48,7 +49,7 @@ def see(iteration: str, params: Params, device: torch.device) -> Seen:
             f"SFT's (the first is {different[0]}); run `evaluate` of both again"
         )
     ids = sorted(i for i in samples if samples[i]["tokens"] and first[i]["tokens"])
-    nar = nar_lib.load(paths.NAR, device)
+    nar = use_onednn(nar_lib.load(paths.NAR, device))
     prompts = [codes_of(rows[samples[i]["prompt_id"]])[:, : params.prompt_frames] for i in ids]
 
     def states(level1: list[np.ndarray]) -> np.ndarray:

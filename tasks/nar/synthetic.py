@@ -14,8 +14,9 @@ import torch
 import typer
 
 from model import nar, policy
-from model.codecs import encodec as codec
-from model.gap.synthetic_codes import requantized, resampled
+from model.codecs.registry import load_codec
+from model.fast.onednn import use_onednn
+from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
 from tasks.common import held_out, paths, runtime, schemas
 from tasks.common.evaluation import TestSet, compare, seed_of, summarize
@@ -60,7 +61,7 @@ def main() -> None:
 
 def synthetic_codes(rows: list[dict], params: Params, device: torch.device) -> list[torch.Tensor]:
     """Codes ``(levels, frames)`` of each train utterance with the SFT policy's level 1."""
-    ar, encodec = policy.load(paths.ar("0"), device), codec.load(params.models.codec, device)
+    ar, codec = use_onednn(policy.load(paths.ar("0"), device)), load_codec(params.models.codec, device)
     prompts = Prompts(rows)
     seeds = [seed_of(params.seed, row["id"]) for row in rows]
     codes: list[torch.Tensor] = []
@@ -81,7 +82,7 @@ def synthetic_codes(rows: list[dict], params: Params, device: torch.device) -> l
             waves = load_waves("train", [rows[i]["id"] for i in part])
             for i, own, tokens in zip(part, golden, level1, strict=True):
                 wave = torch.from_numpy(waves[rows[i]["id"]])
-                codes.append(requantized(encodec, wave, tokens, own.shape[0]))
+                codes.append(codec.requantize(wave, tokens, own.shape[0]))
             bar.advance(len(part))
     return codes
 
@@ -98,10 +99,10 @@ def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any
     test, texts = TestSet(rows, params), [row["text"] for row in rows]
     sampled = {row["id"]: row for row in read_table(paths.test_samples("0"), schemas.SAMPLES)}
     level1 = [torch.tensor(sampled[row["id"]]["tokens"], dtype=torch.long) for row in rows]
-    encodec = codec.load(params.models.codec, device)
+    codec = load_codec(params.models.codec, device)
     completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
-    waves = [wave.numpy() for wave in codec.decode(encodec, completed)]
-    rate = encodec.sample_rate
+    waves = [wave.numpy() for wave in codec.decode(completed)]
+    rate = codec.sample_rate
     panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
     judgements = panel.judge(waves, rate, texts, test.voices(panel, rate))
     opinions = others.judge(waves, rate, texts, test.voices(others, rate))

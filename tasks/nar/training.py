@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from model import nar
+from model.codecs.facts import codec_facts
 from model.fast.padding import PAD_TO
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks.common import paths, runtime
-from tasks.common.codec_info import codebook_size
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
 from tasks.common.params import Params
@@ -84,7 +84,7 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
     n_levels = data.codes[0].shape[0]
     config = nar.NarConfig(
         n_codebooks=n_levels,
-        codebook_size=codebook_size(params.models.codec),
+        codebook_size=codec_facts(params.models.codec).codebook_size,
         layers=params.nar.layers,
         width=params.nar.width,
     )

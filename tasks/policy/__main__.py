@@ -9,11 +9,11 @@ import torch
 import typer
 
 from model import policy
+from model.codecs.facts import codec_facts
 from model.objectives.logprobs import IGNORE, collate, token_logprobs
 from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks.common import paths, runtime, schemas, tracking
-from tasks.common.codec_info import codebook_size
 from tasks.common.curves import Curve
 from tasks.common.decoding import decoding_of
 from tasks.common.digests import md5
@@ -100,7 +100,7 @@ def main() -> None:
     train = read_table(paths.codes("train"), schemas.CODES)
     dev = read_table(paths.codes("dev"), schemas.CODES)
     check_room(train + dev + read_table(paths.codes("test"), schemas.CODES), params)
-    vocabulary = Vocabulary(codebook_size(params.models.codec))
+    vocabulary = Vocabulary(codec_facts(params.models.codec).codebook_size)
     data = Sequences(train, vocabulary, params.prompt_frames)
     model = policy.build(policy.ArShape(**params.ar.model_dump()), vocabulary, p.dropout)
     schedule = [

@@ -10,6 +10,7 @@ import torch
 import typer
 
 from model import policy
+from model.fast.onednn import use_onednn
 from model.fast.parallel import parallel_map
 from model.judges.panel import Judgement, Panel
 from model.objectives.logprobs import collate, sequence_logprobs
@@ -54,7 +55,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
         )
     pairs += earlier
     anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
-    reference = voice.ar if anchor == folder else policy.load(anchor, device)
+    reference = use_onednn(voice.ar if anchor == folder else policy.load(anchor, device))
     add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
     digest = policy.digest(anchor)
     pairs = [{**pair, "reference": digest} for pair in pairs]

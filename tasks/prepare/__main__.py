@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model.codecs.facts import codec_facts
 from tasks.common import params, paths
 from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
@@ -33,7 +34,7 @@ def run(p: params.Params) -> Table:
         DataError: the corpus is not there or not what it should be, or nothing usable is left of it.
         ValueError: ``params.yaml`` asks for something that the corpus does not have.
     """
-    sample_rate = codec_sample_rate(p.models.codec)
+    sample_rate = codec_facts(p.models.codec).sample_rate
     corpus = registry.READERS[p.prepare.corpus](p, corpus_folder(p))
     # Entered in this order, the cuts are renamed last: they never point at audio that is not there yet.
     with atomic_path(paths.CUTS) as cuts, atomic_path(paths.REJECTED) as rejected, atomic_path(paths.AUDIO) as folder:
@@ -84,20 +85,6 @@ def write(intake: Intake, folder: Path, cuts: Path) -> Counter[str]:
                     frames[name] += made[0].recording.num_samples
                     bar.advance(len(made))
     return frames
-
-
-def codec_sample_rate(name: str) -> int:
-    """Return the rate in Hz of a codec by folder or published name, without loading its weights.
-
-    Raises:
-        DataError: no such codec, or its ``config.json`` names no sample rate.
-    """
-    from tasks.common.codec_info import facts
-
-    rate = facts(name).get("sample_rate")
-    if not isinstance(rate, int) or rate <= 0:
-        raise DataError(f"the config.json of the codec {name} should name a sample_rate in Hz, but has {rate!r}")
-    return rate
 
 
 def corpus_folder(p: params.Params) -> Path:

@@ -62,8 +62,8 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     """
     import mlflow
 
+    from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
-    from tasks.common.codec_info import facts
     from tasks.common.evaluation import TestSet, evaluate_policy
     from tasks.common.held_out import load
 
@@ -84,7 +84,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     test, others = TestSet(rows, params), load(params, device, [row["text"] for row in rows])
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
-        rate = int(facts(params.models.codec)["sample_rate"])
+        rate = codec_facts(params.models.codec).sample_rate
         test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
     return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]
 

@@ -22,7 +22,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
     config = tmp_path / "ar/config.json"
     config.write_text(config.read_text().replace('"num_hidden_layers": 1', '"num_hidden_layers": 2'))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(CheckpointError, match="do not fit"):
         policy.load(tmp_path / "ar")
 
 
@@ -30,7 +30,7 @@ def test_a_vocabulary_that_does_not_fit_the_codebook_is_refused(tmp_path):
     policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
     config = tmp_path / "ar/config.json"
     config.write_text(config.read_text().replace('"codebook_size": 8', '"codebook_size": 9'))
-    with pytest.raises(ValueError, match="do not fit a codebook of 9"):
+    with pytest.raises(CheckpointError, match="do not fit a codebook of 9"):
         policy.load(tmp_path / "ar")
 
 

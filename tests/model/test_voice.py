@@ -3,22 +3,18 @@ import pytest
 import torch
 
 from model import nar, policy
-from model.codecs import encodec as codec
+from model.codecs import encodec
 from model.sampling import Decoding
 from model.tokens import Vocabulary
 from model.voice import Voice
+from tests.model.codecs.small import CONFIG, small_model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     torch.manual_seed(0)
     root = tmp_path_factory.mktemp("voice")
-    config = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16)
-    model = codec.build(config)
-    for layer in model.quantizer.vq.layers:
-        layer._codebook.embed.normal_()
-        layer._codebook.inited.fill_(1)
-    codec.save(model, config, root / "codec")
+    encodec.save(small_model(), CONFIG, root / "codec")
     nar.save(nar.Nar(nar.NarConfig(n_codebooks=2, codebook_size=16, layers=1, width=16, heads=2)), root / "nar")
     shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=256)
     policy.save(policy.build(shape, Vocabulary(16)), root / "ar")
@@ -53,7 +49,7 @@ NOISE = 0.1 * np.random.default_rng(1).standard_normal(20 * 16000).astype(np.flo
 
 def test_of_a_long_prompt_only_the_beginning_is_heard(folder):
     voice = load(folder)
-    [whole] = codec.encode(voice.codec, [torch.from_numpy(NOISE)])
+    [whole] = voice.codec.encode([torch.from_numpy(NOISE)])
     assert torch.equal(voice.encode_prompt(NOISE, 16000), whole[:, :5])
     assert torch.equal(voice.encode_prompt(NOISE[: int(voice.prompt_seconds * 16000)], 16000), whole[:, :5])
 

@@ -1,22 +1,21 @@
-"""Faster layers give the package's own values."""
+"""The faster layers against EnCodec's own."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from encodec.modules.conv import SConv1d, pad1d
 
-from model.codecs import encodec as codec
+from model.codecs import encodec
+from model.codecs.encodec import Encodec
 from model.fast.codec import _convolve, reflect, speed_up
-
-CONFIG = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16)
+from tests.model.codecs.small import CONFIG, small_model
 
 
 @pytest.mark.parametrize("lstm", [0, 1])
 def test_a_codec_made_faster_gives_the_same_values(lstm):
-    config = codec.CodecConfig(n_filters=2, dimension=8, n_codebooks=2, codebook_size=16, lstm=lstm)
-    torch.manual_seed(lstm)
-    model, faster = codec.build(config).eval(), codec.build(config).eval()
-    faster.load_state_dict(model.state_dict())
-    speed_up(faster)
+    config = replace(CONFIG, lstm=lstm)
+    model, faster = small_model(config), speed_up(small_model(config))
     wave = 0.1 * torch.randn(2, 1, 320 * 7 + 5)
     with torch.inference_mode():
         latent = model.encoder(wave)
@@ -34,16 +33,12 @@ def test_causal_layers_too():
         assert torch.equal(_convolve(layer, x), expected)
 
 
-def test_a_loaded_codec_is_fast_and_its_codes_are_the_packages(tmp_path):
-    model = codec.build(CONFIG)
-    for layer in model.quantizer.vq.layers:
-        layer._codebook.embed.normal_()
-        layer._codebook.inited.fill_(1)
-    codec.save(model, CONFIG, tmp_path)
-    fast, package = codec.load(str(tmp_path)), codec.load(str(tmp_path), trainable=True)
-    assert not any("weight_g" in name for name in fast.state_dict())
+def test_a_codec_loaded_for_inference_is_fast_and_its_codes_are_the_packages(tmp_path):
+    encodec.save(small_model(), CONFIG, tmp_path)
+    fast, package = Encodec.load(str(tmp_path)), Encodec(encodec.load_model(str(tmp_path)))
+    assert not any("weight_g" in name for name in fast.model.state_dict())
     waves = [0.1 * torch.randn(n) for n in (3200, 6400, 1280)]
-    for ours, theirs in zip(codec.encode(fast, waves), codec.encode(package, waves), strict=True):
+    for ours, theirs in zip(fast.encode(waves), package.encode(waves), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -56,11 +51,9 @@ def test_ends_are_mirrored_as_the_package_does(left, right):
 
 
 def test_a_codec_to_be_trained_keeps_the_packages_layers(tmp_path):
-    model = codec.build(CONFIG)
-    for layer in model.quantizer.vq.layers:
-        layer._codebook.inited.fill_(1)
-    codec.save(model, CONFIG, tmp_path / "codec")
-    trainable = codec.load(str(tmp_path / "codec"), trainable=True)
-    codec.save(trainable, CONFIG, tmp_path / "again")
+    model = small_model()
+    encodec.save(model, CONFIG, tmp_path / "codec")
+    trainable = encodec.load_model(str(tmp_path / "codec"))
+    encodec.save(trainable, CONFIG, tmp_path / "again")
     assert trainable.state_dict().keys() == model.state_dict().keys()
     assert (tmp_path / "again/model.safetensors").read_bytes() == (tmp_path / "codec/model.safetensors").read_bytes()

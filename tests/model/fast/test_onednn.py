@@ -1,4 +1,4 @@
-"""oneDNN's products against PyTorch's own."""
+"""oneDNN's products against ``torch.nn.functional.linear``."""
 
 import copy
 
@@ -6,17 +6,17 @@ import pytest
 import torch
 
 from model import policy
-from model.fast import onednn
+from model.fast.onednn import packed, use_onednn
 from model.tokens import Vocabulary
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(1, 8), (3, 8), (2, 5, 8)])
-def test_linear_equals_torchs_in_value_and_gradients(shape, bias, dtype):
+def test_a_layer_equals_torchs_in_value_and_gradients(shape, bias, dtype):
     torch.manual_seed(0)
     theirs = torch.nn.Linear(8, 6, bias=bias).to(dtype)
-    ours = onednn.adopt(copy.deepcopy(theirs))
+    ours = use_onednn(copy.deepcopy(theirs))
     x, y = (torch.ones(shape, dtype=dtype).cumsum(-1).requires_grad_() for _ in range(2))
     weight = torch.randn(*shape[:-1], 6, dtype=dtype)
     (ours(x).sin() * weight).sum().backward()
@@ -27,8 +27,8 @@ def test_linear_equals_torchs_in_value_and_gradients(shape, bias, dtype):
         torch.testing.assert_close(a.grad, b.grad)
 
 
-def test_what_needs_no_gradient_gets_none():
-    layer = onednn.adopt(torch.nn.Linear(8, 6, bias=False)).requires_grad_(False)
+def test_frozen_weights_get_no_gradient():
+    layer = use_onednn(torch.nn.Linear(8, 6, bias=False)).requires_grad_(False)
     x = torch.randn(3, 8, requires_grad=True)
     layer(x).sum().backward()
     assert layer.weight.grad is None and x.grad is not None
@@ -37,21 +37,32 @@ def test_what_needs_no_gradient_gets_none():
 @pytest.mark.parametrize("shape", [(1, 8), (3, 8), (2, 5, 8)])
 def test_a_packed_weight_gives_the_same_product(shape):
     weight, x = torch.randn(6, 8, requires_grad=True), torch.randn(shape)
-    torch.testing.assert_close(onednn.packed(weight)(x), x @ weight.detach().T)
+    torch.testing.assert_close(packed(weight)(x), x @ weight.detach().T)
 
 
 def test_autocast_still_narrows():
-    layer = onednn.adopt(torch.nn.Linear(8, 6))
+    layer = use_onednn(torch.nn.Linear(8, 6))
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(2, 8)).dtype == torch.bfloat16
 
 
-def test_a_policy_is_saved_copied_and_loaded_as_before(tmp_path):
+def test_a_policy_keeps_its_classes_and_is_saved_copied_and_loaded_as_before(tmp_path):
     ar = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), Vocabulary(8)).eval()
     ids = torch.randint(0, Vocabulary(8).size, (2, 9))
     expected = ar(ids).logits
-    copied = copy.deepcopy(onednn.adopt(ar))
-    assert isinstance(copied.lm_head, onednn.Linear)
+    copied = copy.deepcopy(use_onednn(ar))
+    assert type(ar.lm_head) is torch.nn.Linear
     policy.save(copied, tmp_path)
-    for model in (ar, copied, policy.load(tmp_path)):
+    loaded = policy.load(tmp_path)
+    assert "forward" in vars(copied.lm_head) and "forward" not in vars(loaded.lm_head)  # loading alone never asks
+    for model in (ar, copied, loaded):
         torch.testing.assert_close(model(ids).logits, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_copy_computes_with_its_own_weights():
+    ours = use_onednn(torch.nn.Linear(8, 6))
+    copied = copy.deepcopy(ours)
+    torch.nn.init.zeros_(copied.weight)
+    x = torch.randn(2, 8)
+    torch.testing.assert_close(copied(x), copied.bias.expand(2, 6))
+    assert not torch.allclose(ours(x), copied(x))

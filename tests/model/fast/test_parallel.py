@@ -1,8 +1,26 @@
+"""Parallel work against a ``for`` loop."""
+
 import threading
 
 import torch
 
 from model.fast.parallel import parallel_map
+
+
+def square(worker, piece):
+    return piece * piece
+
+
+def test_results_are_those_of_a_loop():
+    threads = torch.get_num_threads()
+    pieces = [torch.randn(3, generator=torch.Generator().manual_seed(i)) for i in range(7)]
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            for ours, theirs in zip(parallel_map(square, pieces), [p * p for p in pieces], strict=True):
+                assert torch.equal(ours, theirs)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_results_come_in_order_and_workers_do_not_share_their_number():
@@ -30,4 +48,7 @@ def test_results_come_in_order_and_workers_do_not_share_their_number():
 
 
 def test_one_piece_runs_where_it_is_called():
-    assert parallel_map(lambda worker, piece: (worker, threading.get_ident()), [0]) == [(0, threading.get_ident())]
+    def where(worker, piece):
+        return worker, threading.get_ident()
+
+    assert parallel_map(where, [0]) == [(0, threading.get_ident())]

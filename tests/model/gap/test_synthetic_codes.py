@@ -2,53 +2,10 @@ import pytest
 import torch
 
 from model import policy
-from model.codecs import encodec as codec_lib
-from model.gap.synthetic_codes import requantized, resampled
+from model.gap.synthetic_codes import resampled
 from model.tokens import Vocabulary
 
 CODES = 16
-
-
-@pytest.fixture(scope="module")
-def codec():
-    torch.manual_seed(0)
-    shape = codec_lib.CodecConfig(
-        sample_rate=8000, ratios=(8, 5), n_filters=2, dimension=8, n_codebooks=3, codebook_size=CODES
-    )
-    model = codec_lib.build(shape).eval()
-    for layer in model.quantizer.vq.layers:  # untrained codebooks are all zero
-        layer._codebook.embed.copy_(0.05 * torch.randn_like(layer._codebook.embed))
-        layer._codebook.inited.fill_(1)
-    return model
-
-
-@pytest.fixture(scope="module")
-def wave():
-    return 0.3 * torch.randn(4010, generator=torch.Generator().manual_seed(0))  # not a whole number of frames
-
-
-def test_with_the_codecs_own_level_one_the_codes_are_its_own(codec, wave):
-    [own] = codec_lib.encode(codec, [wave])
-    assert len(own.unique()) > 3
-    assert torch.equal(requantized(codec, wave, own[0], 3), own)
-
-
-def test_levels_above_make_up_for_another_level_one(codec, wave):
-    [own] = codec_lib.encode(codec, [wave])
-    level1 = (own[0] + 1) % CODES
-    codes = requantized(codec, wave, level1, 3)
-    assert torch.equal(codes[0], level1)
-    frames = codec.encoder(torch.nn.functional.pad(wave, (0, own.shape[1] * 40 - 4010))[None, None]).detach()
-
-    def miss(c):
-        return (codec.quantizer.decode(c[:, None]) - frames).square().mean().item()
-
-    assert miss(codes) < miss(torch.stack([level1, own[1], own[2]]))
-
-
-def test_level_one_of_another_length_is_an_error(codec, wave):
-    with pytest.raises(ValueError, match="4010 samples are 101 frames, but there are 7 level-1 codes"):
-        requantized(codec, wave, torch.zeros(7, dtype=torch.long), 3)
 
 
 @pytest.fixture(scope="module")

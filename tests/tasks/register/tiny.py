@@ -13,7 +13,8 @@ from lhotse import CutSet, Recording
 from whisper.model import ModelDimensions, Whisper
 
 from model import nar, policy
-from model.codecs import encodec as codec
+from model.codecs import encodec
+from model.codecs.registry import load_codec
 from model.judges import asr
 from model.tokens import Vocabulary
 from tasks.common import evaluation, paths, schemas, tracking
@@ -41,10 +42,10 @@ def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
 def write_models(folder: Path) -> None:
     """Codec and NAR."""
     torch.manual_seed(0)
-    config = codec.CodecConfig(
+    config = encodec.CodecConfig(
         sample_rate=SAMPLE_RATE, ratios=(8, 5), n_filters=2, dimension=8, n_codebooks=2, codebook_size=CODEBOOK
     )
-    codec.save(codec.build(config), config, folder / "checkpoints/codec")
+    encodec.save(encodec.build(config), config, folder / "checkpoints/codec")
     shape = nar.NarConfig(n_codebooks=2, codebook_size=CODEBOOK, layers=1, width=16, heads=2)
     nar.save(nar.Nar(shape), folder / paths.NAR)
 
@@ -68,13 +69,13 @@ def write_recognizer(folder: Path) -> None:
 
 def write_test_split(folder: Path, n: int = 6) -> None:
     """Golden audio, cuts and codes of ``n`` test utterances."""
-    encodec = codec.load(str(folder / "checkpoints/codec"))
+    codec = load_codec(str(folder / "checkpoints/codec"))
     (folder / paths.AUDIO / "test").mkdir(parents=True)
     rows, cuts = [], []
     for i in range(n):
         path = write_prompt(folder / paths.AUDIO / f"test/{i}.flac", seconds=1.0 + i / 10)
         cut = Recording.from_file(path).to_cut().with_id(f"t{i:04d}")
-        [codes] = codec.encode(encodec, [torch.from_numpy(cut.load_audio()[0])])
+        [codes] = codec.encode([torch.from_numpy(cut.load_audio()[0])])
         row = {"id": cut.id, "speaker": "s", "text": "one two", "seen": True, "seconds": cut.duration}
         rows.append(row | {"codes": codes.tolist()})
         cuts.append(cut)

@@ -1,0 +1,81 @@
+"""A checkpoint folder: ``config.json`` and ``model.safetensors``. Nothing in it is unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from model.errors import CheckpointError
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+Config = TypeVar("Config")
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+
+def save(module: torch.nn.Module, config: dict[str, Any], folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write ``config`` and the weights; ``dtype`` narrows the file, not the module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = module.state_dict()
+    save_file({name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Say whether both files are there."""
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def check(folder: Path, kind: str, published: Collection[str] = ()) -> None:
+    """Refuse a folder that holds no checkpoint.
+
+    Args:
+        kind: what should be there, for the message: "codec", "NAR".
+        published: names that could be given instead of a folder.
+
+    Raises:
+        CheckpointError: a file is missing.
+    """
+    if not is_checkpoint(folder):
+        names = f", or the name of a published one: {', '.join(sorted(published))}" if published else ""
+        raise CheckpointError(f"no {kind} in {folder}: expected {CONFIG} and {WEIGHTS}{names}")
+
+
+def load_config(
+    folder: Path, kind: str, model_type: str, make: Callable[..., Config], published: Collection[str] = ()
+) -> Config:
+    """Return ``make(**fields)`` of the ``config.json`` of a ``kind`` whose ``model_type`` must be this one.
+
+    Raises:
+        CheckpointError: no checkpoint there, another model's, or fields that ``make`` does not take.
+    """
+    check(folder, kind, published)
+    where = f"{folder}/{CONFIG}"
+    try:
+        fields = json.loads((folder / CONFIG).read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{where} is not JSON: {error}") from error
+    if fields.pop("model_type", None) != model_type:
+        raise CheckpointError(f"{where} is not a {kind}'s (its model_type should be {model_type})")
+    try:
+        return make(**fields)
+    except TypeError as error:
+        raise CheckpointError(f"the fields of {where} do not fit a {kind}: {error}") from error
+
+
+def load_weights(module: Module, folder: Path) -> Module:
+    """Fill ``module`` with the folder's weights as float32 and return it in evaluation mode.
+
+    Raises:
+        CheckpointError: damaged weights, or weights of another shape than the module's.
+    """
+    try:
+        module.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"the weights in {folder} do not fit its {CONFIG}: {error}") from error
+    return module.eval()

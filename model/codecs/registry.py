@@ -1,0 +1,28 @@
+"""Every kind of codec, and loading one by folder or published name."""
+
+from __future__ import annotations
+
+import torch
+
+from model.codecs.base import Codec
+from model.codecs.encodec import Encodec
+from model.codecs.facts import codec_facts
+from model.errors import CheckpointError
+
+CODECS: dict[str, type[Codec]] = {"encodec": Encodec}  # by ``model_type`` of config.json
+
+
+def load_codec(name_or_path: str, device: str | torch.device = "cpu") -> Codec:
+    """Load a codec for inference.
+
+    Args:
+        name_or_path: a folder with ``config.json`` and ``model.safetensors``, or a name of
+            :data:`model.codecs.facts.PUBLISHED`, whose weights its package fetches.
+
+    Raises:
+        CheckpointError: no such codec, one of an unknown kind, or weights that do not fit the configuration.
+    """
+    kind = codec_facts(name_or_path).kind
+    if kind not in CODECS:
+        raise CheckpointError(f"{name_or_path}/config.json has model_type {kind!r}; expected one of {sorted(CODECS)}")
+    return CODECS[kind].load(name_or_path, device)

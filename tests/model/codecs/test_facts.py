@@ -1,0 +1,34 @@
+"""Facts about codecs without their weights."""
+
+import subprocess
+import sys
+
+import pytest
+
+from model.codecs.encodec import PUBLISHED as LOADABLE
+from model.codecs.facts import PUBLISHED, codec_facts
+from model.codecs.registry import CODECS
+from model.errors import CheckpointError
+
+
+def test_published_codecs_are_known_without_loading_them():
+    assert {name: codec_facts(name).sample_rate for name in LOADABLE} == {"encodec_24khz": 24000}
+    assert all(facts.kind in CODECS for facts in PUBLISHED.values())
+
+
+def test_facts_need_no_torch():
+    code = "import sys, model.codecs.facts; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "encodec"}', '{"sample_rate": "16000"}', "{}"])
+def test_a_config_without_a_rate_is_an_error(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match="should name a positive sample_rate, but has"):
+        codec_facts(str(tmp_path))
+
+
+def test_a_damaged_config_is_an_error(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is not JSON"):
+        codec_facts(str(tmp_path))

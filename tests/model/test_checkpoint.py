@@ -1,0 +1,67 @@
+"""One way to keep a model: what is written, and what a reader refuses."""
+
+from dataclasses import asdict, dataclass
+
+import pytest
+import torch
+
+from model import checkpoint
+from model.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Shape:
+    width: int = 3
+
+
+def small(width: int = 3) -> torch.nn.Module:
+    return torch.nn.Linear(width, 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    checkpoint.save(small(), {"model_type": "small", **asdict(Shape())}, tmp_path / "small")
+    return tmp_path / "small"
+
+
+def load(folder, model_type="small"):
+    shape = checkpoint.load_config(folder, "model", model_type, Shape, ["published"])
+    return checkpoint.load_weights(small(shape.width), folder)
+
+
+def test_weights_come_back_in_evaluation_mode_and_as_float32(folder):
+    model = small()
+    checkpoint.save(model, {"model_type": "small", "width": 3}, folder, torch.float16)
+    assert model.weight.dtype == torch.float32
+    loaded = load(folder)
+    assert not loaded.training and torch.equal(loaded.weight, model.weight.half().float())
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named_with_the_choices(folder, file):
+    (folder / file).unlink()
+    with pytest.raises(CheckpointError, match=r"no model in .*small: expected .* published one: published"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ('{"model_type": "large"}', r"not a model's \(its model_type should be small\)"),
+        ('{"model_type": "small", "depth": 1}', "do not fit a model"),
+        ('{"model_type": "small", "width": 4}', r"the weights in .* do not fit its config\.json"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(folder, content, message):
+    (folder / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+def test_a_damaged_file_is_refused(folder):
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load(folder)
