@@ -1,9 +1,10 @@
 """The NAR model: codebook levels 2 and up from level 1 and a voice prompt.
 
-Level by level and in parallel over time, as VALL-E's NAR (arXiv 2301.02111, section 4.2.2): the input of level ``l``
-is the sum of the embeddings of levels below ``l``; the voice is a prompt of frames with all levels. Neighbouring frames
-decide most of a residual code, so the blocks are depthwise convolutions (ConvNeXt, arXiv 2201.03545), which learn that
-at once where plain attention needs minutes to find its neighbours; each block also attends to the prompt.
+It works level by level and in parallel over time, like VALL-E's NAR (arXiv 2301.02111, section 4.2.2). The input of
+level ``l`` is the sum of the embeddings of the levels below; the voice is a prompt of frames with all levels.
+Neighboring frames decide most of a residual code. The blocks are therefore depthwise convolutions (ConvNeXt, arXiv
+2201.03545), which learn this at once; plain attention needs minutes to find its neighbors. Each block also attends to
+the prompt.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MODEL_TYPE = "speechalign-nar"
 
 @dataclass(frozen=True)
 class NarConfig:
-    """Shape of the NAR."""
+    """Shape of a NAR."""
 
     n_codebooks: int = 4
     codebook_size: int = 256
@@ -39,7 +40,7 @@ PromptState = tuple[list[torch.Tensor], torch.Tensor]  # returned by Nar.encode_
 
 
 class _Block(nn.Module):
-    """Depthwise convolution over time, attention to the prompt, and an MLP; each with a residual."""
+    """Depthwise convolution over time, attention to the prompt and an MLP, each with a residual."""
 
     def __init__(self, config: NarConfig, attends: bool):
         super().__init__()
@@ -56,7 +57,7 @@ class _Block(nn.Module):
             self.out = nn.Linear(width, width)
 
     def forward(self, x, mask, key_value=None, prompt_mask=None):
-        """``x (batch, frames, width)``, ``mask (batch, frames, 1)``: 1 where there is a frame."""
+        """Return ``x (batch, frames, width)`` transformed; ``mask (batch, frames, 1)`` is 1 where there is a frame."""
         if self.attends:
             batch, frames, width = x.shape
             split = (batch, -1, self.heads, width // self.heads)
@@ -69,12 +70,12 @@ class _Block(nn.Module):
 
 
 class Nar(nn.Module):
-    """Logits of one level's codes given the levels below it and a voice prompt."""
+    """Predicts one level's codes from the levels below it and a voice prompt."""
 
     def __init__(self, config: NarConfig):
         super().__init__()
         self.config = config
-        # One table for every level, each with its own rows, plus a padding row.
+        # One table with its own rows for every level.
         self.codes = nn.Embedding(config.n_codebooks * config.codebook_size, config.width)
         nn.init.normal_(self.codes.weight, std=0.5)
         self.level = nn.Embedding(config.n_codebooks, config.width)
@@ -85,7 +86,7 @@ class Nar(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(config.width, config.codebook_size) for _ in range(config.n_codebooks - 1))
 
     def _embed(self, codes: torch.Tensor) -> torch.Tensor:
-        """Sum over levels of ``codes (batch, levels, frames)`` → ``(batch, frames, width)``."""
+        """Return embeddings ``(batch, frames, width)`` of ``codes (batch, levels, frames)``, summed over levels."""
         offsets = torch.arange(codes.shape[1], device=codes.device)[:, None] * self.config.codebook_size
         return self.codes(codes + offsets).sum(dim=1)
 
@@ -97,12 +98,13 @@ class Nar(nn.Module):
         prompt_lengths: torch.Tensor,
         level: int,
     ) -> torch.Tensor:
-        """Logits ``(batch, frames, codebook_size)`` of level index ``level`` (1 is the second level).
+        """Return logits ``(batch, frames, codebook_size)`` of level index ``level`` (1 is the second level).
 
         Args:
             codes: int64 ``(batch, level, frames)``, the levels below.
-            lengths: true frames of each row; the rest is padding and changes nothing.
-            prompt: int64 ``(batch, n_codebooks, prompt frames)``; prompt_lengths: true frames of each.
+            lengths: real frames per row; the rest is padding and changes nothing.
+            prompt: int64 ``(batch, n_codebooks, prompt frames)``.
+            prompt_lengths: real frames of each prompt.
         """
         return self.heads[level - 1](self.hidden(codes, lengths, prompt, prompt_lengths, level))
 
@@ -114,7 +116,7 @@ class Nar(nn.Module):
         prompt_lengths: torch.Tensor,
         level: int,
     ) -> torch.Tensor:
-        """States ``(batch, frames, width)`` that the head of ``level`` reads; the arguments of :meth:`forward`."""
+        """Return the input ``(batch, frames, width)`` of the head of ``level``; arguments as in :meth:`forward`."""
         return self.states(codes, lengths, self.encode_prompt(prompt, prompt_lengths), level)
 
     def encode_prompt(self, prompt: torch.Tensor, prompt_lengths: torch.Tensor) -> PromptState:
@@ -136,9 +138,9 @@ class Nar(nn.Module):
 
 
 def pad_codes(codes: Sequence[torch.Tensor], multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stack ``(levels, frames)`` codes to ``(batch, levels, length)`` with zeros; and the true lengths.
+    """Return ``(levels, frames)`` codes stacked to ``(batch, levels, length)`` with zeros, and their lengths.
 
-    The common length is the longest's, rounded up to a multiple of ``multiple``.
+    The common length is the longest one, rounded up to a multiple of ``multiple``.
     """
     lengths = torch.tensor([c.shape[-1] for c in codes])
     longest = -(-int(lengths.max()) // multiple) * multiple
@@ -152,9 +154,9 @@ def pad_codes(codes: Sequence[torch.Tensor], multiple: int = 1) -> tuple[torch.T
 def complete(
     model: Nar, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64
 ) -> list[torch.Tensor]:
-    """All levels ``(n_codebooks, frames)`` from level-1 codes ``(frames,)`` and prompts ``(n_codebooks, frames)``.
+    """Return all levels ``(n_codebooks, frames)`` of level-1 codes ``(frames,)`` and prompts ``(n_codebooks, frames)``.
 
-    Greedy at each level, as in VALL-E. An empty level-1 sequence gives empty codes.
+    Each level is greedy, as in VALL-E. An empty level-1 sequence gives empty codes.
     """
     device = next(model.parameters()).device
     done: list[torch.Tensor] = [torch.zeros(model.config.n_codebooks, 0, dtype=torch.long)] * len(level1)

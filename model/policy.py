@@ -1,8 +1,8 @@
 """The AR policy: a Llama-architecture causal LM that writes level-1 codes.
 
-It is a plain ``transformers.LlamaForCausalLM`` saved as a Hugging Face folder, so ``AutoModelForCausalLM`` and vLLM
-load it as they find it. Added to its ``config.json``: the codebook size of :mod:`model.tokens`; after Chain of
-Hindsight, the text prefix that asks for good speech; after Best-of-N, the number of samples to choose from.
+It is a plain ``transformers.LlamaForCausalLM`` in a Hugging Face folder, which ``AutoModelForCausalLM`` and vLLM load
+unchanged. Its ``config.json`` also holds the codebook size of :mod:`model.tokens`. Chain of Hindsight adds the text
+prefix that asks for good speech, and Best-of-N the number of samples to choose from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ transformers_logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class ArShape:
-    """Size of the AR; the defaults have 1.9 M parameters."""
+    """Size of an AR; the defaults give 1.9 M parameters."""
 
     layers: int = 4
     width: int = 192
@@ -33,7 +33,7 @@ class ArShape:
 
 
 def build(shape: ArShape, vocabulary: Vocabulary, dropout: float = 0.0) -> LlamaForCausalLM:
-    """An untrained AR."""
+    """Return an untrained AR."""
     config = LlamaConfig(
         vocab_size=vocabulary.size,
         hidden_size=shape.width,
@@ -86,7 +86,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
 
 
 def without_dropout(model: LlamaForCausalLM) -> None:
-    """Switch off what dropout SFT had: log-probabilities are compared with those of a model that does not drop out."""
+    """Switch off SFT's dropout: the reference log-probabilities were computed without it."""
     model.config.attention_dropout = 0.0
     for layer in model.model.layers:
         layer.self_attn.attention_dropout = 0.0
@@ -95,29 +95,29 @@ def without_dropout(model: LlamaForCausalLM) -> None:
 def train_only(model: LlamaForCausalLM, parameters: str) -> None:
     """Freeze all but some parameters: ``all`` of them, or the gains of the ``final_norm``.
 
-    The final norm's gains say how much each direction of the last layer counts in every token's logits. A few hundred
-    pairs are memorised by millions of weights, but not by one gain a direction.
+    The final norm's gains weigh each direction of the last layer in every token's logits. Millions of weights memorize
+    a few hundred pairs; one gain per direction does not.
     """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
 
 
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
-    """The policy's own sequence layout, with whatever it wants said before a text."""
+    """Return the policy's own sequence layout, with its text prefix."""
     return Vocabulary(model.config.codebook_size, getattr(model.config, "text_prefix", ""))
 
 
 def best_of_n(model: LlamaForCausalLM) -> int:
-    """Among how many samples the reward model beside the policy chooses; 1: there is none."""
+    """Return the number of samples that the reward model in the policy's folder chooses from; 1 without one."""
     return getattr(model.config, "best_of_n", 1)
 
 
 def forget_best_of_n(model: LlamaForCausalLM) -> None:
-    """Make a policy speak once again: one aligned from a Best-of-N policy has no reward model beside it."""
+    """Return to one sample per text: a policy aligned from a Best-of-N policy has no reward model of its own."""
     if hasattr(model.config, "best_of_n"):
         del model.config.best_of_n
 
 
 def digest(folder: str | Path) -> str:
-    """Short digest of a checkpoint's weights, by which samples and pairs name the policy they came from."""
+    """Return a short digest of a checkpoint's weights, by which samples and pairs name their policy."""
     return hashlib.md5((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:12]

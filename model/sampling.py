@@ -1,8 +1,8 @@
 """Batched sampling of the AR.
 
-``transformers``' ``generate`` carries every row to the end of the longest. Here finished rows leave the batch and the
-rest go on without them, by :mod:`model.fast.decoder`'s forward pass; and each row draws from its own seeded generator,
-so that a sample depends on its own seed and context only, never on its neighbours.
+``generate`` of ``transformers`` carries every row to the end of the longest. Here finished rows leave the batch, and
+:mod:`model.fast.decoder` computes the forward pass. Each row draws from its own seeded generator, so a sample depends
+on its own seed and context only, never on its neighbors.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ from model.fast.parallel import parallel_map
 from model.policy import vocabulary_of
 from model.tokens import EOS, FIRST_CODE
 
-# Finished rows leave a batch that many at a time: oneDNN makes itself a kernel for each new number of rows, which takes
+# Finished rows leave a batch in groups of this size: oneDNN compiles a kernel for each new number of rows, which takes
 # as long as a step.
 ROWS_LEAVE = 8
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to sample: temperature, top-k (0: off) and the frame limit a character of text."""
+    """How to sample: temperature, top-k (0: off) and the limit of frames per character of text."""
 
     temperature: float = 1.0
     top_k: int = 0
     max_frames_per_character: float = 12.0
 
     def max_frames(self, text: str) -> int:
+        """Return the frame limit of a text."""
         return max(1, int(self.max_frames_per_character * len(text)))
 
 
 @dataclass(frozen=True)
 class Request:
-    """One utterance to sample: vocabulary ids of the context, a frame limit, a seed."""
+    """One utterance to sample: vocabulary ids of the context, a frame limit and a seed."""
 
     context: tuple[int, ...]
     max_frames: int
     seed: int
-    temperature: float | None = None  # None: the decoding's
+    temperature: float | None = None  # None: that of the decoding
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Level-1 codes, the log-probability of each (and of the end mark) at temperature 1, and whether it ended."""
+    """Level-1 codes, the log-probability of each and of the end mark at temperature 1, and whether it ended."""
 
     tokens: np.ndarray  # int16 (frames,)
     logprobs: np.ndarray  # float32 (frames + 1 if finished else frames,)
@@ -65,11 +66,11 @@ def sample(
     batch_size: int = 64,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Sampled]:
-    """Sample every request; results in the order given.
+    """Sample every request and return the results in the order given.
 
-    Requests are sorted by context, so that a batch reads neighbours together, and equal contexts once. Only codes and
-    the end mark can be drawn, and the end mark not before the first code; the recorded log-probabilities are the
-    policy's own (temperature 1, whole vocabulary), so they equal a teacher-forced pass over the same tokens.
+    Batches are formed by context: similar contexts share a pass, and equal ones are computed once. Only codes and the
+    end mark can be drawn, and a code comes first. The recorded log-probabilities are the policy's own (temperature 1,
+    whole vocabulary), so they equal a teacher-forced pass over the same tokens.
 
     Raises:
         InputError: a context that leaves no room below the model's position limit.
@@ -104,8 +105,8 @@ def sample(
 def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: Decoding) -> list[Sampled]:
     device = decoder.embed.device
     limits = torch.tensor([r.max_frames for r in requests])
-    most = int(limits.max()) + 1  # draws: the one after the last allowed frame may only be the end mark
-    # Uniform draws from each request's own generator, made up front: inverse-CDF sampling then needs no per-row loop.
+    most = int(limits.max()) + 1  # draws: after the last allowed frame only the end mark counts
+    # Uniform draws of each request's own generator, made up front: inverse-CDF sampling then needs no loop over rows.
     uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
     wanted = [decoding.temperature if r.temperature is None else r.temperature for r in requests]
     temperatures = torch.tensor(wanted, device=device)
@@ -117,7 +118,7 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     n_drawn = torch.zeros(len(requests), dtype=torch.long)
     finished = torch.zeros(len(requests), dtype=torch.bool)
     rows = torch.arange(len(requests))  # request of each row of the batch
-    active = torch.ones(len(requests), dtype=torch.bool)  # whether that row still speaks
+    active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
     positions = torch.tensor([len(r.context) for r in requests])
     for step in range(most):
         drawn, drawn_logprobs = _draw(
@@ -127,7 +128,7 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
         tokens[rows, step], logprobs[rows, step] = drawn, drawn_logprobs.cpu()
         ended = drawn == EOS
         stopped = active & (ended | (step >= limits[rows]))
-        n_drawn[rows[stopped]] = step + ended[stopped].long()  # what is drawn past the limit is no part of the sample
+        n_drawn[rows[stopped]] = step + ended[stopped].long()  # a code past the limit is no part of the sample
         finished[rows[stopped]] = ended[stopped]
         active &= ~stopped
         n_active = int(active.sum())
@@ -135,13 +136,13 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
             break
         room = -(-n_active // ROWS_LEAVE) * ROWS_LEAVE
         if room < len(rows):
-            # Finished rows leave the batch; others from its end take their places, and no other is copied.
+            # Rows from the end take the places of finished ones; no others are copied.
             keep = torch.arange(room)
             late = active[room:].nonzero()[:, 0] + room
             keep[(~active[:room]).nonzero()[: len(late), 0]] = late
             rows, drawn, positions, active = rows[keep], drawn[keep], positions[keep], active[keep]
             cache.keep(keep.to(device))
-        # A finished row that is still here must not run past the model's positions.
+        # A finished row that is still in the batch must not run past the model's positions.
         logits = decoder.step(drawn.to(device), positions.clamp(max=decoder.max_positions - 1).to(device), cache)
         positions = positions + 1
     out = []
@@ -153,7 +154,7 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
 
 
 def _allowed(decoder: Decoder, n_codes: int) -> torch.Tensor:
-    """``(2, vocabulary)``: what is added to the scores of the first draw and of every later one."""
+    """Return ``(2, vocabulary)``: 0 or minus infinity, for the scores of the first draw and of every later one."""
     allowed = torch.full((2, len(decoder.embed)), float("-inf"), device=decoder.embed.device)
     allowed[:, FIRST_CODE : FIRST_CODE + n_codes] = 0.0
     allowed[1, EOS] = 0.0
@@ -163,13 +164,13 @@ def _allowed(decoder: Decoder, n_codes: int) -> torch.Tensor:
 def _draw(
     logits: torch.Tensor, uniform: torch.Tensor, temperatures: torch.Tensor, top_k: int, allowed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens ``(rows,)`` by inverse CDF, each row at its temperature; their log-probabilities at temperature 1."""
+    """Return tokens ``(rows,)`` by inverse CDF at each row's temperature, and their log-probabilities at 1."""
     logprobs = F.log_softmax(logits.float(), dim=-1)
     scores = logprobs / temperatures[:, None] + allowed
     if top_k:
         threshold = scores.topk(min(top_k, scores.shape[-1]), dim=-1).values[:, -1:]
         scores = scores.masked_fill(scores < threshold, float("-inf"))
     cdf = scores.double().softmax(dim=-1).cumsum(dim=-1)
-    # Rounding may leave the last value a hair below 1: scale so that a draw never falls past the end.
+    # Rounding may leave the last value just below 1: scale, so that no draw falls past the end.
     drawn = torch.searchsorted(cdf, (uniform * cdf[:, -1]).unsqueeze(1), right=True)[:, 0].clamp(max=cdf.shape[-1] - 1)
     return drawn, logprobs.gather(1, drawn[:, None])[:, 0]

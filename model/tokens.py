@@ -1,7 +1,7 @@
 """The AR's vocabulary and sequence layout.
 
-One sequence is ``<s> text <prompt> p1 … pP <speech> c1 … cT </s>``: characters of the text, level-1 codes of the
-voice prompt, then level-1 codes of the utterance. Ids: five marks, 28 characters, then the codebook.
+A sequence is ``<s> text <prompt> p1 … pP <speech> c1 … cT </s>``: characters of the text, level-1 codes of the voice
+prompt, then level-1 codes of the utterance. Ids are five marks, 28 characters, then the codebook.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CHARACTER_IDS = {c: _FIRST_CHARACTER + i for i, c in enumerate(CHARACTERS)}
 class Vocabulary:
     """Ids of text characters, marks and level-1 codes for one codebook size.
 
-    ``text_prefix`` goes before every text: a policy aligned by Chain of Hindsight is asked for good speech by it.
+    ``text_prefix`` precedes every text: it asks a policy aligned by Chain of Hindsight for good speech.
     """
 
     codebook_size: int
@@ -33,7 +33,7 @@ class Vocabulary:
         return FIRST_CODE + self.codebook_size
 
     def context(self, text: str, prompt: Sequence[int]) -> list[int]:
-        """Everything the AR is given: ``<s> text <prompt> p… <speech>``.
+        """Return what the AR is given: ``<s> text <prompt> p… <speech>``.
 
         Raises:
             InputError: a character or a code outside the vocabulary.
@@ -47,11 +47,11 @@ class Vocabulary:
         return [BOS, *characters, PROMPT, *self.codes(prompt), SPEECH]
 
     def codes(self, level1: Sequence[int]) -> list[int]:
-        """Vocabulary ids of level-1 codes."""
+        """Return the vocabulary ids of level-1 codes."""
         if len(level1) and not 0 <= min(level1) <= max(level1) < self.codebook_size:
             raise InputError(f"codes from {min(level1)} to {max(level1)}; expected 0 to {self.codebook_size - 1}")
         return [FIRST_CODE + int(c) for c in level1]
 
     def target(self, level1: Sequence[int], finished: bool = True) -> list[int]:
-        """What the AR should write: the codes and, unless the utterance was cut off, the end mark."""
+        """Return what the AR should write: the codes and, unless the utterance was cut off, the end mark."""
         return [*self.codes(level1), EOS] if finished else self.codes(level1)

@@ -1,6 +1,6 @@
-"""The whole chain, text and a voice prompt in, speech out: AR → NAR → codec.
+"""The whole chain from text and a voice prompt to speech: AR, NAR and codec.
 
-A policy with a reward model beside it (``reward/`` in its folder) speaks several times and keeps the best (Best-of-N).
+A policy with a reward model (``reward/`` in its folder) samples several times and keeps the best (Best-of-N).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from model.errors import CheckpointError, InputError
 from model.fast.onednn import use_onednn
 from model.sampling import Decoding, Request, Sampled, sample
 
-LOOK_AHEAD = 1.0  # seconds; the codecs' own is shorter
+LOOK_AHEAD = 1.0  # seconds: more than any codec here looks ahead
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """What the chain made of one text."""
+    """One synthesized text."""
 
     sampled: Sampled
     codes: torch.Tensor  # (n_codebooks, frames)
@@ -39,7 +39,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Voice:
-    """A policy that can speak: its AR, the NAR and the codec, on one device."""
+    """A policy that synthesizes speech: its AR, the NAR and the codec, on one device."""
 
     ar: LlamaForCausalLM
     nar: nar_lib.Nar
@@ -56,7 +56,7 @@ class Voice:
         device: str | torch.device = "cpu",
         prompt_frames: int = 50,
     ) -> Voice:
-        """Load the three parts and check that they fit one another.
+        """Load the three parts and check that they fit together.
 
         Raises:
             CheckpointError: a missing part, parts with other codebooks, or one of the reward model and
@@ -96,15 +96,16 @@ class Voice:
 
     @property
     def sample_rate(self) -> int:
+        """Rate of the waveforms in Hz."""
         return self.codec.sample_rate
 
     @property
     def prompt_seconds(self) -> float:
-        """So much of a prompt is heard: its frames, and what the codec looks ahead at their end."""
+        """Seconds of a prompt that matter: its frames, and what the codec looks ahead at their end."""
         return self.prompt_frames * self.codec.hop_length / self.sample_rate + LOOK_AHEAD
 
     def encode_prompt(self, wave: np.ndarray, sample_rate: int) -> torch.Tensor:
-        """Codes ``(n_codebooks, frames)`` of a voice prompt: mono float samples at any rate, cut to prompt_frames.
+        """Return codes ``(n_codebooks, prompt_frames)`` of a voice prompt: mono float samples at any rate.
 
         Raises:
             InputError: no samples, several channels, values that are not finite, or an impossible rate.
@@ -121,7 +122,7 @@ class Voice:
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 
     def request(self, text: str, prompt: torch.Tensor, decoding: Decoding, seed: int) -> Request:
-        """The AR's side of one utterance; ``prompt (levels, frames)``."""
+        """Return the AR's part of one utterance; ``prompt (levels, frames)``."""
         context = policy.vocabulary_of(self.ar).context(text, prompt[0].tolist())
         return Request(tuple(context), decoding.max_frames(text), seed)
 
@@ -134,7 +135,7 @@ class Voice:
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Utterance]:
-        """Speak each text in the voice of its prompt ``(n_codebooks, frames)``; deterministic for its seed.
+        """Synthesize each text in the voice of its prompt ``(n_codebooks, frames)``; a seed determines its utterance.
 
         Raises:
             RewardError: a reward that is not finite, with the text.
@@ -153,7 +154,7 @@ class Voice:
         batch_size: int,
         on_done: Callable[[int], None] | None,
     ) -> list[Sampled]:
-        """One sample a request: the only one, or the best of N."""
+        """Return one sample per request: the only one, or the best of N."""
         if self.reward is None:
             return sample(self.ar, requests, decoding, batch_size, on_done)
         n, vocabulary = policy.best_of_n(self.ar), policy.vocabulary_of(self.ar)
@@ -168,6 +169,6 @@ class Voice:
     def render(
         self, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64
     ) -> tuple[list[torch.Tensor], list[np.ndarray]]:
-        """Codes and waveforms of level-1 tokens ``(frames,)``, through the NAR and the codec's decoder."""
+        """Return codes and waveforms of level-1 codes ``(frames,)``, by the NAR and the codec's decoder."""
         codes = nar_lib.complete(self.nar, level1, prompts, batch_size)
         return codes, [w.numpy() for w in self.codec.decode(codes)]

@@ -1,7 +1,7 @@
-"""EnCodec's layers, the same values in less time: what inference on a CPU may do and training may not.
+"""EnCodec's layers made faster for inference on a CPU, with the same values.
 
-Half of the package's time on a CPU goes to ``reflection_pad1d``, which visits every element (also where nothing is to
-be padded), to weight norms computed anew in every call, and to activations that leave their cache.
+Half of the package's time on a CPU goes to three things: ``reflection_pad1d``, which visits every element even where
+nothing is padded; weight norms, computed again in every call; and activations that leave the processor's cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.utils import remove_weight_norm
 
 
 def speed_up(model: EncodecModel) -> EncodecModel:
-    """Prepare a codec for inference, in place: it can no longer be trained or saved. Outputs stay the same."""
+    """Make a model faster, in place, and return it. It can no longer be trained or saved."""
     with torch.no_grad():
         for layer in model.modules():
             if isinstance(layer, SConv1d):
@@ -31,7 +31,7 @@ def speed_up(model: EncodecModel) -> EncodecModel:
                     remove_weight_norm(inner)
     for stack in (model.encoder.model, model.decoder.model):
         for layer in stack:
-            # A block's input goes to its shortcut as well, so its first activation may not overwrite it.
+            # A block's input also feeds its shortcut, so its first activation may not overwrite it.
             own = list(layer.block)[1:] if isinstance(layer, SEANetResnetBlock) else [layer]
             for activation in own:
                 if isinstance(activation, nn.ELU):
@@ -51,7 +51,7 @@ def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
 
 
 def reflect(x: torch.Tensor, paddings: tuple[int, int]) -> torch.Tensor:
-    """``x (..., samples)`` with its ends mirrored outwards, as the package's ``pad1d`` does it, by copying slices."""
+    """Return the package's ``pad1d`` in reflect mode of ``x (..., samples)``, by copying slices."""
     samples, (left, right) = x.shape[-1], paddings
     if not left and not right:
         return x

@@ -1,6 +1,6 @@
-"""Whisper as the judge of content: load, transcribe in batches, normalise.
+"""Whisper as the judge of content: load, transcribe in batches, normalize.
 
-Everything goes through the package's own classes (``whisper.model.Whisper``, ``whisper.decode``). A recogniser is
+Everything goes through the package's own classes (``whisper.model.Whisper``, ``whisper.decode``). A recognizer is
 named either by a folder holding ``config.json`` and ``model.safetensors`` (the embedded default, or one trained by
 ``bootstrap/``) or by the name of a published model (``base.en``, ``large-v3``), whose weights the package fetches.
 """
@@ -26,7 +26,7 @@ from model.errors import CheckpointError
 MODEL_TYPE = "whisper"
 SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
 LEADING_ZERO = re.compile(r"(?<![\d.,])0\d+(?!\d|[.,]\d)")  # figures from 0 on, but no part of "0.05" or "1,050"
-QUIET_SAMPLES = 320  # 20 ms: what "quietest point" is measured over
+QUIET_SAMPLES = 320  # 20 ms: the length over which energy is measured
 
 
 def save(model: Whisper, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -51,15 +51,15 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
 
 
 def context_samples(model: Whisper) -> int:
-    """Samples that the model hears at once: 30 s for a published Whisper, 4 s for the embedded one."""
+    """Return the samples in a window of the model: 30 s for a published Whisper, 4 s for the embedded one."""
     return model.dims.n_audio_ctx * 2 * HOP_LENGTH  # the encoder's second convolution halves the mel frames
 
 
 def log_mel(wave: torch.Tensor, model: Whisper) -> torch.Tensor:
-    """``(n_mels, 2 * n_audio_ctx)`` of one waveform ``(samples,)``, padded with silence to the model's context.
+    """Return ``(n_mels, 2 * n_audio_ctx)`` of one waveform ``(samples,)``, padded with silence to the model's context.
 
-    One waveform at a time: Whisper clips at 8 below the loudest bin *of the whole tensor it is given*, so the mels
-    of a batch would depend on one another.
+    One waveform at a time, because Whisper clips at 8 below the loudest bin of the whole tensor: the mels of a batch
+    would depend on one another.
     """
     padded = torch.nn.functional.pad(wave, (0, context_samples(model) - wave.numel()))
     return whisper.log_mel_spectrogram(padded, model.dims.n_mels)
@@ -67,16 +67,16 @@ def log_mel(wave: torch.Tensor, model: Whisper) -> torch.Tensor:
 
 @torch.inference_mode()
 def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 32) -> list[str]:
-    """What the model hears in each waveform, in the order given; greedy, without timestamps.
+    """Transcribe each waveform, in the order given: greedy, without timestamps.
 
-    * A waveform longer than the model's context is cut into windows (:func:`windows`), read one by one, and the
-      texts are joined: no sample is dropped, but a word across a cut may be misread.
-    * Nothing to hear (no samples, or a sample that is not finite, which cannot be played) gives ``""``; so may
-      silence. Whisper's rule that the first token may not be the end of text is therefore switched off.
+    * A waveform longer than the model's context is cut into :func:`windows`, whose texts are joined. No sample is
+      dropped, but a word across a cut may be misread.
+    * No samples, or a sample that is not finite, give ``""``. So may silence: Whisper's rule that the first token may
+      not be the end of text is switched off.
 
     Args:
         waves: mono waveforms ``(samples,)`` at 16 kHz, float in [-1, 1].
-        batch_size: windows in one forward pass.
+        batch_size: windows per forward pass.
     Raises:
         ValueError: a waveform with more than one dimension or of an integer type.
     """
@@ -94,7 +94,7 @@ def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch
         language="en",
         without_timestamps=True,
         suppress_blank=False,
-        length_penalty=1.0,  # ranks a single candidate, so it decides nothing; without it "" divides by its length, 0
+        length_penalty=1.0,  # without it, "" would be divided by its length of 0; with one candidate it decides nothing
         fp16=model.device.type == "cuda",
     )
     texts = [""] * len(pieces)
@@ -112,7 +112,7 @@ def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch
 
 
 def windows(wave: torch.Tensor, longest: int) -> list[torch.Tensor]:
-    """Consecutive pieces of ``wave``, none longer than ``longest`` samples, that join to the whole.
+    """Cut ``wave`` into consecutive pieces of at most ``longest`` samples.
 
     Each cut is at the quietest 20 ms of a window's last second (or last half, if the window is shorter than 2 s).
     """
@@ -132,14 +132,14 @@ def _english() -> EnglishTextNormalizer:
 
 
 def normalize(text: str) -> str:
-    """Whisper's own English normaliser, then every run of digits split: ``"Seven, two nine."`` -> ``"7 2 9"``.
+    """Apply Whisper's English normalizer and split every run of digits: ``"Seven, two nine."`` -> ``"7 2 9"``.
 
-    The normaliser writes spoken numbers as figures (``"seven two nine"`` -> ``"729"``), so that "50" and "fifty"
-    agree; left at that, a whole digit string would be one word and one wrong digit would make all of it wrong.
-    Splitting restores one word a digit. It is applied to reference and hypothesis alike and never looks at the
-    other side. In ordinary English a number then weighs as many words as it has digits ("fifty" is "5 0").
-    Two habits of the normaliser would still count one digit string in two ways and are undone: it reads "007" as the
-    number 7, and it writes a lone 1 as "one" for looks.
+    The normalizer writes spoken numbers as figures (``"seven two nine"`` -> ``"729"``), so that "50" and "fifty"
+    agree. A whole digit string would then be one word, and one wrong digit would make all of it wrong. Splitting
+    restores one word per digit. Reference and hypothesis are normalized alike and independently. In ordinary English
+    a number counts as many words as it has digits ("fifty" is "5 0").
+    Two rules of the normalizer would count one digit string in two ways and are undone: it reads "007" as the number
+    7, and it writes a lone 1 as "one".
     """
     kept = LEADING_ZERO.sub(lambda match: " ".join(match[0]), text)
     figures = re.sub(r"\bone\b", "1", _english()(kept))

@@ -1,7 +1,7 @@
 """PocketSphinx with a digit grammar: a second judge of content, independent of every model that this project trains.
 
-Its acoustic model is the package's own, trained on human English. It knows nothing but the ten digits, so it can say
-how well digits are heard, never that something else was said.
+Its acoustic model is the package's own, trained on human English. It knows nothing but the ten digits: it measures how
+well digits are recognized, never that something else was said.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GRAMMAR = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(WORDS)})+ ;"
 SAMPLE_RATE = 16000
-# White noise at -60 dBFS under every waveform, always the same. Without it the recogniser, made for microphones,
-# takes the digital silences of synthetic speech for nothing at all: its word error rate on them doubles.
+# The same white noise at -60 dBFS is added to every waveform. The recognizer is made for microphones: on the digital
+# silences of synthetic speech its word error rate doubles without noise.
 NOISE_AMPLITUDE = 1e-3
 
 
 def unknown_words(texts: Iterable[str]) -> list[str]:
-    """Words of these texts that the grammar can't say, sorted: it would count every one of them as an error."""
+    """Return the words of these texts outside the grammar, sorted; each would count as an error."""
     return sorted({word for text in texts for word in text.lower().split()} - set(WORDS))
 
 
 def load_decoder() -> Decoder:
-    """A decoder with the package's US English model and the grammar: one or more digits.
+    """Return a decoder with the package's US English model and the grammar of one or more digits.
 
     Raises:
-        ImportError: the package is not here; it has no wheel for ARM Linux.
+        ImportError: the package is not installed; it has no wheel for ARM Linux.
     """
     from pocketsphinx import Decoder
 
@@ -43,13 +43,13 @@ def load_decoder() -> Decoder:
 
 
 def transcribe_digits(waves: Sequence[np.ndarray | torch.Tensor], decoder: Decoder | None = None) -> list[str]:
-    """Digit words heard in each mono 16 kHz waveform ``(samples,)``, in the order given.
+    """Transcribe each mono 16 kHz waveform ``(samples,)`` to digit words, in the order given.
 
-    ``""`` where there is nothing to hear (empty, silent, a sample that is not finite) or the grammar finds no path.
+    Silence, samples that are not finite and a waveform without a path in the grammar give ``""``.
 
     Args:
-        waves: float samples in [-1, 1]; louder ones clip, as they would when played.
-        decoder: from :func:`load_decoder`; one is made (0.2 s) if None.
+        waves: float samples; those outside [-1, 1] clip, as they would when played.
+        decoder: from :func:`load_decoder`; None makes one, which takes 0.2 s.
     Raises:
         ValueError: a waveform with more than one dimension.
     """
@@ -65,7 +65,7 @@ def _transcribe(decoder: Decoder, wave: np.ndarray | torch.Tensor) -> str:
         return ""
     noise = np.random.default_rng(0).standard_normal(samples.size, dtype=np.float32) * NOISE_AMPLITUDE
     pcm = ((samples + noise).clip(-1, 1) * 32767).astype(np.int16)
-    decoder.reinit_feat()  # forget the utterance before: else one in eight is heard otherwise in another order
+    decoder.reinit_feat()  # forget the previous utterance; otherwise one text in eight depends on the order
     decoder.start_utt()
     decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
     decoder.end_utt()

@@ -1,7 +1,7 @@
-"""Judges that take no part in choosing pairs: a second recogniser, a second measure of voice, and pitch.
+"""Judges that take no part in choosing pairs: a second recognizer, a second measure of voice, and pitch.
 
-A policy that is trained to please one recogniser may learn what that recogniser likes instead of speaking better.
-Whoever was not asked while the pairs were chosen can't be pleased that way: real gains show here as well.
+A policy trained on one recognizer's scores may learn that recognizer's habits instead of clearer speech. A judge that
+chose no pairs cannot be exploited that way, so real gains show here as well.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from model.judges import asr, grammar, pitch, timbre
 from model.judges.panel import at_judge_rate
 from model.metrics import count_missing, edit_counts
 
-DIGITS = "pocketsphinx-digits"  # the name by which the grammar recogniser is asked for; others are Whisper's
+DIGITS = "pocketsphinx-digits"  # the name of the grammar recognizer; any other is a Whisper's
 
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """What the held-out judges say of one utterance; None where there is no such judge.
+    """Scores of one utterance by the held-out judges; None where there is no such judge.
 
-    Without sound the hypothesis is empty (all words are errors) and the similarity 0.0: counted, not skipped. The
-    spread of pitch (semitones) is also None where too little is voiced.
+    Silence counts: its hypothesis is empty, all words are errors, and its similarity is 0.0. The spread of pitch
+    (semitones) is also None where too little is voiced.
     """
 
     hypothesis: str | None = None
@@ -35,7 +35,7 @@ class SecondOpinion:
 
 
 class HeldOut:
-    """The held-out judges that there are, loaded once."""
+    """The held-out judges of a run, loaded once."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class HeldOut:
         self.batch_size = batch_size
 
     def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-        """Voices ``(n, d)`` of mono waveforms, to compare with in :meth:`judge`; without a measure, d is 0."""
+        """Return voices ``(n, d)`` of mono waveforms, for :meth:`judge`; without a measure of voice, d is 0."""
         return self.timbre.embed(at_judge_rate(waves, sample_rate)) if self.timbre else np.zeros((len(waves), 0))
 
     def judge(
@@ -73,11 +73,11 @@ class HeldOut:
     def _judge(
         self, waves: Sequence[np.ndarray], sample_rate: int, texts: Sequence[str], voices: np.ndarray
     ) -> list[SecondOpinion]:
-        heard = at_judge_rate(waves, sample_rate)
-        hypotheses = self.transcribe(heard) if self.transcribe else [None] * len(waves)
+        resampled = at_judge_rate(waves, sample_rate)
+        hypotheses = self.transcribe(resampled) if self.transcribe else [None] * len(waves)
         similarities: list[float | None] = [None] * len(waves)
         if self.timbre:
-            similarities = count_missing(timbre.similarity(self.timbre.embed(heard), voices)).tolist()
+            similarities = count_missing(timbre.similarity(self.timbre.embed(resampled), voices)).tolist()
         return [
             SecondOpinion(
                 hypothesis,

@@ -1,4 +1,4 @@
-"""The judges together: what a waveform says, and whose voice it has."""
+"""The judges of content and voice together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JUDGE_RATE = 16000  # of Whisper and Resemblyzer
 
 @dataclass(frozen=True)
 class Judgement:
-    """One utterance, heard. Similarity is 0.0 where there is no sound to compare."""
+    """Scores of one utterance. Similarity is 0.0 where there is no sound to compare."""
 
     hypothesis: str
     word_errors: int
@@ -28,11 +28,12 @@ class Judgement:
 
     @property
     def wer(self) -> float:
+        """Word errors per word."""
         return self.word_errors / max(1, self.words)
 
 
 class Panel:
-    """A recogniser and a speaker encoder, loaded once."""
+    """A recognizer and a speaker encoder, loaded once."""
 
     def __init__(self, recognizer: str, device: str | torch.device = "cpu", batch_size: int = 64):
         self.recognizer = asr.load_recognizer(recognizer, device)
@@ -40,7 +41,7 @@ class Panel:
         self.batch_size = batch_size
 
     def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-        """Voices ``(n, 256)`` of mono waveforms."""
+        """Return voices ``(n, 256)`` of mono waveforms."""
         return speaker.embed(self.speaker, at_judge_rate(waves, sample_rate))
 
     def judge(
@@ -53,17 +54,17 @@ class Panel:
     ) -> list[Judgement]:
         """Judge each waveform against its text and against its row of ``voices (n, 256)``.
 
-        A waveform with nothing in it counts as all words deleted and similarity 0; none is ever skipped.
+        A silent waveform counts as all words deleted and similarity 0; none is ever skipped.
         """
         judgements: list[Judgement] = []
         for first in range(0, len(waves), 4 * self.batch_size):
             part = slice(first, first + 4 * self.batch_size)
-            heard = at_judge_rate(waves[part], sample_rate)
-            hypotheses = asr.transcribe(self.recognizer, heard, self.batch_size)
-            similarities = count_missing(speaker.similarity(speaker.embed(self.speaker, heard), voices[part]))
+            resampled = at_judge_rate(waves[part], sample_rate)
+            hypotheses = asr.transcribe(self.recognizer, resampled, self.batch_size)
+            similarities = count_missing(speaker.similarity(speaker.embed(self.speaker, resampled), voices[part]))
             for text, hypothesis, similarity in zip(texts[part], hypotheses, similarities, strict=True):
-                said, wanted = asr.normalize(hypothesis), asr.normalize(text)
-                words, characters = edit_counts(wanted, said), edit_counts(wanted, said, unit="char")
+                found, expected = asr.normalize(hypothesis), asr.normalize(text)
+                words, characters = edit_counts(expected, found), edit_counts(expected, found, unit="char")
                 judgements.append(
                     Judgement(
                         hypothesis,
@@ -75,7 +76,7 @@ class Panel:
                     )
                 )
             if on_done:
-                on_done(len(heard))
+                on_done(len(resampled))
         return judgements
 
 

@@ -1,4 +1,4 @@
-"""How lively a voice moves: the spread of its pitch, by Praat. Preference optimisation may flatten it."""
+"""Spread of a voice's pitch, by Praat. Preference optimization may flatten it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 FLOOR, CEILING = 60.0, 500.0  # Hz: Praat's own floor of 75 would miss the lowest voices
 TIME_STEP = 0.01
 MIN_VOICED_FRAMES = 10
-OCTAVE_ERROR = 9.0  # semitones from the median: nearer to an octave off, the mistake that pitch trackers make
+OCTAVE_ERROR = 9.0  # semitones from the median; pitch trackers err by an octave, 12
 LOW, HIGH = 10, 90  # percentiles of the voiced frames
 
 
 def f0_spread(wave: np.ndarray | torch.Tensor, sample_rate: int) -> float | None:
-    """Semitones from the 10th to the 90th percentile of F0 over the voiced frames of a mono waveform ``(samples,)``.
+    """Return the semitones from the 10th to the 90th percentile of F0 over voiced frames of a waveform ``(samples,)``.
 
-    Frames more than nine semitones from the median count as octave errors and are left out. None where fewer than ten
-    10 ms frames are voiced (silence, a whisper, a fragment): there is no pitch to spread.
+    Frames more than nine semitones from the median count as octave errors and are left out. Silence, a whisper or a
+    fragment gives None: fewer than ten 10 ms frames are voiced.
 
     Raises:
         ValueError: a waveform with more than one dimension.
@@ -25,7 +25,7 @@ def f0_spread(wave: np.ndarray | torch.Tensor, sample_rate: int) -> float | None
     samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float64)
     if samples.ndim != 1:
         raise ValueError(f"waveform has shape {samples.shape}; expected (samples,)")
-    # Praat looks through a window of three periods of the lowest pitch.
+    # Praat's window holds three periods of the lowest pitch.
     if samples.size <= 3 * sample_rate / FLOOR or not np.isfinite(samples).all() or not samples.any():
         return None
     sound = parselmouth.Sound(samples, sampling_frequency=sample_rate)

@@ -1,10 +1,9 @@
 """Resemblyzer as the judge of voice: embed utterances in batches, compare them.
 
-The encoder is the package's own ``VoiceEncoder`` with the weights that the package carries. What differs from its
-``preprocess_wav``: volume is normalised as there, but silences are not trimmed (its voice-activity detector decides
-by 30 ms blocks of 16-bit audio, which makes short synthetic utterances lose words); the mel spectrogram is torch's
-(the same numbers; librosa's compiles for seconds at its first call); and the partial windows of many utterances go
-through the LSTM together.
+The encoder is the package's own ``VoiceEncoder`` with the package's weights. Three things differ from its
+``preprocess_wav``. Silences are not trimmed: its voice-activity detector decides by 30 ms blocks of 16-bit audio, which
+makes short synthetic utterances lose words. The mel spectrogram is torch's, with the same numbers: librosa's compiles
+for seconds at its first call. And the windows of many utterances share a pass through the LSTM.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ MEL_FILTERS = torchaudio.functional.melscale_fbanks(
 
 
 def load_speaker_encoder(device: str | torch.device = "cpu") -> VoiceEncoder:
-    """Resemblyzer's encoder in evaluation mode; input 16 kHz, output 256 numbers."""
+    """Return Resemblyzer's encoder in evaluation mode: 16 kHz in, 256 numbers out."""
     return VoiceEncoder(torch.device(device), verbose=False).eval()
 
 
 def loudness_normalized(wave: np.ndarray | torch.Tensor) -> np.ndarray | None:
-    """The waveform raised to -30 dBFS if it is softer, as the encoder was trained; None if there is nothing to hear."""
+    """Return the waveform raised to the encoder's -30 dBFS if it is softer; None for silence or non-finite samples."""
     wave = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float32)
     if wave.ndim != 1:
         raise ValueError(f"waveform has shape {wave.shape}; expected (samples,)")
@@ -41,7 +40,7 @@ def loudness_normalized(wave: np.ndarray | torch.Tensor) -> np.ndarray | None:
 
 
 def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
-    """``(frames, 40)`` mel power (not logarithmic) of ``(samples,)``: ``resemblyzer.audio.wav_to_mel_spectrogram``."""
+    """Return ``(frames, 40)`` mel power of ``(samples,)``, as ``resemblyzer.audio.wav_to_mel_spectrogram``."""
     window = torch.hann_window(N_FFT)
     stft = torch.stft(torch.from_numpy(wave), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
     return (stft.abs().square().T @ MEL_FILTERS).numpy()
@@ -49,14 +48,14 @@ def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 64) -> np.ndarray:
-    """``(n, 256)`` float32 L2-normalised embeddings of mono 16 kHz waveforms ``(samples,)``.
+    """Return ``(n, 256)`` float32 L2-normalized embeddings of mono 16 kHz waveforms ``(samples,)``.
 
-    A waveform shorter than the encoder's 1.6 s window is padded with silence, as ``embed_utterance`` does: its
-    embedding is less certain, so compare like with like. A waveform with no voice at all (empty, silent, or with a
-    sample that is not finite) gives a row of NaN, which ``model.metrics.count_missing`` counts as similarity 0.
+    A waveform shorter than the encoder's 1.6 s window is padded with silence, as ``embed_utterance`` does. Its
+    embedding is less certain, so compare like with like. An empty or silent waveform, or one with a sample that is not
+    finite, gives a row of NaN; ``model.metrics.count_missing`` counts it as similarity 0.
 
     Args:
-        batch_size: windows of 1.6 s in one forward pass.
+        batch_size: windows of 1.6 s per forward pass.
     """
     windows: list[np.ndarray] = []
     owners: list[int] = []
@@ -78,7 +77,7 @@ def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], bat
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``(n,)`` cosine of each row of ``a`` ``(n, 256)`` with the same row of ``b``; NaN where either is NaN."""
+    """Return the cosine ``(n,)`` of each row of ``a (n, 256)`` with the same row of ``b``; NaN where either is NaN."""
     if a.shape != b.shape:
         raise ValueError(f"embeddings differ in shape: {a.shape} and {b.shape}")
     return (a * b).sum(axis=-1)

@@ -1,11 +1,11 @@
-"""A classic measure of voice, kept away from the reward: cepstral statistics, whitened within speakers, by cosine.
+"""A classic measure of voice, kept out of the reward: cosine of whitened cepstral statistics.
 
-The reward's own judge of voice is a network (Resemblyzer); what flatters it need not sound like the speaker. This
-measure shares nothing with it: the mean and standard deviation of mel cepstra over an utterance's speech frames, in
-the coordinates where utterances of one speaker vary equally in every direction (within-class covariance
-normalisation: Hatch, Kajarekar and Stolcke, "Within-class covariance normalization for SVM-based speaker
-recognition", Interspeech 2006), compared by their cosine. The covariance is shrunk (Ledoit and Wolf, 2004), since a
-small corpus has few utterances for it. It is fitted to golden speech of the corpus in a second and has no random part.
+The reward's own judge of voice is a network (Resemblyzer), and a high score of it need not mean a similar voice. This
+measure shares nothing with it. It takes the mean and standard deviation of mel cepstra over an utterance's speech
+frames. It whitens them so that utterances of one speaker vary equally in every direction, and compares them by cosine
+(Hatch, Kajarekar and Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", Interspeech
+2006). The covariance is shrunk (Ledoit and Wolf, 2004), because a small corpus has few utterances for it. Fitting to
+the corpus's golden speech takes a second and has no random part.
 """
 
 from __future__ import annotations
@@ -23,44 +23,43 @@ from model.errors import InputError
 
 SAMPLE_RATE, N_FFT, HOP = 16000, 400, 160  # 25 ms windows every 10 ms
 N_MELS, N_COEFFICIENTS = 40, 20
-SPEECH_BELOW_PEAK = 1e-3  # frames 30 dB or more below the loudest are pauses, whose length is no matter of voice
+SPEECH_BELOW_PEAK = 1e-3  # frames 30 dB or more below the loudest are pauses, which say nothing about the voice
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """A fitted measure: where voices lie, and the directions that tell speakers apart."""
+    """A fitted measure: the mean of voices, and the directions that separate speakers."""
 
-    mean: np.ndarray  # (d,): of the speakers' means
+    mean: np.ndarray  # (d,): mean of the speakers' means
     whitening: np.ndarray  # (d, d)
 
     def embed(self, waves: Sequence[np.ndarray | torch.Tensor]) -> np.ndarray:
-        """``(n, d)`` unit vectors of mono 16 kHz waveforms; a row of NaN where there is nothing to hear."""
+        """Return unit vectors ``(n, d)`` of mono 16 kHz waveforms; a row of NaN for silence or non-finite samples."""
         found = (statistics(waves) - self.mean) @ self.whitening
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, norms, out=np.full_like(found, np.nan), where=norms > 0)
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``(n,)`` cosine of each row of ``a`` with the same row of ``b``; NaN where either is NaN."""
+    """Return the cosine ``(n,)`` of each row of ``a`` with the same row of ``b``; NaN where either is NaN."""
     if a.shape != b.shape:
         raise ValueError(f"embeddings differ in shape: {a.shape} and {b.shape}")
     return (a * b).sum(axis=-1)
 
 
 def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> Timbre:
-    """Learn from golden speech, mono at 16 kHz, how much the utterances of one speaker differ.
+    """Fit to golden speech, mono at 16 kHz, how the utterances of one speaker vary.
 
-    Utterances with nothing to hear are left out.
+    Silent utterances are left out.
 
     Raises:
-        InputError: one speaker, around whose own mean every voice would look alike; or no speaker has two utterances,
-            so nothing shows how one speaker's utterances differ.
+        InputError: fewer than two speakers, or no speaker with two utterances.
     """
     if len(waves) != len(speakers):
-        raise ValueError(f"{len(waves)} waveforms and {len(speakers)} speakers; expected one speaker a waveform")
+        raise ValueError(f"{len(waves)} waveforms and {len(speakers)} speakers; expected one speaker per waveform")
     found = statistics(waves)
-    heard = ~np.isnan(found).any(axis=1)
-    found, names = found[heard], np.asarray(speakers)[heard]
+    audible = ~np.isnan(found).any(axis=1)
+    found, names = found[audible], np.asarray(speakers)[audible]
     groups = [found[names == name] for name in sorted(set(names.tolist()))]
     several = [group - group.mean(axis=0) for group in groups if len(group) > 1]
     if len(groups) < 2:
@@ -77,10 +76,9 @@ def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> 
 
 
 def statistics(waves: Sequence[np.ndarray | torch.Tensor]) -> np.ndarray:
-    """``(n, 2 * 19)``: mean and standard deviation of each cepstral coefficient over an utterance's speech frames.
+    """Return ``(n, 2 * 19)``: mean and standard deviation of each cepstral coefficient over the speech frames.
 
-    The zeroth coefficient, loudness, is dropped. NaN where there is nothing to hear: no samples, silence, or a sample
-    that is not finite.
+    The zeroth coefficient, loudness, is dropped. No samples, silence or a sample that is not finite give NaN.
     """
     rows = [_statistics(wave) for wave in waves]
     return np.stack(rows) if rows else np.zeros((0, 2 * (N_COEFFICIENTS - 1)))
@@ -96,8 +94,8 @@ def _statistics(wave: np.ndarray | torch.Tensor) -> np.ndarray:
     samples = samples / samples.abs().max()  # the logarithm's floor is absolute
     samples = torch.nn.functional.pad(samples, (0, max(0, N_FFT - samples.numel())))
     cepstra = _mfcc()(samples)  # (coefficients, frames)
-    centred = torch.nn.functional.pad(samples, (N_FFT // 2, N_FFT // 2))
-    power = centred.unfold(0, N_FFT, HOP).square().mean(1)[: cepstra.shape[1]]
+    centered = torch.nn.functional.pad(samples, (N_FFT // 2, N_FFT // 2))
+    power = centered.unfold(0, N_FFT, HOP).square().mean(1)[: cepstra.shape[1]]
     spoken = cepstra[1:, power > SPEECH_BELOW_PEAK * power.max()].double()
     return torch.cat([spoken.mean(1), spoken.std(1, correction=0)]).numpy()
 
