@@ -1,12 +1,11 @@
 """Speed of codec token extraction against EnCodec's own: ``python -m benchmarks.extraction``.
 
-The same codec (``models.codec``), the same test utterances, interleaved in one run: ``encode`` of the codec interface
+The same codec (``models.codec``), the same test utterances, interleaved in one run: ``encode`` of the codec
 as the stage ``extract`` calls it, and the package's ``EncodecModel.encode`` file by file. Prints seconds of audio
 per second, the ratio with its 95 % interval over rounds, and how many utterances and codes came out the same.
 
-Both are given the utterance followed by silence to a whole number of frames, as ``extract`` does: the package would
-reflect the end of the audio instead, so its last codes are of something else. The share of equal codes without that
-silence is printed as well.
+Both get the utterance padded with silence to whole frames, as ``extract`` does. The package would reflect the end of
+the audio, so its last codes would differ. The share of equal codes without that silence is printed as well.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
     def one_by_one(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         return [torch.cat([c for c, _ in package.encode(w[None, None].to(device))], -1)[0].cpu() for w in inputs]
 
-    ours = codec.encode(waves, params.extract.batch_seconds)  # once before the clock runs, like theirs
+    ours = codec.encode(waves, params.extract.batch_seconds)  # once before the timed rounds, like theirs
     theirs = one_by_one(whole)
     unpadded = one_by_one(waves)
     speeds: dict[str, list[float]] = {"speechalign": [], "EnCodec, file by file": []}
@@ -53,7 +52,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
             speeds[name].append(seconds / (time.perf_counter() - started))
     print(f"{len(waves)} utterances, {seconds:.0f} s of audio, {torch.get_num_threads()} threads")
     for name, values in speeds.items():
-        print(f"{name}: {np.median(values):.0f} s of audio a second")
+        print(f"{name}: {np.median(values):.0f} s of audio per second")
     print(ratio_line("speechalign / EnCodec, file by file", *speeds.values()))
     for title, others in (("", theirs), (" without the silence at the end", unpadded)):
         same = sum(torch.equal(a, b) for a, b in zip(ours, others, strict=True))

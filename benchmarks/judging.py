@@ -1,18 +1,17 @@
 """Speed of transcription against Whisper's own, file by file: ``python -m benchmarks.judging``.
 
-The same recogniser (``models.recognizer``), the same test utterances, interleaved in one run, greedy and without
-timestamps all four:
+Four ways on one recognizer (``models.recognizer``) and the same test utterances, interleaved in one run, all greedy and
+without timestamps:
 
 * this project's ``transcribe``, in batches as the stages call it;
-* ``whisper.transcribe``, one recording after another. It takes every model's window for 30 s and fails on one with a
-  shorter window (the embedded recogniser), so its two constants are set to the model's own window here: otherwise it
-  is as the package has it;
-* the same on recordings that end with silence up to the window. ``whisper.transcribe`` ends a shorter one's mel with
-  zeros, which is no silence, where we and ``whisper.decode`` end the sound with silence, so a text may differ;
+* ``whisper.transcribe``, one recording after another. It assumes a window of 30 s and fails on a shorter one (the
+  embedded recognizer's), so its two constants are set to the model's window here. Nothing else is changed;
+* the same on recordings padded with silence to the window. ``whisper.transcribe`` pads the mel with zeros, which are
+  not silence; we and ``whisper.decode`` pad the sound, so a text may differ;
 * ``whisper.decode``, one recording after another, on the mel that we give it.
 
-Prints seconds of audio a second, the ratios with 95 % intervals over rounds, and the share of texts that are the same
-after normalisation.
+Prints seconds of audio per second, the ratios with 95 % intervals over rounds, and the share of texts that are the same
+after normalization.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from benchmarks.ratios import ratio_line
 from model.judges import asr, panel
 from tasks.common import paths, runtime
 
-# What makes each of whisper's ways the same greedy decoding as ours.
+# These options make each of whisper's ways the same greedy decoding as ours.
 GREEDY = {"language": "en", "without_timestamps": True, "suppress_blank": False, "length_penalty": 1.0}
 NO_SECOND_TRY = {
     "temperature": 0.0,
@@ -89,7 +88,7 @@ def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
         f"{len(waves)} utterances, {seconds:.0f} s of audio, {torch.get_num_threads()} threads, batches of {batch_size}"
     )
     for name, values in speeds.items():
-        print(f"{name}: {np.median(values):.0f} s of audio a second")
+        print(f"{name}: {np.median(values):.0f} s of audio per second")
     for name in list(ways)[1:]:
         same = np.mean([a == b for a, b in zip(texts["speechalign"], texts[name], strict=True)])
         print(f"{ratio_line(f'speechalign / {name}', speeds['speechalign'], speeds[name])}, same texts {same:.1%}")

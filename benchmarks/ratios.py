@@ -1,4 +1,4 @@
-"""Ratios of paired measurements, with intervals: machines are noisy, pairs in one run less so."""
+"""Ratios of paired measurements with intervals: pairs in one run are less noisy than machines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def ratio_line(title: str, ours: Sequence[float], theirs: Sequence[float], n: int = 10_000) -> str:
-    """``title: 6.1x [5.8, 6.4]``: geometric mean of the rounds' ratios and its 95 % bootstrap interval."""
+    """Return ``title: 6.1x [5.8, 6.4]``: the geometric mean of the rounds' ratios and its 95 % bootstrap interval."""
     logs = np.log(np.asarray(ours) / np.asarray(theirs))
     draws = np.random.default_rng(0).choice(logs, (n, len(logs))).mean(axis=1)
     low, high = np.exp(np.percentile(draws, [2.5, 97.5]))

@@ -1,9 +1,9 @@
 """Sampling speed against ``transformers``: ``python -m benchmarks.sampling``.
 
 The same checkpoint (``runs/0/policy``), the same contexts and length limits, the same tokens that may be drawn,
-interleaved in one run: this project's sampler, batched ``generate`` and one-by-one ``generate``. Prints tokens a second
-and the ratios with 95 % intervals over rounds. ``--draws 4`` asks for four samples of each context, as stage ``sample``
-does (``generate`` by ``num_return_sequences``); the default is one, as stage ``evaluate`` does.
+interleaved in one run: this project's sampler, batched ``generate`` and one-by-one ``generate``. Prints tokens per
+second and the ratios with 95 % intervals over rounds. ``--draws 4`` asks for four samples of each context, as
+stage ``sample`` does (``generate`` by ``num_return_sequences``); the default is one, as stage ``evaluate`` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasks.common.files import read_table
 
 
 def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int, draws: int = 1) -> int:
-    """Tokens that ``transformers`` wrote for a left-padded batch, end marks included, padding not."""
+    """Count the tokens that ``transformers`` sampled for a left-padded batch: end marks included, padding not."""
     others = [i for i in range(FIRST_CODE) if i != EOS]
     longest = max(map(len, contexts))
     ids = torch.tensor([[PAD] * (longest - len(c)) + c for c in contexts])

@@ -1,11 +1,11 @@
-"""How well the two measures of voice tell speakers apart: the reward's own (Resemblyzer) and the held-out one.
+"""Compare how well the two measures of voice separate speakers: the reward's own (Resemblyzer) and the held-out one.
 
 python -m benchmarks.speaker_measures                             # the loop's test split
 python -m benchmarks.speaker_measures --librispeech FOLDER --fsdd FOLDER   # real speech as well
 
-Each pair of utterances is the same speaker's or two speakers'; the equal error rate is where as many of the first are
-rejected as of the second accepted. The held-out measure is fitted as ``evaluate`` fits it, to train; on real speech to
-the speakers that are not compared, two at a time.
+Each pair of utterances has one speaker or two. At the equal error rate, the share of same-speaker pairs rejected equals
+the share of other pairs accepted. The held-out measure is fitted to train, as ``evaluate`` does; on real speech it is
+fitted to the speakers that are not compared, two at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Waves = list[np.ndarray]
 
 
 def equal_error_rate(vectors: np.ndarray, names: list[str]) -> float:
-    """Of all pairs of rows ``(n, d)``, unit vectors, whose speakers are ``names``."""
+    """Return the equal error rate over all pairs of unit vectors ``(n, d)`` whose speakers are ``names``."""
     upper = np.triu_indices(len(names), 1)
     same = (np.array(names)[:, None] == np.array(names))[upper]
     order = np.argsort(-(vectors @ vectors.T)[upper], kind="stable")
@@ -46,7 +46,7 @@ def report(name: str, waves: Waves, names: list[str], measure: timbre.Timbre, en
 
 
 def leaving_out(name: str, waves: Waves, names: list[str], encoder: speaker.VoiceEncoder) -> None:
-    """Every two speakers compared by a measure fitted to the others; mean of their equal error rates."""
+    """Print the mean equal error rate of every two speakers, by a measure fitted to the others."""
     own, rates = speaker.embed(encoder, waves), []
     for two in itertools.combinations(sorted(set(names)), 2):
         tested = [i for i, other in enumerate(names) if other in two]
@@ -89,7 +89,7 @@ def main(
         files = [file for file in sorted(fsdd.rglob("*.wav")) if file.stem.endswith(("_0", "_1", "_2", "_3", "_4"))]
         waves = [soundfile.read(file, dtype="float32")[0] for file in files]
         waves = at_judge_rate(waves, 8000)
-        # A digit is too short to know a voice by: five in a row of the same speaker.
+        # One digit is too short to identify a voice: join five of the same speaker.
         names = [file.stem.split("_")[1] for file in files]
         joined, owners = [], []
         for name in sorted(set(names)):

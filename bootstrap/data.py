@@ -1,7 +1,7 @@
-"""Speech for training the embedded checkpoints: ``python -m bootstrap.data``.
+"""Make speech for training the embedded checkpoints: ``python -m bootstrap.data``.
 
 Writes ``bootstrap/work/data/{train,dev,test,unseen}.npz``, each with ``audio`` (int16, all utterances end to end),
-``lengths`` (samples an utterance), ``texts`` and ``voices``. Texts of dev, test and unseen never occur in train.
+``lengths`` (samples per utterance), ``texts`` and ``voices``. Texts of dev, test and unseen never occur in train.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OUT = Path("bootstrap/work/data")
 def utterances(
     voices: list[str], per_voice: int, split: str, params: dict, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, str, str]]:
-    """Synthesize ``per_voice`` utterances of each voice; yields (int16 samples, text, voice)."""
+    """Yield ``per_voice`` synthesized utterances of each voice as (int16 samples, text, voice)."""
     for voice in voices:
         for text in digits.draw_texts(per_voice, split, params["min_words"], params["max_words"], rng):
             rate, pitch = (int(rng.integers(lo, hi)) for lo, hi in (params["rate"], params["pitch"]))

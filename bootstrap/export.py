@@ -1,9 +1,8 @@
 """Ship the trained models: ``python -m bootstrap.export``.
 
-Copies ``<work>/codec`` and ``<work>/whisper`` to ``<out>/codec`` and ``<out>/whisper`` in half precision and writes a
-model card beside each, with the numbers of ``<work>/measure.json``. The copies are read back before they take those
-places: if halving changed what they do (a codec's codes or a recogniser's transcript of held-out speech), the export is
-refused and what lay there stays.
+It copies ``<work>/codec`` and ``<work>/whisper`` to ``<out>/codec`` and ``<out>/whisper`` in half precision. Each copy
+gets a model card with the numbers of ``<work>/measure.json``. The copies are checked first: if halving changed
+codes or transcripts of held-out speech, the export is refused and the old folders stay.
 """
 
 from __future__ import annotations
@@ -27,37 +26,37 @@ from tasks.common.stage import one_message
 
 BUDGET_BYTES = 20 * 2**20  # of all checkpoints together: they live in the repository
 CHECKED = 50  # utterances on which the halved models must agree with the full ones
-MIN_CODEC_AGREEMENT = 0.99  # of codes: a value halfway between two codebook entries may fall to either side
+MIN_CODEC_AGREEMENT = 0.99  # share of codes: a value halfway between two entries may fall to either side
 
 CODEC_CARD = """# Codec: a small EnCodec for synthetic spoken digits
 
-An `encodec.EncodecModel` at 16 kHz: {frame_rate:.0f} frames a second, {n_codebooks} codebooks of {codebook_size}
+An `encodec.EncodecModel` at 16 kHz: {frame_rate:.0f} frames per second, {n_codebooks} codebooks of {codebook_size}
 entries, {parameters:.2f} M parameters, half precision. `config.json` holds its shape; load it with
 `model.codecs.registry.load_codec("<this folder>")`.
 
 ## Data
 
 {train_utterances} utterances ({train_minutes:.0f} min) of digit strings by {train_voices} voices of the espeak-ng
-formant synthesiser. No human was recorded.
+formant synthesizer. No human was recorded.
 
 ## Recipe
 
-`bootstrap/train_codec.py`, no discriminator, one CPU thread, {codec_batch} crops of {crop_seconds} s a step: first
+`bootstrap/train_codec.py`, no discriminator, one CPU thread, {codec_batch} crops of {crop_seconds} s per step: first
 {codec_steps} steps on all voices with log-mel (three scales), waveform and commitment losses at {codec_lr}, then
-{refined_steps} steps without the waveform loss and with linear magnitudes (spectral convergence) in its place, on all
+{refined_steps} steps without the waveform loss and with linear magnitudes (spectral convergence) instead, on all
 voices but {refined_without}, and {final_steps} more without
 {left_out}. The shipped weights come from these settings through an
-interrupted run (level 1 had collapsed to six codes by step 13,000 and was started anew from k-means), so a rerun gives
-an equal recipe, not equal bits.
+interrupted run (level 1 had collapsed to six codes by step 13,000 and was initialized again by k-means),
+so a rerun repeats the recipe, not the bits.
 `dvc repro bootstrap/dvc.yaml` makes it again.
 
 ## Measured
 
-On texts that were never trained on ({voices} voices heard in training; then {unseen_voices} voices never heard). A 95 %
-interval by bootstrap over utterances stands in brackets. PocketSphinx reads with a digit grammar; Resemblyzer compares
+Texts are not in the training data. {voices} voices are, and {unseen_voices} are not. Brackets hold 95 % intervals
+by bootstrap over utterances. PocketSphinx transcribes with a digit grammar; Resemblyzer compares
 the resynthesis with the original.
 
-| | heard voices | unheard voices |
+| | seen voices | unseen voices |
 |---|---|---|
 | PocketSphinx WER, original | {wer_original} | {unseen_wer_original} |
 | PocketSphinx WER, resynthesis | {wer_resynthesis} | {unseen_wer_resynthesis} |
@@ -65,16 +64,16 @@ the resynthesis with the original.
 | Resemblyzer similarity to the original | {similarity} | {unseen_similarity} |
 | the same, worst voice | {worst} | {unseen_worst} |
 
-The voices left out at the end ({left_out}) come out worse: similarity {left_out_similarity}.
+The voices left out at the end ({left_out}) score worse: similarity {left_out_similarity}.
 
 ## Limits and use
 
-Made to run this project's loop anywhere, offline: it knows formant-synthesised digits and nothing else. Human speech,
-other words, noise and music come out badly. For those, load a published EnCodec by name, or train one with
-`bootstrap/`. Same licence as the code. It learned from what espeak-ng (GPL-3.0) speaks and contains no part of it.
+Made to run this project's loop anywhere, offline: it knows formant-synthesized digits and nothing else. It distorts
+human speech, other words, noise and music. For those, load a published EnCodec by name, or train one with
+`bootstrap/`. Same license as the code. It was trained on espeak-ng's output (GPL-3.0) and contains no part of it.
 """
 
-WHISPER_CARD = """# Recogniser: a small Whisper for spoken digits
+WHISPER_CARD = """# Recognizer: a small Whisper for spoken digits
 
 A `whisper.model.Whisper` of width {width}, {layers} + {layers} layers, {context:.0f} s of context, with Whisper's own
 tokenizer and vocabulary of 51,864 (all but 13 rows are zero), half precision. `config.json` holds its dimensions; load
@@ -83,37 +82,37 @@ it with `model.judges.asr.load_recognizer("<this folder>")` and it works with `w
 ## Data
 
 {train_utterances} utterances ({train_minutes:.0f} min) of digit strings by {train_voices} espeak-ng voices, golden and
-resynthesised by this project's codec (with all its codebooks, and with the first two).
+resynthesized by this project's codec (with all its codebooks, and with the first two).
 
 ## Recipe
 
-The resynthesised part came from a save of the codec before its later training parts; the numbers below are with the
-shipped one. `bootstrap/train_recognizer.py`: {golden_steps} steps on golden speech with a CTC loss beside Whisper's
-own, then {steps} steps on {pools}.
+The resynthesized part came from a state of the codec before its later training; the numbers below are for the
+shipped codec. `bootstrap/train_recognizer.py`: {golden_steps} steps on golden speech with a CTC loss in addition to
+Whisper's own, then {steps} steps on {pools}.
 Batches of {batch} windows of one to four utterances, AdamW, one CPU thread. Gain, speed (±{speed:.0%}), silence and
 noise vary; {empty:.0%} of the windows hold noise or nothing, and their text is empty.
 `dvc repro bootstrap/dvc.yaml` makes it again.
 
 ## Measured
 
-Word error rate (each digit a word, micro-averaged) on texts that were never trained on, with 95 % intervals:
+Word error rate (one word per digit, micro-averaged) on texts outside the training data, with 95 % intervals:
 
-| | golden | resynthesised |
+| | golden | resynthesized |
 |---|---|---|
-| {train_voices} voices heard in training | {wer_golden} | {wer_copy} |
-| {unseen_voices} voices never heard | {unseen_wer_golden} | {unseen_wer_copy} |
+| {train_voices} training voices | {wer_golden} | {wer_copy} |
+| {unseen_voices} unseen voices | {unseen_wer_golden} | {unseen_wer_copy} |
 
 ## Limits and use
 
-A judge for this project's embedded default, nothing more. It can only ever write the ten digits, so other speech is
-forced into digits or silence; it learned from the codec's output, so it forgives the codec's artefacts more than a
-person would (PocketSphinx, in `model/judges/grammar.py`, is the second opinion); audio longer than its context is cut
-at a quiet point. For real speech load a published Whisper by name. Same licence as the code.
+A judge for this project's embedded default, nothing more. It can only write the ten digits, so other speech becomes
+digits or silence. It was trained on the codec's output, so it tolerates the codec's artifacts more than a person would;
+PocketSphinx (`model/judges/grammar.py`) is the second judge. Audio longer than its context is cut at a quiet point. For
+real speech load a published Whisper by name. Same license as the code.
 """
 
 
 def with_interval(value: dict, digits: int = 2, percent: bool = True) -> str:
-    """``"0.43 % [0.21, 0.69]"`` of a measurement; without its interval if it has none."""
+    """Return ``"0.43 % [0.21, 0.69]"`` for a measurement, without the interval if it has none."""
     scale, unit = (100, " %") if percent else (1, "")
     text = f"{value['value'] * scale:.{digits}f}{unit}"
     if "low" in value:
@@ -122,7 +121,7 @@ def with_interval(value: dict, digits: int = 2, percent: bool = True) -> str:
 
 
 def facts(work: Path, params: dict, measured: dict, codec: EncodecModel, judge: Whisper) -> dict:
-    """Everything that the cards name."""
+    """Return everything that the cards name."""
     waves, _, voices = load_split(work / "data" / "train.npz")
     fields = {
         "train_utterances": f"{len(waves):,}",
@@ -172,7 +171,7 @@ def facts(work: Path, params: dict, measured: dict, codec: EncodecModel, judge: 
 
 
 def check_halved(waves: list[torch.Tensor], codecs: tuple[Path, Path], recognizers: tuple[Path, Path]) -> str:
-    """Whether the halved models do what the full ones do; a line that says how nearly.
+    """Check that the halved models agree with the full ones; return a line that says how closely.
 
     Args:
         codecs: folders of the full and of the halved one; ``recognizers`` likewise.
@@ -191,7 +190,7 @@ def check_halved(waves: list[torch.Tensor], codecs: tuple[Path, Path], recognize
 
 
 def size_together(out: Path, halved: tuple[Path, Path]) -> int:
-    """Bytes of all weights in ``out`` once the halved folders have taken the places of ``codec`` and ``whisper``.
+    """Return the bytes of all weights in ``out`` once the halved folders have replaced ``codec`` and ``whisper``.
 
     Raises:
         InputError: more than ``BUDGET_BYTES``.
@@ -219,7 +218,7 @@ def main(
     codec, recognizer = codec or work / "codec", recognizer or work / "whisper"
     codec_model, judge = encodec.load_model(str(codec)), asr.load_recognizer(recognizer)
     told = facts(work, params, json.loads((work / "measure.json").read_text()), codec_model, judge)
-    # Both are checked before either takes its place.
+    # Both are checked before either replaces its folder.
     with atomic_path(out / "codec") as half_codec, atomic_path(out / "whisper") as half_recognizer:
         encodec.save(codec_model, encodec.read_config(codec), half_codec, torch.float16)
         asr.save(judge, half_recognizer, torch.float16)

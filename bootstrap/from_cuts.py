@@ -1,6 +1,6 @@
-"""Speech of a prepared corpus for training its own codec and recogniser: ``python -m bootstrap.from_cuts``.
+"""Make speech of a prepared corpus for training its own codec and recognizer: ``python -m bootstrap.from_cuts``.
 
-Turns ``data/cuts`` and ``data/audio`` (the stage ``prepare``) into ``<work>/data/{train,dev,test,unseen}.npz`` as
+It turns ``data/cuts`` and ``data/audio`` (the stage ``prepare``) into ``<work>/data/{train,dev,test,unseen}.npz`` as
 :mod:`bootstrap.data` writes them, so that the same trainers and measurements run on any corpus. ``test`` holds the
 held-out texts of speakers who are in train, ``unseen`` those of speakers who are not; a corpus without unseen speakers
 gets no ``unseen`` file.
@@ -24,7 +24,7 @@ SAMPLE_RATE = asr.SAMPLE_RATE
 
 
 def load_split(split: str) -> list[MonoCut]:
-    """The cuts of one split of ``prepare``.
+    """Return the cuts of one split of ``prepare``.
 
     Raises:
         DataError: ``prepare`` has not run here.
@@ -36,7 +36,7 @@ def load_split(split: str) -> list[MonoCut]:
 
 
 def samples_of(cut: MonoCut) -> np.ndarray:
-    """int16 samples ``(n,)`` of an utterance at the recogniser's rate."""
+    """Return the int16 samples ``(n,)`` of an utterance at the recognizer's rate."""
     wave = resample(cut.load_audio()[0], from_rate=cut.sampling_rate, to_rate=SAMPLE_RATE)
     return (wave.clip(-1, 1) * 32767).round().astype(np.int16)
 

@@ -1,9 +1,8 @@
-"""How good are the checkpoints? ``python -m bootstrap.measure``.
+"""Measure the checkpoints: ``python -m bootstrap.measure``.
 
-Codec: PocketSphinx (which nobody here trained) reads the original and the resynthesis of the held-out texts, and
-Resemblyzer compares the voices. Recogniser: Whisper reads golden and resynthesised speech, of voices that it heard
-in training (``test``) and of voices that it never heard (``unseen``; left out where the corpus has none of them).
-Writes ``<work>/measure.json``.
+Codec: PocketSphinx, which this project did not train, transcribes original and resynthesis of the held-out texts, and
+Resemblyzer compares the voices. Recognizer: it transcribes golden and resynthesized speech of its training voices
+(``test``) and of other voices (``unseen``, where the corpus has any). Writes ``<work>/measure.json``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tasks.common.stage import one_message
 
 
 def load_split(path: Path) -> tuple[list[torch.Tensor], list[str], list[str]]:
-    """Waveforms ``(samples,)`` float, texts and voices of one file of ``bootstrap.data``."""
+    """Return float waveforms ``(samples,)``, texts and voices of one file of ``bootstrap.data``."""
     data = np.load(path)
     ends = np.cumsum(data["lengths"])
     audio = torch.from_numpy(data["audio"])
@@ -33,20 +32,20 @@ def load_split(path: Path) -> tuple[list[torch.Tensor], list[str], list[str]]:
 
 
 def error_counts(references: Sequence[str], hypotheses: Sequence[str]) -> list[metrics.EditCounts]:
-    """Word edits of each utterance, both sides normalised alike."""
+    """Count the word edits of each utterance, with both sides normalized alike."""
     pairs = zip(references, hypotheses, strict=True)
     return [metrics.edit_counts(asr.normalize(r), asr.normalize(h)) for r, h in pairs]
 
 
 def rate(counts: list[metrics.EditCounts]) -> dict:
-    """Micro-averaged error rate with its interval."""
+    """Return the micro-averaged error rate with its interval."""
     errors, words = [c.errors for c in counts], [c.n_reference for c in counts]
     low, high = metrics.bootstrap_interval(errors, words)
     return {"value": metrics.error_rate(counts), "low": low, "high": high, "utterances": len(counts)}
 
 
 def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]) -> dict:
-    """Content by PocketSphinx and voice by Resemblyzer, original against resynthesis."""
+    """Compare resynthesis with original: content by PocketSphinx, voice by Resemblyzer."""
     decoder = grammar.load_decoder()
     before = error_counts(texts, grammar.transcribe_digits(waves, decoder))
     after = error_counts(texts, grammar.transcribe_digits(copies, decoder))
@@ -76,7 +75,7 @@ def main(
     recognizer: Path | None = None,
     part: str = "all",
 ) -> None:
-    """Measure ``<work>/codec`` and ``<work>/whisper``, or the folders given (the exported ones, say).
+    """Measure ``<work>/codec`` and ``<work>/whisper``, or the folders given, for instance the exported ones.
 
     ``--part codec`` or ``--part recognizer`` measures one of them and leaves the other's numbers as they are.
     """
@@ -100,7 +99,7 @@ def main(
         copies = codec_model.decode(codec_model.encode(waves))
         copies = [c[: len(w)] for c, w in zip(copies, waves, strict=True)]  # the codec fills its last frame
         if part != "recognizer":
-            # Voices that the codec's last training left out are not among those it should know; they have a row.
+            # Voices that the codec's last training left out have a row of their own.
             groups = {f"codec{suffix}": [v not in left_out for v in voices]}
             if suffix == "" and left_out:
                 groups["codec_left_out_voices"] = [v in left_out for v in voices]

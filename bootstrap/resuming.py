@@ -1,7 +1,7 @@
-"""What a training leaves for the next start, and the run that it belongs to.
+"""Saved states of a training, and the run that each belongs to.
 
-A run is known by its settings and by the digests of what it reads. So nothing that was made with another learning rate,
-corpus or codec is taken for its own. More steps are another run too: the learning rate falls towards the last one.
+A run is identified by its settings and by the digests of its inputs, so a state of another learning rate, corpus or
+codec is never resumed. Another number of steps is another run too: the learning rate decays towards the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SAVE_EVERY = 500  # steps
 
 
 class Stateful(Protocol):
-    """A model, an optimiser, a schedule."""
+    """A model, an optimizer or a schedule."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -27,14 +27,15 @@ class Stateful(Protocol):
 
 
 def identity(settings: dict[str, Any], inputs: dict[str, Path]) -> str:
-    """JSON of the settings and of the inputs' digests.
+    """Return the identity of a run: JSON of its settings and of its inputs' digests.
 
     Args:
-        settings: ``threads`` is left out; it says where, not what.
-        inputs: files or folders of checkpoints. A digest stands in place of the setting of its name, so that only
-            what lies at a path counts.
+        settings: all but ``threads`` count.
+        inputs: files or folders of checkpoints. A digest replaces the setting of its name, so that contents count and
+            paths do not.
+
     Raises:
-        FileNotFoundError: an input is not there.
+        FileNotFoundError: an input is missing.
     """
     digests = {}
     for name, path in inputs.items():
@@ -44,7 +45,7 @@ def identity(settings: dict[str, Any], inputs: dict[str, Path]) -> str:
 
 
 def belongs(file: Path, theirs: str | None, mine: str, otherwise: str) -> bool:
-    """Whether a file of the run ``theirs`` is of ``mine``; a line says what differs, and what happens ``otherwise``."""
+    """Say whether a file of the run ``theirs`` belongs to ``mine``; if not, print what differs and ``otherwise``."""
     if theirs == mine:
         return True
     ours, other = json.loads(mine), json.loads(theirs or "{}")
@@ -55,14 +56,14 @@ def belongs(file: Path, theirs: str | None, mine: str, otherwise: str) -> bool:
 
 
 def load_state(path: Path, run: str, parts: dict[str, Stateful]) -> dict[str, Any] | None:
-    """Give ``parts`` back what this run saved of them; the whole state, for what else is in it.
+    """Restore ``parts`` from what this run saved, and return the whole state.
 
-    None if there is none, or one of another run, which a line then says.
+    Without a state, or with one of another run, return None; the latter is printed.
     """
     if not path.is_file():
         return None
     state = torch.load(path, weights_only=True)
-    if not belongs(path, state.get("run"), run, "training starts anew"):
+    if not belongs(path, state.get("run"), run, "training starts again"):
         return None
     for name, part in parts.items():
         part.load_state_dict(state[name])
@@ -71,7 +72,7 @@ def load_state(path: Path, run: str, parts: dict[str, Stateful]) -> dict[str, An
 
 
 def save_state(path: Path, run: str, parts: dict[str, Stateful], step: int, **more: Any) -> None:
-    """Write the state whole or not at all."""
+    """Write the state atomically."""
     state = {name: part.state_dict() for name, part in parts.items()}
     with atomic_path(path) as temporary:
         torch.save({"run": run, **state, "step": step, **more}, temporary)

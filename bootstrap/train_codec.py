@@ -1,11 +1,13 @@
 """Train a small EnCodec: ``python -m bootstrap.train_codec``.
 
-Reconstruction only (log-mel at several scales, waveform, commitment): at 14 M parameters the paper adds a
-discriminator, at 0.4 M the recogniser and the speaker encoder already read the result as well as the original.
-The quantiser joins once the autoencoder works; its codebooks start from k-means over real embeddings.
-With ``init``, a codec folder, it goes on from those weights; with ``restart_step: 0`` the codebooks start anew from
-the new speech. Resumable: the state goes to ``work/codec_state`` every 500 steps, is used by a run of the same settings
-and data only (:mod:`bootstrap.resuming`), and is removed once the codec is written.
+The losses are reconstruction (log-mel at several scales, waveform) and commitment. The paper adds a discriminator at
+14 M parameters. At 0.4 M, recognizer and speaker encoder already score the resynthesis like the original.
+
+The quantizer joins once the autoencoder works; its codebooks start from k-means over real embeddings. With ``init``, a
+codec folder, training continues from those weights; ``restart_step: 0`` initializes the codebooks from the new speech.
+
+It is resumable: the state goes to ``work/codec_state`` every 500 steps, serves a run of the same settings and data only
+(:mod:`bootstrap.resuming`), and is removed once the codec is written.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tasks.common.stage import one_message
 class MelLoss(torch.nn.Module):
     """Mean absolute log-mel difference over window lengths of 256, 512 and 1024 samples.
 
-    The floor (1e-2) keeps near-silence, where log explodes, from ruling the loss.
+    The floor (1e-2) keeps near-silence, where log explodes, from dominating the loss.
     """
 
     def __init__(self, sample_rate: int, floor: float = 1e-2):
@@ -45,16 +47,16 @@ class MelLoss(torch.nn.Module):
         )
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Scalar loss of two waveform batches ``(batch, samples)``."""
+        """Return the scalar loss of two waveform batches ``(batch, samples)``."""
         terms = [(m(x).clamp(min=self.floor).log() - m(y).clamp(min=self.floor).log()).abs().mean() for m in self.mels]
         return torch.stack(terms).mean()
 
 
 def linear_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Spectral convergence (Arik et al., arXiv 1808.06719): relative error of linear magnitudes, three windows.
+    """Return spectral convergence (Arik et al., arXiv 1808.06719): relative error of magnitudes, over three windows.
 
-    A waveform loss is least where unpredictable harmonics are left out, and a log-mel loss hardly sees it: copies lose
-    half their energy, and with it the voice. This one sees loud harmonics most.
+    A waveform loss is minimal without unpredictable harmonics, and a log-mel loss hardly reacts: resynthesis loses half
+    of its energy, and the voice. This loss weighs loud harmonics most.
     """
     terms = []
     for n_fft in (256, 512, 1024):
@@ -66,7 +68,7 @@ def linear_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def load_audio(path: Path, skip_voices: list[str]) -> torch.Tensor:
-    """The int16 stream of a split without some voices."""
+    """Return the int16 stream of a split without some voices."""
     data = dict(np.load(path))
     if not skip_voices:
         return torch.from_numpy(data["audio"])
@@ -83,7 +85,7 @@ def scale_gains(model: torch.nn.Module, gain: float) -> None:
 
 
 def random_crops(audio: torch.Tensor, n: int, samples: int, generator: torch.Generator) -> torch.Tensor:
-    """``(n, samples)`` crops of the int16 stream, as float. They may span utterances, which a codec must bear."""
+    """Return float crops ``(n, samples)`` of the int16 stream. They may span utterances, which a codec must bear."""
     starts = torch.randint(0, audio.numel() - samples, (n,), generator=generator)
     return torch.stack([audio[s : s + samples] for s in starts.tolist()]).float() / 32768.0
 
@@ -129,7 +131,7 @@ def main(
         commitment = torch.zeros(())
         if step >= p["quantize_from_step"] or p.get("init"):
             if step == restart or not all(book.inited for book in codebooks(model)):
-                initialise_codebooks(model, random_crops(audio, 160, samples, generator))
+                initialize_codebooks(model, random_crops(audio, 160, samples, generator))
             if step % 20 == 0:
                 revive_dead_codes(model, embedding.detach(), p["dead_code_threshold"])
             quantized = model.quantizer(embedding, model.frame_rate, None)
@@ -164,12 +166,12 @@ def main(
 
 
 def codebooks(model: EncodecModel) -> list[Any]:
-    """encodec's ``EuclideanCodebook`` of each residual level."""
+    """Return the package's ``EuclideanCodebook`` of each residual level."""
     return [layer._codebook for layer in model.quantizer.vq.layers]
 
 
 def lr_scale(step: int, restart: int, end: int) -> float:
-    """Warm-up and cosine decay, twice: the second time, from ``restart`` on, at half the height."""
+    """Return the learning-rate factor: warm-up and cosine decay, and again from ``restart`` on at half the height."""
     first, begin, stop = (1.0, 0, restart) if step < restart else (0.5, restart, end)
     return (
         first
@@ -183,8 +185,8 @@ def lr_scale(step: int, restart: int, end: int) -> float:
 def revive_dead_codes(model: EncodecModel, embedding: torch.Tensor, threshold: float) -> None:
     """Move codes that are hardly used onto residuals of this batch.
 
-    encodec's own expiry replaces ``embed`` only, and its moving average writes the old code back in the same step, so
-    that a code once dead stays dead and level 1 can shrink to a handful. Here the averages move along.
+    The package's own expiry replaces ``embed`` only, and its moving average writes the old code back in the same step.
+    Dead codes stay dead, and level 1 can shrink to a handful. Here the averages move too.
     """
     residual = embedding.permute(0, 2, 1).reshape(-1, embedding.shape[1])
     for book in codebooks(model):
@@ -195,15 +197,15 @@ def revive_dead_codes(model: EncodecModel, embedding: torch.Tensor, threshold: f
         residual = residual - book.dequantize(book.quantize(residual))
 
 
-def initialise_codebooks(model: EncodecModel, crops: torch.Tensor) -> None:
-    """k-means of each residual level over real embeddings, instead of the first batch's handful of frames."""
+def initialize_codebooks(model: EncodecModel, crops: torch.Tensor) -> None:
+    """Run k-means at each residual level over real embeddings; the package takes a handful of frames."""
     with torch.no_grad():
         residual = torch.cat([model.encoder(c.unsqueeze(1)) for c in crops.split(8)]).permute(0, 2, 1)
         residual = residual.reshape(-1, residual.shape[-1])[:4000]
         for book in codebooks(model):
             book.inited.zero_()
             book.init_embed_(residual)
-            # Counts as they are in the long run (a batch has samples / hop frames a crop), and averages that fit them.
+            # Long-run counts (a batch has samples / hop frames per crop), and averages that fit them.
             book.cluster_size.fill_(1.0)
             book.embed_avg.copy_(book.embed)
             residual = residual - book.dequantize(book.quantize(residual))

@@ -1,20 +1,20 @@
 """Train a small Whisper: ``python -m bootstrap.train_recognizer``.
 
-Two runs of this program make the judge, each named by its block of the params file: ``recognizer_golden`` learns to
-read golden speech, with a CTC loss beside Whisper's own so that the encoder finds the words before the decoder can
-point at them; ``recognizer`` goes on from it with golden and codec-resynthesised speech.
+Two runs of this program make the judge, each named by its block of the params file. ``recognizer_golden`` learns to
+transcribe golden speech; a CTC loss helps the encoder to find the words before the decoder can attend to them.
+``recognizer`` continues with golden and codec-resynthesized speech.
 
 Three things make it small enough for one thread and honest enough to judge with:
 
-* The vocabulary is Whisper's own 51,864 tokens, but the texts use 13 of them. Only those rows are trained; the others
+* The vocabulary is Whisper's own 51,864 tokens, but the texts use 13 of them. Only those rows are trained. The others
   stay zero, so their logits are 0 and the full softmax is computed exactly as 13 logits and one constant.
-* Windows hold up to four utterances of any voice, joined with silences, so that neither a text seen in training nor a
-  usual number of words is worth guessing; some windows hold noise or nothing, and their text is empty.
-* Part of the speech is the codec's, some of it decoded from the lower codebooks only: the artefacts that a
-  synthesiser's tokens bring, without the judged system's own output.
+* Windows hold up to four utterances of any voice, joined with silences. Guessing a training text or the usual number of
+  words does not pay. Some windows hold noise or nothing, and their text is empty.
+* Part of the speech went through the codec, some of it through the lower codebooks only. That brings the artifacts of a
+  synthesizer's tokens without the judged system's own output.
 
-Writes ``<work>/<out>``; resumable: the state goes to ``<work>/<out>_state`` every 500 steps, is used by a run of the
-same settings and data only (:mod:`bootstrap.resuming`), and is removed once the recogniser is written.
+Writes ``<work>/<out>``. It is resumable: the state goes to ``<work>/<out>_state`` every 500 steps, serves a run of the
+same settings and data only (:mod:`bootstrap.resuming`), and is removed once the recognizer is written.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Vocabulary:
         self.index = {token: i for i, token in enumerate(self.ids)}
 
     def encode(self, text: str) -> list[int]:
-        """Start tokens, the text's tokens, end token."""
+        """Return start tokens, the text's tokens and the end token."""
         tokens = self.start + (self.tokenizer.encode(" " + text) if text else []) + [self.tokenizer.eot]
         return [self.index[t] for t in tokens]
 
 
 def build(dims: ModelDimensions) -> Whisper:
-    """An untrained Whisper. The package leaves the decoder's positions uninitialised (it only ever loads them)."""
+    """Return an untrained Whisper. The package leaves the decoder's positions uninitialized, because it loads them."""
     model = Whisper(dims)
     torch.nn.init.normal_(model.decoder.positional_embedding, std=0.05)
     torch.nn.init.normal_(model.decoder.token_embedding.weight, std=0.2)
@@ -74,7 +74,7 @@ def build(dims: ModelDimensions) -> Whisper:
 
 
 def widen(model: Whisper, vocabulary: Vocabulary) -> Whisper:
-    """The same model over all of Whisper's tokens: the trained rows in their places, the others zero."""
+    """Return the model over all of Whisper's tokens: the trained rows in their places, the others zero."""
     full = Whisper(replace(model.dims, n_vocab=N_VOCAB))
     state = {k: v.clone() for k, v in model.state_dict().items()}
     rows = torch.zeros(N_VOCAB, model.dims.n_text_state)
@@ -84,7 +84,7 @@ def widen(model: Whisper, vocabulary: Vocabulary) -> Whisper:
 
 
 def narrow(model: Whisper, vocabulary: Vocabulary) -> Whisper:
-    """The inverse of :func:`widen`: only the rows that the texts use."""
+    """Invert :func:`widen`: keep only the rows that the texts use."""
     small = Whisper(replace(model.dims, n_vocab=len(vocabulary.ids)))
     state = model.state_dict()
     rows = state["decoder.token_embedding.weight"][vocabulary.ids]
@@ -93,14 +93,14 @@ def narrow(model: Whisper, vocabulary: Vocabulary) -> Whisper:
 
 
 def text_loss(model: Whisper, features: torch.Tensor, tokens: torch.Tensor, n_start: int) -> torch.Tensor:
-    """Cross-entropy (nats a token) over the whole vocabulary, text and end tokens only.
+    """Return cross-entropy (nats per token) over the whole vocabulary, on text and end tokens only.
 
     Args:
         features: the encoder's, ``(batch, n_audio_ctx, n_audio_state)``.
         tokens: ``(batch, length)``, IGNORE where a row has ended.
     """
     inputs, targets = tokens[:, :-1].clamp(min=0), tokens[:, 1:].clone()
-    targets[:, : n_start - 1] = IGNORE  # the start tokens are given, never predicted
+    targets[:, : n_start - 1] = IGNORE  # start tokens are given, not predicted
     logits = model.decoder(inputs, features)
     # N untrained rows with logit 0 add N * exp(0) to the softmax's denominator: one logit of ln N.
     others = logits.new_full((*logits.shape[:-1], 1), math.log(N_VOCAB - logits.shape[-1]))
@@ -108,7 +108,7 @@ def text_loss(model: Whisper, features: torch.Tensor, tokens: torch.Tensor, n_st
 
 
 def ctc_loss(head: torch.nn.Module, features: torch.Tensor, tokens: torch.Tensor, n_special: int) -> torch.Tensor:
-    """CTC (nats a word) of the words, blank 0, on the encoder's frames; a zero-word row counts as one word."""
+    """Return the CTC loss (nats per word, blank 0) on the encoder's frames; a row without words counts as one word."""
     is_word = tokens >= n_special
     log_probs = head(features).log_softmax(-1).transpose(0, 1)  # (frames, batch, words + 1)
     frames = torch.full((len(tokens),), features.shape[1])
@@ -117,7 +117,7 @@ def ctc_loss(head: torch.nn.Module, features: torch.Tensor, tokens: torch.Tensor
 
 @torch.inference_mode()
 def resynthesize(codec: Codec, waves: list[torch.Tensor], levels: list[int]) -> dict[int, list[torch.Tensor]]:
-    """int16 waves through the codec, decoded from the first n codebooks for each n of ``levels``."""
+    """Resynthesize int16 waves by the codec from the first n codebooks, for each n of ``levels``."""
     out: dict[int, list[torch.Tensor]] = {n: [] for n in levels}
     started = time.time()
     for i, wave in enumerate(waves):
@@ -139,7 +139,7 @@ class Speech:
         self.train_only = all(digits.split_of(text) == "train" for pool in pools for _, text in pool)
 
     def utterance(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
-        """One utterance of one pool, at another speed and gain."""
+        """Return one utterance of one pool, at a random speed and gain."""
         pool = self.pools[rng.choice(len(self.pools), p=self.weights)]
         wave, text = pool[rng.integers(len(pool))]
         wave = wave.float() / 32768
@@ -148,7 +148,7 @@ class Speech:
         return wave * 10 ** (rng.uniform(*self.p["gain_db"]) / 20), text
 
     def window(self, rng: np.random.Generator) -> tuple[torch.Tensor, str]:
-        """A window ``(longest,)`` and its text."""
+        """Return a window ``(longest,)`` and its text."""
         empty = rng.random() < self.p["empty_share"]
         wanted = 0 if empty else 1 + int(rng.choice(len(self.p["joined"]), p=self.p["joined"]))
         parts, words, room = [torch.zeros(int(rng.uniform(0, 0.5) * SAMPLE_RATE))], "", self.longest
@@ -172,7 +172,7 @@ class Speech:
 def batch_of(
     speech: Speech, model: Whisper, vocabulary: Vocabulary, size: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mels ``(size, n_mels, frames)`` and tokens ``(size, longest)`` padded with IGNORE."""
+    """Return mels ``(size, n_mels, frames)`` and tokens ``(size, longest)`` padded with IGNORE."""
     windows, texts = zip(*(speech.window(rng) for _ in range(size)), strict=True)
     tokens = [torch.tensor(vocabulary.encode(t)[: model.dims.n_text_ctx]) for t in texts]
     padded = torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
@@ -180,10 +180,10 @@ def batch_of(
 
 
 def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
-    """(int16 wave, text) of the golden speech, or of its resynthesis, for each entry of ``p["pools"]``.
+    """Return (int16 wave, text) of golden speech or of its resynthesis, for each entry of ``p["pools"]``.
 
-    A random part of the speech is resynthesised: encoding all of it would take longer than training. The result is
-    kept in ``<work>/<out>_state``, so that a run does not make it again unless codec, speech or choice are others.
+    A random part of the speech is resynthesized, because encoding all of it would take longer than training. The result
+    is kept in ``<work>/<out>_state`` and made again only for another codec, speech or choice.
     """
     speech = work / "data" / "train.npz"
     data = np.load(speech)
@@ -207,16 +207,16 @@ def load_pools(work: Path, p: dict) -> list[list[tuple[torch.Tensor, str]]]:
 
 
 def is_resynthesis(file: Path, made_from: str) -> bool:
-    """Whether the file is there and holds this codec's copies of this speech."""
+    """Say whether the file exists and holds this codec's resynthesis of this speech."""
     if not file.is_file():
         return False
     with safe_open(file, "pt") as tensors:
         theirs = (tensors.metadata() or {}).get("made_from")
-    return resuming.belongs(file, theirs, made_from, "it is made anew")
+    return resuming.belongs(file, theirs, made_from, "it is made again")
 
 
 def inputs_of(work: Path, p: dict) -> dict[str, Path]:
-    """What a training reads."""
+    """Return the files that a training reads."""
     read = {"speech": work / "data" / "train.npz"}
     if p["init"]:
         read["init"] = work / p["init"]
@@ -264,7 +264,7 @@ def main(
         spotting = ctc_loss(head, features, tokens, n_special) if p["ctc_weight"] else torch.zeros(())
         loss = reading + p["ctc_weight"] * spotting
         if not torch.isfinite(loss):
-            raise TrainingError(f"recogniser training diverged at step {step}: loss {loss.item()}")
+            raise TrainingError(f"recognizer training diverged at step {step}: loss {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -281,7 +281,7 @@ def main(
             random = json.dumps(rng.bit_generator.state)  # as text: its integers have 128 bits
             resuming.save_state(state_file, run, parts, step, rng=random)
     asr.save(widen(model, vocabulary), work / p["out"])
-    state_file.unlink(missing_ok=True)  # after the recogniser: a kill between them costs no training
+    state_file.unlink(missing_ok=True)  # after the recognizer: a kill between them costs no training
 
 
 if __name__ == "__main__":

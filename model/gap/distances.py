@@ -1,8 +1,8 @@
 """Distances between two weighted samples of utterances.
 
-Both samples are weights on the same rows, one row an utterance. A bootstrap, a swap of labels and the plain value are
-then the same computation with other weights, and thousands of them a few matrix products. Each class holds the rows
-and is called with ``first`` and ``second (draws, rows)``, non-negative; it returns ``(draws,)`` distances.
+Both samples are weights on the same rows, one row per utterance. A bootstrap, a swap of labels and the plain value are
+then one computation with different weights, and thousands of them are a few matrix products. Each class holds the rows
+and is called with non-negative ``first`` and ``second (draws, rows)``; it returns ``(draws,)`` distances.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Distance(Protocol):
 
 
 def frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> np.ndarray:
-    """Squared Fréchet distance of Gaussians, ``(..., d)`` means and ``(..., d, d)`` covariances → ``(...)``.
+    """Return squared Fréchet distances ``(...)`` of Gaussians with means ``(..., d)``, covariances ``(..., d, d)``.
 
     ``|m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½)`` (Dowson and Landau 1982; as FID, arXiv 1706.08500, equation 6). The
-    trace of the root is that of ``(S1^½ S2 S1^½)^½``, which is symmetric, so real and exact also where S is singular.
+    trace of the root is that of ``(S1^½ S2 S1^½)^½``: symmetric, so real, and exact even where S is singular.
     """
     values, vectors = np.linalg.eigh(cov1)
     root = (vectors * np.sqrt(np.clip(values, 0, None))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
@@ -39,7 +39,7 @@ class Frechet:
         if rows < 2 * (d + 1):
             raise InputError(
                 f"{rows} vectors in two samples are too few for a Fréchet distance in {d} dimensions; expected at "
-                f"least {d + 1} utterances a sample: lower gap.dimensions or raise prepare.test_utterances"
+                f"least {d + 1} utterances per sample: lower gap.dimensions or raise prepare.test_utterances"
             )
         self.features = features
         self.products = (features[:, :, None] * features[:, None, :]).reshape(rows, d * d)
@@ -66,7 +66,7 @@ class TotalVariation:
 
 
 class Wasserstein:
-    """Wasserstein-1 distance of one number a row, in its unit: the area between the two distribution functions."""
+    """Wasserstein-1 distance of one number per row, in its unit: the area between the two distribution functions."""
 
     def __init__(self, values: np.ndarray):
         self.order = np.argsort(values, kind="stable")
@@ -78,7 +78,7 @@ class Wasserstein:
 
 
 def token_counts(level1: list[np.ndarray], codebook_size: int) -> np.ndarray:
-    """How often each utterance uses each code: ``(utterances, codebook_size)``."""
+    """Return counts ``(utterances, codebook_size)`` of each code in each utterance."""
     return np.array([np.bincount(codes, minlength=codebook_size) for codes in level1]).reshape(-1, codebook_size)
 
 

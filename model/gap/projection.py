@@ -1,4 +1,4 @@
-"""Golden and synthetic vectors in the plane, to look at (t-SNE; van der Maaten and Hinton 2008)."""
+"""Projection of golden and synthetic vectors to the plane for a picture (t-SNE; van der Maaten and Hinton 2008)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PERPLEXITY = 30.0
 
 
 def tsne(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Coordinates ``(rows, 2)``. Distances between far points mean nothing: look at whether the colours mix.
+    """Return coordinates ``(rows, 2)``. Only neighborhoods have a meaning: do the colors mix?
 
-    Starts from the principal components, so that a seed gives the same picture; each axis is turned so that its
-    furthest point is on the positive side.
+    It starts from the principal components, so that a seed gives one picture. Each axis is flipped so that its
+    furthest point is positive.
 
     Raises:
         InputError: fewer than four rows.

@@ -1,8 +1,8 @@
-"""Level-1 tokens as the NAR sees them: one vector an utterance.
+"""Level-1 tokens in the NAR's representation: one vector per utterance.
 
-The NAR was trained on golden level-1 tokens and gets sampled ones, so the gap that matters is the one it perceives.
-Its state before the head of level 2 is a function of the level-1 tokens and the voice prompt alone (the levels above
-also see its own predictions); averaged over frames, so that length is not in it: durations are compared apart.
+The NAR was trained on golden level-1 tokens and gets sampled ones, so the gap that matters lies in its representation.
+Its state before the head of level 2 depends on the level-1 tokens and the voice prompt alone; higher levels also depend
+on its own predictions. The state is averaged over frames, which removes length: durations are compared separately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FIRST_PREDICTED = 1  # index of the level whose only input is level 1
 def pooled(
     nar: nar_lib.Nar, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64
 ) -> np.ndarray:
-    """Mean hidden state ``(utterances, width)`` of level-1 codes ``(frames,)`` and prompts ``(levels, frames)``.
+    """Return mean states ``(utterances, width)`` of level-1 codes ``(frames,)`` and prompts ``(levels, frames)``.
 
     Raises:
         InputError: an utterance without frames, which has no state.
@@ -47,17 +47,17 @@ def pooled(
 
 @dataclass(frozen=True)
 class Basis:
-    """Principal directions of a reference set, by which every iteration's vectors are projected alike."""
+    """Principal directions of a reference set, which project every iteration's vectors alike."""
 
-    centre: np.ndarray  # (width,)
+    center: np.ndarray  # (width,)
     directions: np.ndarray  # (width, dimensions)
 
     @classmethod
     def fit(cls, reference: np.ndarray, dimensions: int) -> Basis:
-        """The ``dimensions`` directions of most variance of ``reference (utterances, width)``.
+        """Return the ``dimensions`` directions of most variance of ``reference (utterances, width)``.
 
-        Coordinates are in units of the reference's total standard deviation, the square root of its variance summed
-        over the width: distances then compare between models of other widths and scales.
+        Coordinates are in units of the reference's total standard deviation: the root of its variance, summed over the
+        width. Distances then compare between models of other widths and scales.
 
         Raises:
             InputError: too few utterances for so many dimensions.
@@ -67,12 +67,12 @@ class Basis:
                 f"{len(reference)} reference utterances of width {reference.shape[1]} cannot span {dimensions} "
                 "dimensions; expected more utterances than dimensions: lower gap.dimensions"
             )
-        centre = reference.mean(axis=0)
-        _, _, rows = np.linalg.svd(reference - centre, full_matrices=False)
-        signs = np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])  # which SVD leaves open
+        center = reference.mean(axis=0)
+        _, _, rows = np.linalg.svd(reference - center, full_matrices=False)
+        signs = np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])  # SVD leaves the signs open
         spread = np.sqrt(reference.var(axis=0).sum())
-        return cls(centre, (rows * signs[:, None])[:dimensions].T / spread)
+        return cls(center, (rows * signs[:, None])[:dimensions].T / spread)
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
-        """Coordinates ``(utterances, dimensions)``."""
-        return (vectors - self.centre) @ self.directions
+        """Return coordinates ``(utterances, dimensions)``."""
+        return (vectors - self.center) @ self.directions

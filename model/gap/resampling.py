@@ -17,18 +17,18 @@ AT_ONCE = 100  # draws in memory together
 
 @dataclass(frozen=True)
 class Estimate:
-    """A distance, its 95 % interval, and what the same measurement shows where there is no gap."""
+    """A distance, its 95 % interval, and the noise floor: the same measurement without a gap."""
 
     value: float
     low: float
     high: float
     floor: float  # median with golden and synthetic swapped at random
     floor_high: float  # its 95th percentile
-    p: float  # share of swaps at least as far apart
+    p: float  # share of swaps with at least this distance
 
     @classmethod
     def of(cls, distance: Distance, utterances: int, draws: int, seed: int) -> Estimate:
-        """Measure ``distance`` between golden and synthetic rows of so many utterances."""
+        """Measure ``distance`` between the golden and the synthetic rows of ``utterances`` utterances."""
         everyone = np.ones((1, utterances))
         value = float(distance(*_sides(everyone, everyone))[0])
         low, high = _pivotal(value, bootstrapped(distance, utterances, draws, seed))
@@ -38,7 +38,7 @@ class Estimate:
 
 
 def bootstrapped(distance: Distance, utterances: int, draws: int, seed: int) -> np.ndarray:
-    """``(draws,)`` distances of resampled utterances; each takes its golden and its synthetic version along."""
+    """Return ``(draws,)`` distances of resampled utterances, each with its golden and its synthetic version."""
     rng = np.random.default_rng([seed, 1])
     found = []
     for first in range(0, draws, AT_ONCE):
@@ -49,10 +49,10 @@ def bootstrapped(distance: Distance, utterances: int, draws: int, seed: int) -> 
 
 
 def swapped(distance: Distance, utterances: int, draws: int, seed: int) -> np.ndarray:
-    """``(draws,)`` distances after golden and synthetic changed places in a random half of the utterances.
+    """Return ``(draws,)`` distances after swapping golden and synthetic in a random half of the utterances.
 
-    Where the two have one distribution, a swap changes nothing but the noise: this is what zero looks like with so
-    many utterances of these texts and voices, and the null of a permutation test.
+    Where the two have one distribution, a swap changes only the noise. This is the noise floor of these texts and
+    voices, and the null of a permutation test.
     """
     rng = np.random.default_rng([seed, 2])
     found = []
@@ -63,7 +63,7 @@ def swapped(distance: Distance, utterances: int, draws: int, seed: int) -> np.nd
 
 
 def change(before: Distance, after: Distance, utterances: int, draws: int, seed: int) -> tuple[float, float, float]:
-    """``after`` minus ``before`` with its 95 % interval (value, low, high), on the same resampled utterances."""
+    """Return ``after`` minus ``before`` and its 95 % interval (value, low, high), on the same resampled utterances."""
     everyone = np.ones((1, utterances))
     value = float(after(*_sides(everyone, everyone))[0] - before(*_sides(everyone, everyone))[0])
     drawn = [bootstrapped(distance, utterances, draws, seed) for distance in (before, after)]
@@ -71,10 +71,10 @@ def change(before: Distance, after: Distance, utterances: int, draws: int, seed:
 
 
 def halves(distance: Distance, utterances: int, seed: int, splits: int = 50) -> tuple[float, float]:
-    """Mean distance of a random half of the golden rows to the other half: golden there, and synthetic there.
+    """Return the mean distance of a random half of the golden rows to the other half, golden and then synthetic.
 
-    Both compare other utterances, as many: the first is what texts and voices alone do, the rest of the second is the
-    gap. (Halves are noisier than all utterances, so neither is to be compared with the value on all.)
+    Both compare equally many different utterances. The first is the effect of texts and voices alone; what the second
+    adds is the gap. Halves are noisier than all utterances: compare neither with the value on all of them.
     """
     rng = np.random.default_rng([seed, 6])
     half = np.zeros((splits, utterances))
@@ -87,15 +87,15 @@ def halves(distance: Distance, utterances: int, seed: int, splits: int = 50) -> 
 
 
 def _sides(golden: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights ``(draws, utterances)`` of each side as weights on all rows ``(draws, 2 utterances)``."""
+    """Return the sides' weights ``(draws, utterances)`` as weights on all rows ``(draws, 2 utterances)``."""
     return np.hstack([golden, np.zeros_like(golden)]), np.hstack([np.zeros_like(synthetic), synthetic])
 
 
 def _pivotal(value: float, drawn: np.ndarray) -> tuple[float, float]:
-    """Basic bootstrap interval (Davison and Hinkley 1997, section 5.2).
+    """Return the basic bootstrap interval (Davison and Hinkley 1997, section 5.2).
 
-    A distance cannot be negative, so noise lengthens it, and resampling adds noise to noise: percentiles of the
-    resamples would lie above the value. Their deviation from it, turned round, does not.
+    A distance cannot be negative, so noise lengthens it, and resampling adds more noise. Percentiles of the resamples
+    would lie above the value; the reversed deviations from it do not.
     """
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])

@@ -1,11 +1,14 @@
-"""Codes to train a NAR on synthetic level-1 tokens: frame by frame, what the levels above should be.
+"""Synthetic level-1 codes for training a NAR, aligned with golden audio.
 
 A NAR learns levels 2 and up from level 1, so a synthetic level 1 needs targets. Free-running samples have none: their
-timing is their own, and no recording of them exists. Two steps make sound ones. Level 1 is resampled from the policy at
-each frame of a golden utterance, given the golden frames before (teacher forcing), so that synthetic and golden frames
-stay aligned. The levels above are then quantised anew as residuals of what the synthetic code leaves of the golden
-frame: the targets that best restore the golden sound in spite of the policy's tokens. What this lacks of true samples
-is the drift of a policy that goes on from its own tokens.
+timing is their own, and no recording of them exists. Two steps make targets:
+
+1. Level 1 is drawn from the policy at each frame, given the golden frames before it (teacher forcing). Synthetic and
+   golden frames stay aligned.
+2. ``Codec.requantize`` quantizes the levels above: the residuals of what the synthetic code leaves of the golden frame.
+   These best restore the golden sound despite the policy's tokens.
+
+Unlike true samples, these lack the drift of a policy that continues from its own tokens.
 """
 
 from __future__ import annotations
@@ -32,13 +35,13 @@ def resampled(
     top_k: int = 0,
     batch_size: int = 32,
 ) -> list[torch.Tensor]:
-    """Level-1 codes ``(frames,)`` drawn by the policy at each frame, given the golden ones before it.
+    """Draw level-1 codes ``(frames,)`` from the policy at each frame, given the golden ones before it.
 
     Args:
         prompts: voice prompts ``(levels, frames)``.
         golden: level-1 codes ``(frames,)``.
-        seeds: one an utterance; its draws depend on nothing else.
-        top_k: only the so many likeliest codes are drawn; 0: no limit.
+        seeds: one per utterance; its draws depend on nothing else.
+        top_k: draw from this many of the likeliest codes; 0: from all.
     """
     vocabulary, device = vocabulary_of(ar), next(ar.parameters()).device
     drawn = []

@@ -1,9 +1,9 @@
 """Classifier two-sample test (Lopez-Paz and Oquab, arXiv 1610.06545): can golden and synthetic be told apart?
 
-A classifier that does better than chance on utterances it was not trained on has found a difference. Here a logistic
-regression, cross-validated so that both versions of one utterance lie on the same side: it cannot know one by its
-text. Whether accuracy is chance is tested by swapping the two labels within random utterances and training again,
-which is exact also for these dependent pairs and folds, where the paper's binomial null is not.
+A classifier that beats chance on held-out utterances has found a difference. Here it is a logistic regression. Cross-
+validation keeps both versions of an utterance in one fold, so that its text is no help. Significance is tested by
+swapping the two labels within random utterances and training again. That is exact for these dependent pairs and folds;
+the paper's binomial null is not.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from sklearn.model_selection import GroupKFold
 from model.errors import InputError
 
 FOLDS = 5
-C = 0.01  # inverse strength of the L2 penalty: a few hundred utterances, as many features
+C = 0.01  # inverse strength of the L2 penalty, for a few hundred utterances and as many features
 
 
 def correct(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Share of each pair that is told rightly, ``(utterances,)`` of 0, 0.5 or 1; the mean is the accuracy.
+    """Return the share of each pair classified correctly, ``(utterances,)`` of 0, 0.5 or 1; its mean is the accuracy.
 
     Args:
         golden, synthetic: vectors ``(utterances, d)`` of the same utterances in the same order.
-        groups: ids ``(utterances,)``; rows of one id are never in training and in test at once.
+        groups: ids ``(utterances,)``; rows of one id are never in both training and test.
 
     Raises:
-        InputError: fewer ids than two a fold.
+        InputError: fewer than two ids per fold.
     """
     _check(golden, synthetic, groups)
     return _right(golden, synthetic, np.zeros(len(golden), dtype=int), folds(groups, seed))
@@ -35,7 +35,7 @@ def correct(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, seed:
 def p_value(
     golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, accuracy: float, swaps: int, seed: int
 ) -> float:
-    """Chance of at least this ``accuracy`` where golden and synthetic have one distribution; at least 1/(swaps + 1)."""
+    """Return the p-value of ``accuracy`` where golden and synthetic have one distribution; at least 1/(swaps + 1)."""
     _check(golden, synthetic, groups)
     rng, parts = np.random.default_rng([seed, 3]), folds(groups, seed)
     ids, place = np.unique(groups, return_inverse=True)
@@ -47,7 +47,7 @@ def p_value(
 
 
 def folds(groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(training, test) rows of each fold. They depend on the set of ids alone, not on the order of the rows."""
+    """Return (training, test) rows of each fold, which depend on the set of ids and not on the order of rows."""
     ids, place = np.unique(groups, return_inverse=True)
     shuffled = np.random.default_rng([seed, 4]).permutation(len(ids))[place]
     return list(GroupKFold(FOLDS).split(np.zeros(len(groups)), groups=shuffled))
@@ -57,11 +57,11 @@ def _right(golden: np.ndarray, synthetic: np.ndarray, swap: np.ndarray, parts: l
     right = np.zeros(len(golden))
     for train, test in parts:
         inputs = np.vstack([golden[train], synthetic[train]])
-        centre, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-12
+        center, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-12
         model = LogisticRegression(C=C, max_iter=1000)
-        model.fit((inputs - centre) / scale, np.concatenate([swap[train], 1 - swap[train]]))
+        model.fit((inputs - center) / scale, np.concatenate([swap[train], 1 - swap[train]]))
         for side, label in ((golden, swap), (synthetic, 1 - swap)):
-            right[test] += (model.predict((side[test] - centre) / scale) == label[test]) / 2
+            right[test] += (model.predict((side[test] - center) / scale) == label[test]) / 2
     return right
 
 

@@ -58,7 +58,7 @@ def test_a_corpus_without_unseen_speakers_leaves_no_file_of_an_earlier_one(
     assert sorted(file.name for file in (prepared / "work" / "data").iterdir()) == ["dev.npz", "test.npz", "train.npz"]
 
 
-def test_other_rates_come_to_the_recognisers(prepared: Path) -> None:
+def test_other_rates_become_the_recognizers(prepared: Path) -> None:
     cut = next(iter(cuts()["train"]))
     assert cut.sampling_rate == from_cuts.SAMPLE_RATE
     half = cut.resample(8000)

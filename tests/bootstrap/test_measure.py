@@ -13,8 +13,8 @@ from tests.bootstrap.speech import TEXTS, write_split
 from tests.conftest import REPOSITORY
 
 
-def recogniser(work: Path) -> dict:
-    """What ``measure`` writes about the embedded recogniser on the speech in ``work``."""
+def recognizer(work: Path) -> dict:
+    """What ``measure`` writes about the embedded recognizer on the speech in ``work``."""
     (work / "params.yaml").write_text(yaml.safe_dump({"recognizer": {"threads": 1}}))
     checkpoints = REPOSITORY / "checkpoints"
     measure.main(work / "params.yaml", work, checkpoints / "codec", checkpoints / "whisper", part="recognizer")
@@ -26,10 +26,10 @@ def test_a_corpus_without_unseen_speakers_is_measured_without_them(
 ) -> None:
     write_split(tmp_path / "data" / "test.npz")
     write_split(tmp_path / "data" / "unseen.npz")
-    assert set(recogniser(tmp_path)) == {"recognizer", "recognizer_unseen_voices"}
+    assert set(recognizer(tmp_path)) == {"recognizer", "recognizer_unseen_voices"}
     (tmp_path / "data" / "unseen.npz").unlink()
     capsys.readouterr()
-    told = recogniser(tmp_path)
+    told = recognizer(tmp_path)
     assert set(told) == {"recognizer"}
     assert told["recognizer"]["wer_golden"]["utterances"] == len(TEXTS)
     assert "unseen.npz is not there: the corpus has no unseen speakers" in capsys.readouterr().out

@@ -49,7 +49,7 @@ RECOGNIZER = {
     "gain_db": [-12, 3],
     "speed": 0.1,
 }
-# Each trainer with its settings, the folder that it writes, and what it calls once a step.
+# Each trainer with its settings, the folder that it writes, and what it calls once per step.
 TRAINERS = [
     pytest.param((train_codec, "codec", CODEC, "codec", "random_crops"), id="codec"),
     pytest.param((train_recognizer, "recognizer", RECOGNIZER, "whisper", "batch_of"), id="recognizer"),
@@ -125,7 +125,7 @@ def test_a_state_of_other_settings_is_named_and_left(
     training.run(stop=3)
     assert training.run(**changes) == changes.get("max_steps", 4)
     [key] = changes
-    told = f"{training.state} belongs to other settings or data (another {key}); training starts anew"
+    told = f"{training.state} belongs to other settings or data (another {key}); training starts again"
     assert told in capsys.readouterr().out
 
 
@@ -134,7 +134,7 @@ def test_a_state_of_other_speech_is_named_and_left(training: Training, capsys: p
     training.run(stop=3)
     write_split(training.work / "data" / "train.npz", seed=1)
     assert training.run() == 4
-    assert "(another speech); training starts anew" in capsys.readouterr().out
+    assert "(another speech); training starts again" in capsys.readouterr().out
 
 
 @each_trainer
@@ -144,7 +144,7 @@ def test_a_state_that_names_no_run_is_left(training: Training, capsys: pytest.Ca
     del state["run"]
     torch.save(state, training.state)
     assert training.run() == 4
-    assert "(it names none); training starts anew" in capsys.readouterr().out
+    assert "(it names none); training starts again" in capsys.readouterr().out
 
 
 def retrain(codec: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_checkpoint_is_known_by_its_weights_not_by_where_it_lies(tmp_path: Pat
 
 
 @pytest.mark.parametrize("training", TRAINERS[:1], indirect=True)
-def test_a_codec_that_starts_from_other_weights_starts_anew(
+def test_a_codec_that_starts_from_other_weights_starts_again(
     training: Training, capsys: pytest.CaptureFixture[str]
 ) -> None:
     init = training.work / "init"
@@ -176,10 +176,10 @@ def test_a_codec_that_starts_from_other_weights_starts_anew(
     training.run(stop=3, init=str(init))
     retrain(init)
     assert training.run(init=str(init)) == 4
-    assert "(another init); training starts anew" in capsys.readouterr().out
+    assert "(another init); training starts again" in capsys.readouterr().out
 
 
-def test_a_recogniser_is_known_by_the_checkpoints_that_it_reads(tmp_path: Path) -> None:
+def test_a_recognizer_is_known_by_the_checkpoints_that_it_reads(tmp_path: Path) -> None:
     p = RECOGNIZER | {"init": "golden", "pools": {"golden": 0.5, "4": 0.5}}
     assert train_recognizer.inputs_of(tmp_path, p) == {
         "speech": tmp_path / "data" / "train.npz",
@@ -210,7 +210,7 @@ def test_resynthesis_is_kept_for_the_same_codec(
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
 
 
-def test_resynthesis_is_made_anew_for_another_codec_or_choice(
+def test_resynthesis_is_made_again_for_another_codec_or_choice(
     resynthesis: Callable[..., list[np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = resynthesis()
