@@ -21,7 +21,7 @@ import typer
 from model.codecs.facts import codec_facts
 from model.judges import speaker, timbre
 from model.judges.panel import at_judge_rate
-from tasks.common import held_out, params, paths, schemas
+from tasks.common import judges, params, paths, schemas
 from tasks.common.files import read_table
 from tasks.common.golden_audio import load_waves
 
@@ -75,7 +75,7 @@ def main(
         found = load_waves(split, [row["id"] for row in rows])
         return at_judge_rate([found[row["id"]] for row in rows], rate), [row["speaker"] for row in rows]
 
-    train = held_out.chosen(read_table(paths.codes("train"), schemas.CODES), settings.seed)
+    train = judges.fitting_sample(read_table(paths.codes("train"), schemas.CODES), settings.seed)
     measure = timbre.fit(*golden("train", train))
     test = read_table(paths.codes("test"), schemas.CODES)
     for kind in ("seen", "unseen"):

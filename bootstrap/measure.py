@@ -16,7 +16,7 @@ import torch
 import typer
 import yaml
 
-from model import metrics
+from model import metrics, statistics
 from model.codecs.registry import load_codec
 from model.judges import asr, grammar, speaker
 from tasks.common.stage import one_message
@@ -40,8 +40,7 @@ def error_counts(references: Sequence[str], hypotheses: Sequence[str]) -> list[m
 def rate(counts: list[metrics.EditCounts]) -> dict:
     """Return the micro-averaged error rate with its interval."""
     errors, words = [c.errors for c in counts], [c.n_reference for c in counts]
-    low, high = metrics.bootstrap_interval(errors, words)
-    return {"value": metrics.error_rate(counts), "low": low, "high": high, "utterances": len(counts)}
+    return {**statistics.bootstrap_interval(errors, words).to_json(), "utterances": len(counts)}
 
 
 def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]) -> dict:
@@ -50,19 +49,17 @@ def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]
     before = error_counts(texts, grammar.transcribe_digits(waves, decoder))
     after = error_counts(texts, grammar.transcribe_digits(copies, decoder))
     words = [c.n_reference for c in before]
-    low, high = metrics.paired_interval([c.errors for c in before], [c.errors for c in after], words, words)
+    difference = statistics.paired_interval([c.errors for c in before], [c.errors for c in after], words, words)
     encoder = speaker.load_speaker_encoder()
     same = metrics.count_missing(speaker.similarity(speaker.embed(encoder, waves), speaker.embed(encoder, copies)))
     by_voice = {v: float(np.mean([s for s, w in zip(same, voices, strict=True) if w == v])) for v in set(voices)}
-    sim_low, sim_high = metrics.bootstrap_interval(same)
-    original, resynthesis = rate(before), rate(after)
     worst = min(by_voice, key=lambda v: by_voice[v])
     return {
         "voices": len(set(voices)),
-        "pocketsphinx_wer_original": original,
-        "pocketsphinx_wer_resynthesis": resynthesis,
-        "pocketsphinx_wer_difference": {"value": resynthesis["value"] - original["value"], "low": low, "high": high},
-        "similarity_to_original": {"value": float(same.mean()), "low": sim_low, "high": sim_high},
+        "pocketsphinx_wer_original": rate(before),
+        "pocketsphinx_wer_resynthesis": rate(after),
+        "pocketsphinx_wer_difference": difference.to_json(),
+        "similarity_to_original": statistics.bootstrap_interval(same).to_json(),
         "similarity_of_worst_voice": {"value": by_voice[worst], "voice": worst},
     }
 

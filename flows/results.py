@@ -1,4 +1,4 @@
-"""What a run brought: the table of iterations, where to look, and both as Prefect artifacts."""
+"""Results of a run: the table of iterations, where to look, and both as Prefect artifacts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.graph import Graph
+from model.statistics import Interval
 from tasks.common import paths
+from tasks.common.scores import METRICS
 
-# Key in metrics.json, heading, digits after the point, factor.
-COLUMNS = (
-    ("wer", "WER %", 1, 100.0),
-    ("cer", "CER %", 1, 100.0),
-    ("similarity", "SIM", 3, 1.0),
-    ("duration_ratio", "duration ratio", 2, 1.0),
-    ("held_out_wer", "WER %, held out", 1, 100.0),
-)
 _CEILING = {
     "golden": "golden speech",
-    "resynthesised": "golden, resynthesised",
+    "resynthesised": "golden, resynthesized",
     "golden_nar": "golden level 1 + NAR",
 }
 
 
 def rows(graph: Graph) -> list[dict[str, str]]:
-    """A row a system, policies first: its name and "value [low, high]" of each measure over all test utterances."""
+    """One row per system, policies first: its name and "value [low, high]" of each metric over all test utterances."""
     table = []
     for iteration in graph.judges():
         if (content := _read(paths.metrics(iteration))) is not None:
@@ -74,16 +68,12 @@ def show(table: list[dict[str, str]], console: Console | None = None) -> None:
     console.print("Prefect     PREFECT_HOME=.prefect prefect server start", highlight=False, soft_wrap=True)
 
 
-def _cells(measures: dict[str, Any]) -> dict[str, str]:
-    cells = {}
-    for key, heading, digits, factor in COLUMNS:
-        measure = measures.get(key)
-        if measure is None:
-            cells[heading] = "–"
-        else:
-            value, low, high = (f"{measure[end] * factor:.{digits}f}" for end in ("value", "low", "high"))
-            cells[heading] = f"{value} [{low}, {high}]"
-    return cells
+def _cells(scores: dict[str, Any]) -> dict[str, str]:
+    return {
+        metric.heading: metric.text(Interval.from_json(scores[metric.name])) if metric.name in scores else "–"
+        for metric in METRICS.values()
+        if metric.summary
+    }
 
 
 def _read(path: Path) -> dict[str, Any] | None:

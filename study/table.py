@@ -1,8 +1,8 @@
 """The study's table. ``python -m study.table``
 
-Every arm's last iteration against the SFT policy it started from, and against continued SFT with as many optimiser
-steps, paired on the same utterances, prompts and seeds; then the paper's own numbers, which are of another codec,
-another language model and human speech, and are there for the order of things only.
+Each arm's last iteration is compared with the SFT policy it started from, and with continued SFT of as many optimizer
+steps. Both are paired on utterances, prompts and seeds. The paper's own numbers follow. They are of another codec,
+another language model and human speech, so only their order compares.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import typer
 
 from study.arms import RESULTS, load
 from tasks.common import paths, runtime, schemas
-from tasks.common.evaluation import by_speaker_kind, compare
 from tasks.common.files import atomic_path, read_table
+from tasks.common.scores import METRICS, by_speaker_kind, compare
 from tasks.common.stage import stage
 
 OUT = Path("reports/study.md")
@@ -25,7 +25,7 @@ Rows = list[dict[str, Any]]
 GROUPS = {
     "methods": "Methods: one iteration from the same SFT policy",
     "sources": "Pair sources: three iterations",
-    "strength": "How hard the pairs pull: one iteration",
+    "strength": "Strength of the preference term: one iteration",
     "sizes": "Sizes of the pair set: one iteration",
     "iterations": "Iterations",
     "models": "A larger AR: one iteration",
@@ -36,7 +36,7 @@ HEAD = (
     "| WER against continued SFT | the paper's WER, SIM |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 # The paper's number for the system of a row: (group, title) to WER %, SIM.
-BESIDE = {
+PAPER_NUMBERS = {
     ("methods", "SFT"): "7.2, 0.87",
     ("methods", "DPO"): "6.7, 0.88",
     ("methods", "RLHF-PPO"): "7.1, 0.89",
@@ -87,7 +87,7 @@ def entries(main_loop: str = "main loop") -> dict[str, list[Entry]]:
     """Every group's rows: arms that have results, and what the main loop adds to each group.
 
     Args:
-        main_loop: what to call the main loop among the arms that pull harder or less.
+        main_loop: the main loop's title among the arms of other strength.
     """
     sft = judged(paths.utterances("0"))
     main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
@@ -130,34 +130,29 @@ def _last(name: str) -> Rows | None:
     return judged(files[-1]) if files else None
 
 
-def line(entry: Entry, beside: str, resamples: int, seed: int) -> str:
-    """One row of the table; ``beside`` is the paper's number for it."""
+def line(entry: Entry, paper: str, resamples: int, seed: int) -> str:
+    """One row of the table; ``paper`` is the paper's number for it."""
+    wer, similarity = METRICS["wer"], METRICS["similarity"]
     kinds = by_speaker_kind(entry.rows, resamples, seed)
     everything = kinds["all"]
     cells = [
         entry.title,
-        interval(everything["wer"], 100, 1),
-        *(f"{100 * kinds[kind]['wer']['value']:.1f}" if kind in kinds else "–" for kind in ("seen", "unseen")),
-        interval(everything["similarity"], 1, 3),
-        f"{everything['duration_ratio']['value']:.2f}",
+        wer.text(everything["wer"]),
+        *(f"{100 * kinds[kind]['wer'].value:.1f}" if kind in kinds else "–" for kind in ("seen", "unseen")),
+        similarity.text(everything["similarity"]),
+        f"{everything['duration_ratio'].value:.2f}",
     ]
     if entry.rows is entry.sft:
         cells += ["–", "–"]
     else:
-        difference = compare(entry.sft, entry.rows, resamples, seed)
-        cells += [interval(difference["wer"], 100, 1, "+"), interval(difference["similarity"], 1, 3, "+")]
+        differences = compare(entry.sft, entry.rows, resamples, seed)
+        cells += [wer.difference_text(differences["wer"]), similarity.difference_text(differences["similarity"])]
     if entry.control is None or entry.control == entry.rows:
         cells.append("–")
     else:
-        cells.append(interval(compare(entry.control, entry.rows, resamples, seed)["wer"], 100, 1, "+"))
-    cells.append(beside)
+        cells.append(wer.difference_text(compare(entry.control, entry.rows, resamples, seed)["wer"]))
+    cells.append(paper)
     return f"| {' | '.join(cells)} |"
-
-
-def interval(measure: dict[str, float], factor: float, digits: int, sign: str = "") -> str:
-    """A measure times ``factor`` with its interval; ``sign`` "+" for differences."""
-    value, low, high = (f"{factor * measure[key]:{sign}.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
 
 
 @stage
@@ -169,14 +164,15 @@ def main() -> None:
     parts.append(
         "Synthetic speech, a 1 M parameter codec and a 2 M parameter AR: another codec, another language model and "
         f"another kind of speech than the paper's. {len(judged(paths.utterances('0')))} held-out utterances, 95 % "
-        "intervals (bootstrap over utterances); differences are paired, and one is proven only where its interval "
-        "leaves out 0. Better is a WER difference below 0 and a SIM difference above. The paper's own numbers stand "
-        "beside their rows for the order of things only.\n"
+        "intervals (bootstrap over utterances). Differences are paired, and one is significant where its interval "
+        "excludes zero. A WER difference below 0 and a SIM difference above 0 are gains. The paper's own numbers are "
+        "given for their order only.\n"
     )
-    pull = f"main loop: beta {next(iter(params.iterations.values())).beta:g}, NLL weight {params.align.nll_weight:g}"
-    for group, rows in entries(pull).items():
+    beta = next(iter(params.iterations.values())).beta
+    main_loop = f"main loop: beta {beta:g}, NLL weight {params.align.nll_weight:g}"
+    for group, rows in entries(main_loop).items():
         if rows:
-            lines = [line(entry, BESIDE.get((group, entry.title), "–"), resamples, seed) for entry in rows]
+            lines = [line(entry, PAPER_NUMBERS.get((group, entry.title), "–"), resamples, seed) for entry in rows]
             parts += [f"## {GROUPS[group]}\n", HEAD, *lines, ""]
     parts.append(PAPER)
     text = "\n".join(parts)

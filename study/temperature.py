@@ -1,8 +1,8 @@
 """Is the gain more than a lower temperature? ``python -m study.temperature``
 
-Alignment may teach a policy to sample less at random, which a lower ``decoding.temperature`` does for nothing. So the
-SFT policy and the last aligned one read the test set at several temperatures, with the same prompts and seeds. The SFT
-policy's best temperature is chosen on the test set itself: a choice in its favour, never in the aligned one's.
+Alignment may teach a policy to sample less at random, which a lower ``decoding.temperature`` does without training. So
+the SFT policy and the last aligned one are evaluated at several temperatures, with the same prompts and seeds. The SFT
+policy's best temperature is chosen on the test set itself, which favors SFT and never the aligned policy.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import typer
 from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
-from study.table import Rows, interval, judged
+from study.table import Rows, judged
 from tasks.common import paths, runtime, schemas
-from tasks.common.evaluation import TestSet, compare, evaluate_policy, summarize
+from tasks.common.evaluation import EvaluationSet, evaluate_policy
 from tasks.common.files import atomic_path, read_table
 from tasks.common.params import Params
+from tasks.common.scores import METRICS, compare, summarize
 from tasks.common.stage import stage
 
 OUT = Path("reports/temperature.md")
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """The judged test set, as one iteration's policy reads it at one temperature."""
+class Evaluated:
+    """The judged test set of one iteration's policy at one temperature."""
 
     iteration: str
     temperature: float
@@ -40,11 +41,11 @@ def at(params: Params, temperature: float) -> Params:
     return params.model_copy(update={"decoding": params.decoding.model_copy(update={"temperature": temperature})})
 
 
-def read(iterations: list[str], temperatures: list[float], params: Params, device: Any) -> list[Reading]:
-    """Every iteration at every temperature; what ``evaluate@k`` has done already is not done again."""
-    test = TestSet(read_table(paths.codes("test"), schemas.CODES), params)
+def evaluate(iterations: list[str], temperatures: list[float], params: Params, device: Any) -> list[Evaluated]:
+    """Every iteration at every temperature; the results of ``evaluate@k`` are used where they fit."""
+    test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), params)
     panel, nobody = Panel(params.models.recognizer, device), HeldOut(None, None, device)
-    readings = []
+    evaluations = []
     for k in iterations:
         voice = Voice.load(paths.ar(k), paths.NAR, params.models.codec, device, params.prompt_frames)
         for t in temperatures:
@@ -52,30 +53,31 @@ def read(iterations: list[str], temperatures: list[float], params: Params, devic
                 rows = judged(paths.utterances(k))
             else:
                 rows, _ = evaluate_policy(voice, test, panel, nobody, at(params, t), f"iteration {k} at {t}")
-            readings.append(Reading(k, t, rows))
-    return readings
+            evaluations.append(Evaluated(k, t, rows))
+    return evaluations
 
 
-def report(readings: list[Reading], own: float, resamples: int, seed: int) -> str:
-    """Markdown: a row a reading, and the last policy as it speaks against SFT at its best temperature."""
-    sft = {r.temperature: r.rows for r in readings if r.iteration == "0"}
-    scores = [summarize(r.rows, resamples, seed) for r in readings]
+def report(evaluations: list[Evaluated], own: float, resamples: int, seed: int) -> str:
+    """Markdown: one row per evaluation, and the last policy at ``own`` against SFT at its best temperature."""
+    sft = {r.temperature: r.rows for r in evaluations if r.iteration == "0"}
+    wer = METRICS["wer"]
+    scores = [summarize(r.rows, resamples, seed) for r in evaluations]
     lines = [
         "| iteration | temperature | WER % | SIM | duration | F0 spread | WER against SFT at the same temperature |",
         "|---|---|---|---|---|---|---|",
     ]
-    for r, m in zip(readings, scores, strict=True):
+    for r, m in zip(evaluations, scores, strict=True):
         change = "–"
         if r.iteration != "0":
-            change = interval(compare(sft[r.temperature], r.rows, resamples, seed)["wer"], 100, 1, "+")
-        spread = f"{m['f0_spread']['value']:.2f}" if "f0_spread" in m else "–"
-        cells = [r.iteration, f"{r.temperature:g}", interval(m["wer"], 100, 1), f"{m['similarity']['value']:.3f}"]
-        lines.append(f"| {' | '.join([*cells, format(m['duration_ratio']['value'], '.2f'), spread, change])} |")
-    wer = {r.temperature: m["wer"]["value"] for r, m in zip(readings, scores, strict=True) if r.iteration == "0"}
-    best = min(wer, key=lambda t: wer[t])
-    for r in readings:
+            change = wer.difference_text(compare(sft[r.temperature], r.rows, resamples, seed)["wer"])
+        spread = f"{m['f0_spread'].value:.2f}" if "f0_spread" in m else "–"
+        cells = [r.iteration, f"{r.temperature:g}", wer.text(m["wer"]), f"{m['similarity'].value:.3f}"]
+        lines.append(f"| {' | '.join([*cells, format(m['duration_ratio'].value, '.2f'), spread, change])} |")
+    rates = {r.temperature: m["wer"].value for r, m in zip(evaluations, scores, strict=True) if r.iteration == "0"}
+    best = min(rates, key=lambda t: rates[t])
+    for r in evaluations:
         if r.iteration != "0" and r.temperature == own:
-            gap = interval(compare(sft[best], r.rows, resamples, seed)["wer"], 100, 1, "+")
+            gap = wer.difference_text(compare(sft[best], r.rows, resamples, seed)["wer"])
             lines += [
                 "",
                 f"Iteration {r.iteration} at {own:g} against SFT at its best temperature, {best:g}: WER {gap}.",
@@ -85,14 +87,14 @@ def report(readings: list[Reading], own: float, resamples: int, seed: int) -> st
 
 @stage
 def main(
-    temperatures: Annotated[list[float], typer.Option(help="beside decoding.temperature")] = [0.8, 0.6, 0.5, 0.4],  # noqa: B006
+    temperatures: Annotated[list[float], typer.Option(help="besides decoding.temperature")] = [0.8, 0.6, 0.5, 0.4],  # noqa: B006
 ) -> None:
     """Write reports/temperature.md and print it."""
     params, device = runtime.start()
     own = params.decoding.temperature
     last = next(reversed(params.iterations))
-    readings = read(["0", last], sorted({own, *temperatures}, reverse=True), params, device)
-    text = report(readings, own, params.evaluate.bootstrap_samples, params.seed)
+    evaluations = evaluate(["0", last], sorted({own, *temperatures}, reverse=True), params, device)
+    text = report(evaluations, own, params.evaluate.bootstrap_samples, params.seed)
     with atomic_path(OUT) as temporary:
         temporary.write_text(f"# Is the gain more than a lower temperature?\n\n{text}\n", encoding="utf-8")
     print(text)

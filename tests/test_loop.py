@@ -17,8 +17,8 @@ import yaml
 from safetensors.torch import load_file
 
 from tasks.common import schemas
-from tasks.common.evaluation import METRICS
 from tasks.common.files import read_table
+from tasks.common.scores import METRICS
 from tests.conftest import REPOSITORY, merge
 
 SMALL = {

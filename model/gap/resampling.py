@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.gap.distances import Distance
-from model.metrics import LEVEL
+from model.statistics import LEVEL, Interval
 
 AT_ONCE = 100  # draws in memory together
 
@@ -62,12 +62,12 @@ def swapped(distance: Distance, utterances: int, draws: int, seed: int) -> np.nd
     return np.concatenate(found)
 
 
-def change(before: Distance, after: Distance, utterances: int, draws: int, seed: int) -> tuple[float, float, float]:
-    """Return ``after`` minus ``before`` and its 95 % interval (value, low, high), on the same resampled utterances."""
+def change(before: Distance, after: Distance, utterances: int, draws: int, seed: int) -> Interval:
+    """Return ``after`` minus ``before`` and its 95 % interval, on the same resampled utterances."""
     everyone = np.ones((1, utterances))
     value = float(after(*_sides(everyone, everyone))[0] - before(*_sides(everyone, everyone))[0])
     drawn = [bootstrapped(distance, utterances, draws, seed) for distance in (before, after)]
-    return (value, *_pivotal(value, drawn[1] - drawn[0]))
+    return Interval(value, *_pivotal(value, drawn[1] - drawn[0]))
 
 
 def halves(distance: Distance, utterances: int, seed: int, splits: int = 50) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Stage ``ceiling``: golden speech under the same judges, three ways. ``python -m tasks.ceiling``
 
-No policy can be expected to beat these rows: golden speech itself, golden speech through the codec, and golden
-level-1 tokens through the NAR.
+These rows bound what a policy can be expected to reach: golden speech itself, golden speech through the codec, and
+golden level-1 tokens through the NAR.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from model import nar as nar_lib
 from model.codecs.registry import load_codec
 from model.fast.onednn import use_onednn
 from model.judges.panel import Panel
-from tasks.common import held_out, paths, runtime, schemas
-from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, flac_pcm
+from tasks.common import judges, paths, runtime, schemas
+from tasks.common.evaluation import EvaluationSet, audio_choice, flac_pcm
 from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.progress import Bar
 from tasks.common.prompts import codes_of
+from tasks.common.scores import Scores, by_speaker_kind, to_json
 from tasks.common.stage import stage
 
 
 @stage
 def main() -> None:
-    """Judge golden, resynthesised and golden-through-the-NAR speech of the test split."""
+    """Judge golden, resynthesized and golden-through-the-NAR speech of the test split."""
     params, device = runtime.start()
     rows = read_table(paths.codes("test"), schemas.CODES)
-    test = TestSet(rows, params)
+    test = EvaluationSet(rows, params)
     codec = load_codec(params.models.codec, device)
     nar = use_onednn(nar_lib.load(paths.NAR, device))
     texts = [row["text"] for row in rows]
-    panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
+    panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
     codes = [codes_of(row) for row in rows]
     completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
@@ -41,14 +42,15 @@ def main() -> None:
         "golden_nar": _to_length(codec.decode(completed), rows, codec.sample_rate),
     }
     voices, other_voices = test.voices(panel, codec.sample_rate), test.voices(others, codec.sample_rate)
-    table, metrics = [], {}
+    table: list[dict] = []
+    scores: dict[str, dict[str, Scores]] = {}
     with Bar("ceiling judge", 2 * len(systems) * len(rows)) as bar:
         for system, waves in systems.items():
             judgements = panel.judge(waves, codec.sample_rate, texts, voices, bar.advance)
             opinions = others.judge(waves, codec.sample_rate, texts, other_voices, bar.advance)
             seconds = [len(w) / codec.sample_rate for w in waves]
             part = test.table(system, judgements, opinions, seconds, [True] * len(rows))
-            metrics[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
+            scores[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
             table += part
     index = []
     with atomic_path(paths.CEILING / "audio") as folder:
@@ -64,10 +66,10 @@ def main() -> None:
             index.append({k: row[k] for k in ("id", "text", "speaker", "seen")} | {"prompt_id": prompt["id"]})
         write_json(folder / "index.json", index)
     write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)
+    metrics = {system: {kind: to_json(part) for kind, part in kinds.items()} for system, kinds in scores.items()}
     write_json(paths.CEILING / "metrics.json", metrics)
-    for system, kinds in metrics.items():
-        wer, similarity = (kinds["all"][m]["value"] for m in ("wer", "similarity"))
-        print(f"ceiling: {system}: WER {wer:.4f}, similarity {similarity:.3f}")
+    for system, kinds in scores.items():
+        print(f"ceiling: {system}: " + ", ".join(f"{name} {score:.4f}" for name, score in kinds["all"].items()))
 
 
 def _to_length(waves: list[torch.Tensor], rows: list[dict], sample_rate: int) -> list[np.ndarray]:

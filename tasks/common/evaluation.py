@@ -1,18 +1,19 @@
-"""Evaluation shared by ``evaluate@k``, ``ceiling`` and the gate: render, judge, and summarise with intervals."""
+"""Synthesize and judge the test set, for ``evaluate@k``, ``ceiling`` and the gate.
+
+Scores of the judged utterances are computed in :mod:`tasks.common.scores`.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.errors import InputError
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
-from model.metrics import bootstrap_interval, paired_interval
 from model.voice import Utterance, Voice
 from tasks.common.decoding import decoding_of
 from tasks.common.golden_audio import load_waves
@@ -21,27 +22,10 @@ from tasks.common.progress import Bar
 from tasks.common.prompts import Prompts, codes_of
 
 Row = dict[str, Any]
-Interval = dict[str, float]  # value, low, high
-F0_SPREAD = "f0_spread"  # the one measure that a single utterance may lack: too little in it is voiced
-# Name of the metric → numerator and denominator of its ratio of sums over utterances; None: a mean.
-COLUMNS = {
-    "wer": ("word_errors", "words"),
-    "cer": ("character_errors", "characters"),
-    "similarity": ("similarity", None),
-    "duration_ratio": ("seconds", "golden_seconds"),
-    # Left out where params.yaml names no such judge.
-    "held_out_wer": ("held_out_word_errors", "words"),
-    "held_out_similarity": ("held_out_similarity", None),
-    F0_SPREAD: (F0_SPREAD, None),
-}
-METRICS = tuple(COLUMNS)
-SHORTEST_SPEECH = 0.1  # seconds: no word is said in less
 
 
-class TestSet:
-    """The test utterances with everything a system is given or compared to: prompt, voice, golden audio, seed."""
-
-    __test__ = False  # not a test class, whatever its name looks like to pytest
+class EvaluationSet:
+    """The test utterances with all that a system is given or compared to: prompt, voice, golden audio, seed."""
 
     def __init__(self, rows: list[Row], params: Params):
         prompts = Prompts(rows)
@@ -52,11 +36,11 @@ class TestSet:
         self.seeds = [seed_of(params.seed, row["id"]) for row in rows]
         self.golden = load_waves("test", [r["id"] for r in rows])
 
-    def voices(self, panel: Panel | HeldOut, sample_rate: int) -> np.ndarray:
+    def voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
         """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
         unique = sorted({r["id"] for r in self.prompt_rows})
         place = {id_: i for i, id_ in enumerate(unique)}
-        embedded = panel.embed([self.golden[i] for i in unique], sample_rate)
+        embedded = judge.embed([self.golden[i] for i in unique], sample_rate)
         return embedded[[place[r["id"]] for r in self.prompt_rows]]
 
     def table(
@@ -67,7 +51,7 @@ class TestSet:
         seconds: Sequence[float],
         finished: Sequence[bool],
     ) -> list[Row]:
-        """Rows of ``schemas.UTTERANCES``, one an utterance; none is ever left out."""
+        """Rows of ``schemas.UTTERANCES``, one per utterance; none is ever left out."""
         return [
             {
                 "id": row["id"],
@@ -78,28 +62,21 @@ class TestSet:
                 "prompt_id": prompt["id"],
                 "seed": seed,
                 "finished": bool(done),
-                "hypothesis": j.hypothesis,
-                "word_errors": j.word_errors,
-                "words": j.words,
-                "character_errors": j.character_errors,
-                "characters": j.characters,
-                "similarity": j.similarity,
+                **vars(judgement),
                 "seconds": float(length),
                 "golden_seconds": row["seconds"],
-                "held_out_hypothesis": other.hypothesis,
-                "held_out_word_errors": other.word_errors,
-                "held_out_similarity": other.similarity,
-                F0_SPREAD: other.f0_spread,
+                **_held_out_columns(opinion),
             }
-            for row, prompt, seed, j, other, length, done in zip(
+            for row, prompt, seed, judgement, opinion, length, done in zip(
                 self.rows, self.prompt_rows, self.seeds, judgements, opinions, seconds, finished, strict=True
             )
         ]
 
 
-def unspoken(row: Mapping[str, Any]) -> bool:
-    """Whether an utterance came out too short to be speech. The sampler draws one code at least, so none is empty."""
-    return row["seconds"] < SHORTEST_SPEECH
+def _held_out_columns(opinion: SecondOpinion) -> Row:
+    """Columns of ``schemas.UTTERANCES``: what an own judge measures too is marked as held out."""
+    twice = Judgement.__dataclass_fields__
+    return {f"held_out_{name}" if name in twice else name: value for name, value in vars(opinion).items()}
 
 
 def seed_of(seed: int, utterance: str) -> int:
@@ -108,15 +85,18 @@ def seed_of(seed: int, utterance: str) -> int:
 
 
 def evaluate_policy(
-    voice: Voice, test: TestSet, panel: Panel, held_out: HeldOut, params: Params, title: str
+    voice: Voice, test: EvaluationSet, panel: Panel, held_out: HeldOut, params: Params, title: str
 ) -> tuple[list[Row], list[Utterance]]:
-    """Speak and judge every test utterance, by the reward's own judges and by the held-out ones.
+    """Synthesize and judge every test utterance, by the reward's own judges and by the held-out ones.
 
-    A sample that ran into the length limit is cut off there and judged as it sounds; one that came out empty is all
+    A sample that ran into the length limit is cut off there and judged as it is. One that came out empty is all
     deletions and similarity 0. Both stay in every average.
+
+    Returns:
+        rows of ``schemas.UTTERANCES``, and the utterances with their tokens and waveforms.
     """
     decoding = decoding_of(params)
-    with Bar(f"{title} speak", len(test.rows)) as bar:
+    with Bar(f"{title} synthesize", len(test.rows)) as bar:
         texts = [r["text"] for r in test.rows]
         spoken = voice.synthesize(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
     with Bar(f"{title} judge", len(test.rows)) as bar:
@@ -130,71 +110,8 @@ def evaluate_policy(
     return test.table("policy", judgements, opinions, seconds, [u.sampled.finished for u in spoken]), spoken
 
 
-def _has(row: Row, metric: str) -> bool:
-    return row.get(COLUMNS[metric][0]) is not None
-
-
-def _columns(rows: Sequence[Row], metric: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Numerators and denominators (None for a mean) of a metric."""
-    top, bottom = COLUMNS[metric]
-    if not all(_has(row, metric) for row in rows):
-        raise ValueError(f"some of {len(rows)} utterances lack {top}: judge all of them, or none")
-    return np.array([r[top] for r in rows]), None if bottom is None else np.array([r[bottom] for r in rows])
-
-
-def _value(num: np.ndarray, den: np.ndarray | None) -> float:
-    return float(num.mean()) if den is None else float(num.sum() / den.sum())
-
-
-def summarize(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Interval]:
-    """Each measured metric with its 95 % interval over utterances. Error rates are micro-averaged."""
-    summary = {}
-    for metric in METRICS:
-        if not any(_has(row, metric) for row in rows):
-            continue  # there was no such judge
-        num, den = _columns([r for r in rows if metric != F0_SPREAD or _has(r, metric)], metric)
-        low, high = bootstrap_interval(num, den, resamples, seed)
-        summary[metric] = {"value": _value(num, den), "low": low, "high": high}
-    return summary
-
-
-def by_speaker_kind(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
-    """``summarize`` of all rows and of seen and unseen speakers, where there are any."""
-    kinds = {"all": list(rows), "seen": [r for r in rows if r["seen"]], "unseen": [r for r in rows if not r["seen"]]}
-    return {kind: summarize(part, resamples, seed) for kind, part in kinds.items() if part}
-
-
-def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> dict[str, Interval]:
-    """``after`` minus ``before`` of each metric that both have, paired on utterance, prompt and seed.
-
-    The spread of pitch is compared on the utterances where both have one.
-
-    Raises:
-        InputError: the two tables are not of the same utterances, prompts and seeds.
-    """
-    key = ("id", "prompt_id", "seed")
-    first = {tuple(r[k] for k in key): r for r in before}
-    second = {tuple(r[k] for k in key): r for r in after}
-    if first.keys() != second.keys():
-        raise InputError(
-            f"{len(first.keys() ^ second.keys())} test utterances, prompts or seeds differ between the two "
-            "evaluations; evaluate both on the same test set"
-        )
-    ordered = sorted(first)
-    differences = {}
-    for metric in METRICS:
-        keys = [k for k in ordered if metric != F0_SPREAD or (_has(first[k], metric) and _has(second[k], metric))]
-        if not all(any(_has(table[k], metric) for k in keys) for table in (first, second)):
-            continue
-        a, a_den = _columns([first[k] for k in keys], metric)
-        b, b_den = _columns([second[k] for k in keys], metric)
-        low, high = paired_interval(a, b, a_den, b_den, resamples, seed)
-        differences[metric] = {"value": _value(b, b_den) - _value(a, a_den), "low": low, "high": high}
-    return differences
-
-
 def audio_choice(rows: Sequence[Row], n: int) -> list[int]:
-    """Indices of the utterances whose audio is kept: spread evenly over the sorted ids, seen and unseen alternating."""
+    """Indices of the utterances whose audio is kept: even steps of the sorted ids, seen and unseen alternating."""
     order = sorted(range(len(rows)), key=lambda i: rows[i]["id"])
     kinds = [[i for i in order if rows[i]["seen"] is seen] for seen in (True, False)]
     share = [n - n // 2, n // 2] if all(kinds) else [n, n]

@@ -1,16 +1,16 @@
-"""Do the judges that took no part in choosing pairs confirm what the reward's own judges say? For report and gate.
+"""Do the judges that took no part in choosing pairs confirm the reward's own judges? For report and gate.
 
-Both look at the same utterances under two policies, as paired differences with 95 % intervals.
+Both judge the same utterances under two policies, as paired differences with 95 % intervals.
 
-*Reward hacking is suspected* where the own judge proves a gain (its interval lies wholly on the better side) and the
-held-out judge's whole interval lies below half of that gain. This covers a held-out judge that proves a loss, and one
-that would have seen half of the gain and did not. It takes two things at once, so chance seldom does it: a gain that
-is really there is halved by no fault of the policy's only if the held-out judge errs by two standard errors *and* the
-own one flatters, and a noisy held-out judge, whose interval is wide, is never enough.
+*Reward hacking is suspected* where two things hold: the own judge's gain is significant (its interval lies wholly on
+the better side), and the held-out judge's whole interval lies below half of that gain. This includes a held-out judge
+with a significant loss. Chance alone seldom does it. A real gain is suspected only if the held-out judge errs by two
+standard errors *and* the own one flatters. A noisy held-out judge, whose interval is wide, is never enough.
 
-Gains in word errors are compared in points, for both recognisers count errors over the same words, and as shares of
-each recogniser's own errors before, for one that errs less has less to win: both must contradict. The two measures of
-voice have scales of their own, so their gains are compared as shares of what was missing to 1, the same voice.
+Gains in word errors are compared twice, and both must contradict: in points, since both recognizers count errors over
+the same words, and as shares of each recognizer's own errors before, since one that errs less has less to gain. The
+two speaker measures have scales of their own, so their gains are compared as shares of the distance to 1, the same
+voice.
 """
 
 from __future__ import annotations
@@ -21,75 +21,65 @@ from typing import Any, Literal
 
 import numpy as np
 
-from model.metrics import bootstrap_interval
+from model.statistics import Interval, bootstrap_interval
+from tasks.common.scores import Metric, Scores, confirmable
 
-Interval = Mapping[str, float]  # value, low, high
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
+Outcome = Literal["suspected", "confirmed", "opposed", "inconclusive"]
 SUSPECTED = "reward hacking suspected"
 SHARE = 0.5  # of the own judge's gain, that the held-out judge's interval must reach
-# What is measured → the own judge's metric, the held-out judge's.
-JUDGES = {"WER": ("wer", "held_out_wer"), "similarity": ("similarity", "held_out_similarity")}
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Two judges' paired differences, and what they say together.
+class CrossCheck:
+    """Two judges' paired differences of one metric, and what they show together.
 
-    ``verdict``: ``suspected``; ``agree``, where both prove a gain or both a loss; ``opposed``, where only the held-out
-    judge proves a gain and the own one a loss; else ``unproven``.
+    ``outcome``: ``suspected`` (reward hacking); ``confirmed``, where both gains or both losses are significant;
+    ``opposed``, where the held-out judge's gain and the own judge's loss are; else ``inconclusive``.
     """
 
-    measure: str
+    metric: Metric
+    held_out_metric: Metric
     own: Interval
     held_out: Interval
-    verdict: Literal["suspected", "agree", "opposed", "unproven"]
+    outcome: Outcome
 
 
-def agreements(differences: Mapping[str, Interval], before: Mapping[str, float]) -> list[Agreement]:
-    """One an aspect that both an own and a held-out judge measured.
+def cross_checks(differences: Scores, before: Mapping[str, float]) -> list[CrossCheck]:
+    """One per metric that both an own and a held-out judge measured.
 
     Args:
-        differences: after minus before, by metric (:func:`tasks.common.evaluation.compare`).
+        differences: after minus before, by metric (:func:`tasks.common.scores.compare`).
         before: by metric, the values that the differences start from.
     """
     found = []
-    for measure, (own, held_out) in JUDGES.items():
-        if own not in differences or held_out not in differences:
+    for metric, other in confirmable():
+        if metric.name not in differences or other.name not in differences:
             continue
-        shares = [_gain(differences[name], name, before) for name in (own, held_out)]
-        verdict = _verdict(*shares)
-        if measure == "WER" and verdict == "suspected":
-            verdict = _verdict(*(_points(differences[name]) for name in (own, held_out)))
-        found.append(Agreement(measure, differences[own], differences[held_out], verdict))
+        own, held_out = differences[metric.name], differences[other.name]
+        outcome = _outcome(_share(own, metric, before), _share(held_out, other, before))
+        if metric.better < 0 and outcome == "suspected":
+            outcome = _outcome(own.scaled(-1), held_out.scaled(-1))
+        found.append(CrossCheck(metric, other, own, held_out, outcome))
     return found
 
 
-def _points(difference: Interval) -> tuple[float, float, float]:
-    """(value, low, high) of a fall in errors, better upwards."""
-    return -difference["value"], -difference["high"], -difference["low"]
+def _share(difference: Interval, metric: Metric, before: Mapping[str, float]) -> Interval:
+    """Gain, better upwards, as a share of what there was to gain: the errors, or the distance to 1."""
+    to_gain = before[metric.name] if metric.better < 0 else 1 - before[metric.name]
+    to_gain, gain = max(to_gain, 1e-6), difference.scaled(metric.better)
+    return Interval(gain.value / to_gain, gain.low / to_gain, gain.high / to_gain)
 
 
-def _gain(difference: Interval, metric: str, before: Mapping[str, float]) -> tuple[float, float, float]:
-    """(value, low, high), better upwards: the share won of what the judge had missed before."""
-    if metric.endswith("similarity"):
-        value, low, high, missing = *(difference[x] for x in ("value", "low", "high")), 1 - before[metric]
-    else:
-        value, low, high, missing = *_points(difference), before[metric]
-    missing = max(missing, 1e-6)
-    return value / missing, low / missing, high / missing
-
-
-def _verdict(
-    own: tuple[float, float, float], held_out: tuple[float, float, float]
-) -> Literal["suspected", "agree", "opposed", "unproven"]:
-    (gain, own_low, own_high), (_, low, high) = own, held_out
-    if own_low > 0 and high < SHARE * gain:
+def _outcome(own: Interval, held_out: Interval) -> Outcome:
+    """Of two gains, better upwards."""
+    if own.low > 0 and held_out.high < SHARE * own.value:
         return "suspected"
-    if (own_low > 0 and low > 0) or (own_high < 0 and high < 0):
-        return "agree"
-    if own_high < 0 and low > 0:
+    if (own.low > 0 and held_out.low > 0) or (own.high < 0 and held_out.high < 0):
+        return "confirmed"
+    if own.high < 0 and held_out.low > 0:
         return "opposed"
-    return "unproven"
+    return "inconclusive"
 
 
 def has_pitch(rows: Sequence[Row]) -> bool:
@@ -104,16 +94,14 @@ def pitched(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[float, fl
     return [(first[i], second[i]) for i in sorted(first.keys() & second.keys())]
 
 
-def f0_ratio(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> dict[str, float] | None:
+def f0_ratio(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> Interval | None:
     """Mean spread of pitch after over that before, on the utterances where both are defined; below 1: flattened.
 
-    None where too few utterances have a pitch before (:func:`has_pitch`), none has one after, or nothing moved before.
+    None where too few utterances have a pitch before (:func:`has_pitch`), none has one after, or every spread before
+    is zero.
     """
     if not has_pitch(before):
         return None
     pairs = [(a, b) for a, b in pitched(before, after) if b is not None]
     first, second = np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
-    if not first.sum():
-        return None
-    low, high = bootstrap_interval(second, first, resamples, seed)
-    return {"value": float(second.sum() / first.sum()), "low": low, "high": high}
+    return bootstrap_interval(second, first, resamples, seed) if first.sum() else None

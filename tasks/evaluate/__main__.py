@@ -1,7 +1,8 @@
-"""Stage ``evaluate@k``: WER, CER, similarity, duration of one iteration. ``python -m tasks.evaluate --iteration 0``"""
+"""Stage ``evaluate@k``: scores of one iteration on the test split. ``python -m tasks.evaluate --iteration 0``"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import soundfile
@@ -9,12 +10,13 @@ import typer
 
 from model import policy
 from model.judges.panel import Panel
-from model.voice import Voice
-from tasks.common import curves, held_out, paths, runtime, schemas, tracking
-from tasks.common.evaluation import TestSet, audio_choice, by_speaker_kind, compare, evaluate_policy, flac_pcm, unspoken
+from model.voice import Utterance, Voice
+from tasks.common import curves, judges, paths, runtime, schemas, tracking
+from tasks.common.evaluation import EvaluationSet, audio_choice, evaluate_policy, flac_pcm
 from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
+from tasks.common.params import Params
+from tasks.common.scores import by_speaker_kind, compare, to_json, unspoken
 from tasks.common.stage import stage
-from tasks.evaluate import samples as test_samples
 
 
 @stage
@@ -25,23 +27,24 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         params.iteration(iteration)
     rows = read_table(paths.codes("test"), schemas.CODES)
     voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
-    test = TestSet(rows, params)
+    test = EvaluationSet(rows, params)
     panel = Panel(params.models.recognizer, device)
-    others = held_out.load(params, device, [row["text"] for row in rows])
+    others = judges.load_held_out(params, device, [row["text"] for row in rows])
     table, spoken = evaluate_policy(voice, test, panel, others, params, f"evaluate@{iteration}")
     resamples = params.evaluate.bootstrap_samples
+    scores = by_speaker_kind(table, resamples, params.seed)
     metrics: dict[str, Any] = {
         "iteration": iteration,
         "utterances": len(table),
         "failed": sum(map(unspoken, table)),
         "cut_off": sum(not u.sampled.finished for u in spoken),
-        **by_speaker_kind(table, resamples, params.seed),
+        **{kind: to_json(part) for kind, part in scores.items()},
     }
     if iteration != "0":
         previous = params.iteration(iteration).prev
         for name, other in (("versus_sft", "0"), ("versus_previous", previous)):
             earlier = read_table(paths.utterances(other), schemas.UTTERANCES)
-            metrics[name] = compare(earlier, table, resamples, params.seed)
+            metrics[name] = to_json(compare(earlier, table, resamples, params.seed))
     with atomic_path(paths.audio(iteration)) as folder:
         folder.mkdir()
         for index in audio_choice(rows, params.evaluate.audio_samples):
@@ -49,15 +52,37 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
                 folder / f"{rows[index]['id']}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
             )
     write_table(paths.utterances(iteration), table, schemas.UTTERANCES)
-    sampled = test_samples.rows_of(test, spoken, params, policy.digest(paths.ar(iteration)))
+    sampled = sample_rows(test, spoken, params, policy.digest(paths.ar(iteration)))
     write_table(paths.test_samples(iteration), sampled, schemas.SAMPLES)
     write_json(paths.metrics(iteration), metrics)
     log(iteration, metrics)
-    shown = metrics["all"]
-    print(
-        f"evaluate@{iteration}: "
-        + ", ".join(f"{m} {shown[m]['value']:.4f} [{shown[m]['low']:.4f}, {shown[m]['high']:.4f}]" for m in shown)
-    )
+    print(f"evaluate@{iteration}: " + ", ".join(f"{name} {score:.4f}" for name, score in scores["all"].items()))
+
+
+def sample_rows(
+    test: EvaluationSet, spoken: Sequence[Utterance], params: Params, policy_digest: str
+) -> list[dict[str, Any]]:
+    """Sampled tokens as rows of ``schemas.SAMPLES``, one per utterance in the test set's order, to measure the gap on.
+
+    Args:
+        policy_digest: of the checkpoint that was sampled.
+    """
+    return [
+        {
+            "id": row["id"],
+            "prompt_id": prompt["id"],
+            "draw": 0,
+            "seed": seed,
+            "tokens": utterance.sampled.tokens.tolist(),
+            "logprobs": utterance.sampled.logprobs.tolist(),
+            "finished": utterance.sampled.finished,
+            "temperature": params.decoding.temperature,
+            "top_k": params.decoding.top_k,
+            "max_frames_per_character": params.decoding.max_frames_per_character,
+            "policy": policy_digest,
+        }
+        for row, prompt, seed, utterance in zip(test.rows, test.prompt_rows, test.seeds, spoken, strict=True)
+    ]
 
 
 def log(iteration: str, metrics: dict[str, Any]) -> None:

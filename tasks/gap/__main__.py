@@ -20,10 +20,10 @@ from model.gap.distances import token_counts
 from model.gap.projection import tsne
 from model.gap.two_sample import FOLDS
 from tasks.common import paths, runtime, schemas, tracking
-from tasks.common.evaluation import compare, summarize
 from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
+from tasks.common.scores import compare, summarize, to_json
 from tasks.common.stage import stage
 from tasks.gap.measures import NAMES, Classified, Measures
 from tasks.gap.tokens import Seen, see
@@ -107,7 +107,7 @@ def cost(iteration: str, draws: int, seed: int) -> dict[str, Any]:
         "synthetic": summarize(synthetic, draws, seed),
         "difference": compare(golden, synthetic, draws, seed),
     }
-    return {row: {metric: found[metric] for metric in COSTS} for row, found in table.items()}
+    return {row: to_json({metric: found[metric] for metric in COSTS}) for row, found in table.items()}
 
 
 def points(seen: Seen, durations: np.ndarray, seed: int) -> list[Row]:

@@ -9,7 +9,7 @@ import numpy as np
 from model.gap import resampling, two_sample
 from model.gap.distances import Distance, Frechet, TotalVariation, Wasserstein, token_counts
 from model.gap.resampling import Estimate
-from model.metrics import bootstrap_interval, paired_interval
+from model.statistics import bootstrap_interval, paired_interval
 from tasks.common.params import Params
 from tasks.gap.tokens import Seen
 
@@ -42,11 +42,10 @@ class Measures:
 
     def change_from(self, before: Measures, draws: int, seed: int) -> dict[str, dict[str, float]]:
         """This minus ``before`` of each distance, on the same resampled utterances."""
-        found = {}
-        for name, distance in self.distances.items():
-            value, low, high = resampling.change(before.distances[name], distance, self.utterances, draws, seed)
-            found[name] = {"value": value, "low": low, "high": high}
-        return found
+        return {
+            name: resampling.change(before.distances[name], distance, self.utterances, draws, seed).to_json()
+            for name, distance in self.distances.items()
+        }
 
     def halves(self, seed: int) -> dict[str, float]:
         """Fréchet distance of half the golden utterances to the others: golden, and as the policy spoke them."""
@@ -69,13 +68,12 @@ class Classified:
 
     def summary(self, params: Params) -> dict[str, float]:
         """Accuracy with its interval over utterances (the classifiers as trained), and p against chance."""
-        low, high = bootstrap_interval(self.correct, None, params.evaluate.bootstrap_samples, params.seed)
-        accuracy, ids = float(self.correct.mean()), np.array(self.seen.ids)
-        p = two_sample.p_value(self.seen.golden, self.vectors, ids, accuracy, params.gap.permutations, params.seed)
-        return {"value": accuracy, "low": low, "high": high, "p": p}
+        accuracy = bootstrap_interval(self.correct, None, params.evaluate.bootstrap_samples, params.seed)
+        golden, ids, permutations = self.seen.golden, np.array(self.seen.ids), params.gap.permutations
+        p = two_sample.p_value(golden, self.vectors, ids, accuracy.value, permutations, params.seed)
+        return {**accuracy.to_json(), "p": p}
 
     def change_from(self, before: Classified, params: Params) -> dict[str, float]:
         """This accuracy minus that of ``before``, on the same utterances."""
         n = params.evaluate.bootstrap_samples
-        low, high = paired_interval(before.correct, self.correct, None, None, n, params.seed)
-        return {"value": float(self.correct.mean() - before.correct.mean()), "low": low, "high": high}
+        return paired_interval(before.correct, self.correct, None, None, n, params.seed).to_json()

@@ -18,13 +18,14 @@ from model.codecs.registry import load_codec
 from model.fast.onednn import use_onednn
 from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
-from tasks.common import held_out, paths, runtime, schemas
-from tasks.common.evaluation import TestSet, compare, seed_of, summarize
+from tasks.common import judges, paths, runtime, schemas
+from tasks.common.evaluation import EvaluationSet, seed_of
 from tasks.common.files import atomic_path, read_table, write_json
 from tasks.common.golden_audio import load_waves
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.prompts import Prompts, codes_of
+from tasks.common.scores import compare, summarize, to_json
 from tasks.common.stage import stage
 from tasks.nar.training import Utterances, state_of, train
 
@@ -44,7 +45,7 @@ def main() -> None:
         return
     rows = read_table(paths.codes("train"), schemas.CODES)
     codes = synthetic_codes(rows, params, device)
-    kept = agreement(rows, codes)
+    kept = share_of_golden_codes(rows, codes)
     data = Utterances(rows, params.prompt_frames, codes)
     model, _ = train(data, params, device, "nar_synthetic", policy.digest(paths.ar("0")))
     result = {"level1_kept": kept, **judge(model, params, device)}
@@ -87,7 +88,7 @@ def synthetic_codes(rows: list[dict], params: Params, device: torch.device) -> l
     return codes
 
 
-def agreement(rows: list[dict], codes: list[torch.Tensor]) -> float:
+def share_of_golden_codes(rows: list[dict], codes: list[torch.Tensor]) -> float:
     """Share of frames whose synthetic level-1 code is the golden one."""
     same = sum(int((codes_of(row)[0] == own[0]).sum()) for row, own in zip(rows, codes, strict=True))
     return same / sum(own.shape[1] for own in codes)
@@ -96,14 +97,14 @@ def agreement(rows: list[dict], codes: list[torch.Tensor]) -> float:
 def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
     """Scores of the SFT policy's test samples through ``model``, and the paired difference to the golden NAR's."""
     rows = read_table(paths.codes("test"), schemas.CODES)
-    test, texts = TestSet(rows, params), [row["text"] for row in rows]
+    test, texts = EvaluationSet(rows, params), [row["text"] for row in rows]
     sampled = {row["id"]: row for row in read_table(paths.test_samples("0"), schemas.SAMPLES)}
     level1 = [torch.tensor(sampled[row["id"]]["tokens"], dtype=torch.long) for row in rows]
     codec = load_codec(params.models.codec, device)
     completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
     waves = [wave.numpy() for wave in codec.decode(completed)]
     rate = codec.sample_rate
-    panel, others = Panel(params.models.recognizer, device), held_out.load(params, device, texts)
+    panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
     judgements = panel.judge(waves, rate, texts, test.voices(panel, rate))
     opinions = others.judge(waves, rate, texts, test.voices(others, rate))
     finished = [sampled[row["id"]]["finished"] for row in rows]
@@ -112,8 +113,8 @@ def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any
     scores = summarize(table, resamples, seed)
     change = compare(read_table(paths.utterances("0"), schemas.UTTERANCES), table, resamples, seed)
     return {
-        "scores": {name: scores[name] for name in SHOWN},
-        "versus_golden_nar": {name: change[name] for name in SHOWN},
+        "scores": to_json({name: scores[name] for name in SHOWN}),
+        "versus_golden_nar": to_json({name: change[name] for name in SHOWN}),
     }
 
 

@@ -19,7 +19,7 @@ from model.voice import Voice
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import DataError, read_table, write_table
 from tasks.common.golden_audio import load_waves
-from tasks.common.judge_name import VOICE_JUDGE, judge_name
+from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.prompts import codes_of
@@ -44,7 +44,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     if params.prefer.accumulate:  # read before minutes of judging
         earlier = read_table(paths.pairs(params.iteration(iteration).prev), schemas.PAIRS)
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-    judge = f"{judge_name(params.models.recognizer)}+{VOICE_JUDGE}"
+    judge = f"{recognizer_name(params.models.recognizer)}+{SPEAKER_ENCODER}"
     source = source_of(params, iteration, samples, rows, judge)
     judgements = listen(params, voice, samples, rows, Panel(params.models.recognizer, device), iteration)
     pairs = pair_up(source, samples, judgements, rows, params, iteration)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model.errors import SpeechAlignError
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
-from tasks.common.judge_name import held_out_name, judge_name
+from tasks.common.judges import held_out_names, load_held_out, recognizer_name
 from tasks.common.params import Params
 from tasks.common.tracking.client import TrackingError, failures
 from tasks.register import gate
@@ -32,7 +32,7 @@ def rows_of(
     for other in loop:
         if other.digest == champion.tags.get(DIGEST) and gate.comparable(candidate.rows, other.rows):
             return other.rows
-    judges = {"judge": judge_name(params.models.recognizer), HELD_OUT: held_out_name(params)}
+    judges = {"judge": recognizer_name(params.models.recognizer), HELD_OUT: held_out_names(params)}
     if all(champion.tags.get(tag) == name for tag, name in judges.items()):
         stored = stored_rows(champion)
         if stored and gate.comparable(candidate.rows, stored):
@@ -64,8 +64,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
 
     from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
-    from tasks.common.evaluation import TestSet, evaluate_policy
-    from tasks.common.held_out import load
+    from tasks.common.evaluation import EvaluationSet, evaluate_policy
 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
@@ -81,7 +80,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"
         ) from error
     rows = read_table(paths.codes("test"), schemas.CODES)
-    test, others = TestSet(rows, params), load(params, device, [row["text"] for row in rows])
+    test, others = EvaluationSet(rows, params), load_held_out(params, device, [row["text"] for row in rows])
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate

@@ -1,26 +1,26 @@
-"""The gate: may a new policy become the champion? Pure decision logic on two tables of judged test utterances.
+"""The gate: may a new policy become the champion? Decides from two tables of judged test utterances alone.
 
 "Not worse" is a non-inferiority test on the paired 95 % interval of candidate minus champion (same utterances,
 voice prompts and seeds). Two conditions, both needed:
 
-* the interval reaches zero: nothing shows that the candidate is worse;
-* the interval ends before the margin: the data show that it is not much worse. Without this a small test set, whose
+* the interval reaches zero: no significant loss;
+* the interval ends before the margin: no large loss is compatible with the data. Without this a small test set, whose
   wide interval always reaches zero, would let any policy through, and many small losses would add up.
 
 For WER worse is upwards (margin ``max_wer_increase``), for similarity downwards (``max_similarity_decrease``).
-The duration ratio must lie within its bounds (preference optimisation slows speech to please a recogniser), and the
-share of failed samples (empty, or cut off at the length limit) may grow by ``max_failed_increase`` at most.
+The duration ratio must lie within its bounds, since preference optimization slows speech in favor of the recognizer.
+The share of failed samples (empty, or cut off at the length limit) may grow by ``max_failed_increase`` at most.
 
-While there is no champion (the loop's SFT policy, judged first, was refused), a candidate is compared with SFT by these
-same rules: else the first iteration that keeps the pace would become champion, however much it had lost.
+While there is no champion (the loop's SFT policy, judged first, was refused), these rules compare a candidate with
+SFT. Otherwise the first iteration within the duration bounds would become champion, however much it had lost.
 
 Two more rules compare with the champion and with the loop's SFT policy, so that what is lost in small steps shows too:
 
-* the held-out judges, which chose no pair, must not contradict a gain that the reward's own judges prove
-  (:mod:`tasks.common.reward_hacking` says when they do). A gain that nobody proves is no reason to
-  refuse: this rule stops gains that are not real, the rules above stop losses;
+* the held-out judges, which chose no pair, must not contradict a significant gain by the reward's own judges
+  (:mod:`tasks.common.reward_hacking` says when they do). A gain that is not significant is no reason to refuse: this
+  rule stops gains that are not real, the rules above stop losses;
 * pitch may not be flattened: the ratio of its spreads, after over before, must be ``1 - max_f0_flattening`` or more,
-  and its 95 % interval must exclude twice the flattening (so a small test set can't open the gate). Two readings of a
+  and its 95 % interval must exclude twice the flattening (so a small test set can't open the gate). Two samples of one
   text differ more in pitch than in errors, so the interval has more room here. At least half of the utterances that
   had a pitch must still have one.
 
@@ -34,8 +34,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model.errors import InputError
-from tasks.common.evaluation import compare
-from tasks.register.rules import Check, Row, Rows, Rules, confirmed, duration, failures, lively, not_worse
+from tasks.common.scores import METRICS, compare
+from tasks.register.rules import Check, Row, Rows, Rules, confirmed, duration, failures, not_flattened, not_worse
 
 KEY = ("id", "prompt_id", "seed", "text")
 
@@ -89,15 +89,15 @@ def decide(
 def _against(name: str, before: Sequence[Row], candidate: Sequence[Row], rules: Rules, losses: bool) -> list[Check]:
     """The rules that compare two policies. ``losses``: also those on WER, similarity and failed samples."""
     old, new = _paired(before, candidate)
-    difference = compare(old, new, rules.resamples, rules.seed)
+    differences = compare(old, new, rules.resamples, rules.seed)
     checks = []
     if losses:
         checks = [
-            not_worse(name, "WER", difference["wer"], 1, rules.max_wer_increase),
-            not_worse(name, "similarity", difference["similarity"], -1, rules.max_similarity_decrease),
+            not_worse(name, METRICS["wer"], differences["wer"], rules.max_wer_increase),
+            not_worse(name, METRICS["similarity"], differences["similarity"], rules.max_similarity_decrease),
             failures(name, old, new, rules),
         ]
-    return [*checks, *confirmed(name, old, new, difference, rules), lively(name, old, new, rules)]
+    return [*checks, *confirmed(name, old, differences, rules), not_flattened(name, old, new, rules)]
 
 
 def _paired(old: Sequence[Row], new: Sequence[Row]) -> tuple[Rows, Rows]:

@@ -16,7 +16,7 @@ import soundfile
 
 from tasks.common import digests, paths, schemas
 from tasks.common.files import read_json, read_table
-from tasks.common.judge_name import held_out_name, judge_name
+from tasks.common.judges import held_out_names, recognizer_name
 from tasks.common.params import Params
 from tasks.common.tracking import environment_tags
 from tasks.common.tracking.client import failures
@@ -121,8 +121,8 @@ def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
         DIGEST: candidate.digest,
         **candidate.parts,
         "utterances_md5": digests.md5(paths.utterances(candidate.iteration)),
-        "judge": judge_name(params.models.recognizer),
-        HELD_OUT: held_out_name(params),
+        "judge": recognizer_name(params.models.recognizer),
+        HELD_OUT: held_out_names(params),
         **measured,
         **({"git_commit": commit} if commit else {}),
     }

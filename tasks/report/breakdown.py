@@ -1,10 +1,11 @@
-"""Behind the averages: the WER of each speaker, and the utterances that alignment changed most."""
+"""The WER of each speaker, and the utterances that alignment changed most."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 
+from tasks.common.scores import METRICS
 from tasks.report import numbers
 from tasks.report.load import Inputs
 from tasks.report.results import title
@@ -22,7 +23,7 @@ class Speaker:
 
 
 def speakers(inputs: Inputs) -> tuple[list[str], list[Speaker]]:
-    """Column titles, and a row a speaker: unseen speakers last. Not enough speech each for intervals."""
+    """Column titles, and one row per speaker, unseen ones last. Each has too little speech for intervals."""
     runs = [run for run in inputs.evaluated if run.utterances]
     errors: dict[tuple[str, str], int] = defaultdict(int)
     words: dict[tuple[str, str], int] = defaultdict(int)
@@ -41,7 +42,7 @@ def speakers(inputs: Inputs) -> tuple[list[str], list[Speaker]]:
 
 
 def _rate(errors: int, words: int) -> str:
-    return numbers.level(errors / words, numbers.WER) if words else "–"
+    return numbers.level(errors / words, METRICS["wer"]) if words else "–"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Change:
     speaker: str
     before: list[Word]
     after: list[Word]
-    verdicts: tuple[str, str]  # "3 errors", "cut off: 4 errors"
+    errors: tuple[str, str]  # before and after: "3 errors", "cut off: 4 errors"
 
 
 def changes(inputs: Inputs) -> tuple[str, list[Change], list[Change], tuple[int, int, int]]:
@@ -75,9 +76,9 @@ def _change(before: dict, after: dict) -> Change:
         speaker=after["speaker"],
         before=compare(after["text"], before["hypothesis"] or ""),
         after=compare(after["text"], after["hypothesis"] or ""),
-        verdicts=(_verdict(before), _verdict(after)),
+        errors=(_errors(before), _errors(after)),
     )
 
 
-def _verdict(row: dict) -> str:
+def _errors(row: dict) -> str:
     return ("" if row["finished"] else "cut off: ") + numbers.count(row["word_errors"], "error")

@@ -1,7 +1,7 @@
 """Charts as SVG text, styled by the page's CSS so that they follow dark mode and print.
 
 Drawn by hand rather than by a plotting library: the bytes depend on nothing but the numbers, a chart is a few
-kilobytes, and its text stays text (readable aloud, searchable, at the page's font).
+kilobytes, and its text stays text (for screen readers and search, in the page's font).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 300, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
-SMOOTH_FROM = 40  # points; a line of so many is drawn thin, with its running mean thick over it
 MOST_POINTS = 240  # of one line; longer curves are averaged into as many bins
 
 
@@ -51,7 +50,6 @@ class Chart:
     scale: float = 1.0
     unit: str = ""
     right: int = RIGHT  # room for the levels' labels
-    steps: bool = False  # the lines are outlines, not measurements: draw them as they are
 
     def svg(self) -> Markup:
         lines = [_thinned(line) for line in self.lines]
@@ -68,13 +66,13 @@ class Chart:
         parts += [self._band(line, area) for line in lines if line.low]
         parts += self._levels(area)
         parts += [self._line(line, area) for line in lines]
-        label = escape(f"{self.title}. {self._spoken()}")
+        label = escape(f"{self.title}. {self._in_words()}")
         return Markup(
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
         )
 
-    def _spoken(self) -> str:
-        """The chart in words, for those who hear the page."""
+    def _in_words(self) -> str:
+        """The chart in words, for screen readers."""
         said = []
         for line in self.lines:
             finite = [v * self.scale for v in line.y if math.isfinite(v)]
@@ -111,8 +109,6 @@ class Chart:
     def _line(self, line: Line, area: _Area) -> str:
         points = [(area.x(x), area.y(y * self.scale)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
         drawn = _polyline(points)
-        if not self.x_names and not self.steps and not line.markers and len(points) >= SMOOTH_FROM:
-            drawn = _polyline(points, "raw") + _polyline(_smoothed(points))
         if line.markers or len(points) == 1:
             notes = [*line.notes, *[""] * len(points)]
             drawn += "".join(
@@ -151,7 +147,7 @@ def histogram(title: str, series: Sequence[tuple[str, Sequence[float], str]], x_
             counts[min(int((value - edges[0]) / step + 1e-9), len(counts) - 1)] += 1 / len(finite)
         xs = [edges[0], *(e for edge in edges[1:-1] for e in (edge, edge)), edges[-1]]
         lines.append(Line(label, xs, [c for c in counts for _ in range(2)], style))
-    return Chart(title, lines, x_title=x_title, scale=100, unit=" %", steps=True).svg()
+    return Chart(title, lines, x_title=x_title, scale=100, unit=" %").svg()
 
 
 @dataclass(frozen=True)
@@ -178,20 +174,8 @@ def _grid(area: _Area, values: list[float], unit: str) -> str:
     return f'<g class="grid">{lines}</g>'
 
 
-def _polyline(points: list[tuple[float, float]], style: str = "") -> str:
-    mark = f' class="{style}"' if style else ""
-    return f'<polyline{mark} points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
-
-
-def _smoothed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Centred mean over a sixteenth of the points; the window narrows at the ends instead of padding."""
-    half = max(1, len(points) // 32)
-    means = []
-    for i, (x, _) in enumerate(points):
-        reach = min(half, i, len(points) - 1 - i)
-        window = points[i - reach : i + reach + 1]
-        means.append((x, sum(y for _, y in window) / len(window)))
-    return means
+def _polyline(points: list[tuple[float, float]]) -> str:
+    return f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -211,7 +195,7 @@ def tick_text(value: float) -> str:
 
 
 def _thinned(line: Line) -> Line:
-    """Rows without a value dropped, and neighbours averaged where there are more than a chart can show."""
+    """Drop points without a value, and average neighbors where there are more than a chart can show."""
     points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if line.low or len(points) == len(line.x) <= MOST_POINTS:
         return line

@@ -1,4 +1,4 @@
-"""The utterances to listen to: for each, every system's sound, what was heard in it, and how alike the voice is."""
+"""The utterances to listen to: each system's audio with its transcript and speaker similarity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tasks.common.scores import METRICS
 from tasks.report import numbers
 from tasks.report.load import SYSTEMS, Inputs
 from tasks.report.results import SYSTEM_TITLES, title
@@ -24,7 +25,7 @@ class Tile:
     width: float = 0.0  # percent of the utterance's longest sound
     words: list[Word] = field(default_factory=list)
     score: str = ""
-    missing: str = ""  # why there is nothing to hear
+    missing: str = ""  # why there is no audio
     problem: str = ""  # why it counts as failed
 
 
@@ -36,7 +37,7 @@ class Card:
     seen: bool
     prompt_id: str
     references: list[Tile]  # prompt and golden speech
-    policies: list[Tile]  # one an iteration
+    policies: list[Tile]  # one per iteration
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,6 @@ def _tile(source: Source, sound: Sound | None, longest: float, text: str) -> Til
 
 def score(row: dict[str, Any]) -> str:
     """``1 of 3 words wrong, SIM 0.812``."""
-    similarity = numbers.number(row["similarity"] or 0.0, numbers.SIMILARITY.digits)
+    similarity = numbers.number(row["similarity"] or 0.0, METRICS["similarity"].digits)
     wrong = f"{row['word_errors']} of {numbers.count(row['words'], 'word')} wrong" if row["word_errors"] else "no error"
     return f"{wrong}, SIM {similarity}"

@@ -1,40 +1,38 @@
-"""What the gap stages wrote, as the page's own kind of scores."""
+"""Outputs of the gap stages, in the form of the page's other scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from model.statistics import Interval
 from tasks.common import paths, schemas
 from tasks.common.files import DataError
-from tasks.report.load import Inputs, Interval, Judged, Run, Scores
-from tasks.report.numbers import SIMILARITY, WER, Metric
+from tasks.common.scores import METRICS as SCORES
+from tasks.common.scores import RATE, Quantity, Scores
+from tasks.report.load import Inputs, Judged, Run
 from tasks.report.raw import Rows, read_curve, read_json, read_rows
 
-FRECHET = Metric("frechet", "Fréchet distance of the NAR's states", "Fréchet", 1, 4, "", "", -1)
-CLASSIFIER = Metric(
-    "classifier",
-    "Told apart by a classifier",
-    "Told apart",
-    100,
-    1,
-    "\N{NO-BREAK SPACE}%",
-    "\N{NO-BREAK SPACE}points",
-    -1,
-)
-CODES = Metric(
-    "codes", "Usage of codes, total variation", "Codes", 100, 1, "\N{NO-BREAK SPACE}%", "\N{NO-BREAK SPACE}points", -1
-)
-SECONDS = Metric(
-    "seconds", "Durations, Wasserstein-1", "Durations", 1000, 0, "\N{NO-BREAK SPACE}ms", "\N{NO-BREAK SPACE}ms", -1
+FRECHET = Quantity(name="frechet", title="Fréchet distance of the NAR's states", short="Fréchet", digits=4, better=-1)
+CLASSIFIER = Quantity(name="classifier", title="Told apart by a classifier", short="Told apart", **RATE)
+CODES = Quantity(name="codes", title="Usage of codes, total variation", short="Codes", **RATE)
+SECONDS = Quantity(
+    name="seconds",
+    title="Durations, Wasserstein-1",
+    short="Durations",
+    unit="ms",
+    difference_unit="ms",
+    digits=0,
+    scale=1000,
+    better=-1,
 )
 METRICS = (FRECHET, CLASSIFIER, CODES, SECONDS)
-COSTS = (WER, SIMILARITY)
+COSTS = (SCORES["wer"], SCORES["similarity"])  # the columns of the paper's Table 1
 
 
 @dataclass(frozen=True)
 class Gap:
-    """What ``gap@k`` found of one iteration."""
+    """Output of ``gap@k`` for one iteration."""
 
     run: Run
     content: dict[str, Any]
@@ -55,7 +53,7 @@ class Gap:
 
 
 def read(inputs: Inputs) -> list[Gap]:
-    """Of each iteration that was measured.
+    """Read the gap of each iteration that was measured.
 
     Raises:
         DataError: a file that lacks what the stage writes.
@@ -73,7 +71,7 @@ def read(inputs: Inputs) -> list[Gap]:
 
 
 def scores_of(found: dict[str, Any]) -> Scores:
-    return {name: Interval(*(float(value[k]) for k in ("value", "low", "high"))) for name, value in found.items()}
+    return {name: Interval.from_json(value) for name, value in found.items()}
 
 
 def not_measured(inputs: Inputs) -> list[tuple[Run, str]]:

@@ -54,11 +54,11 @@ def _codes(gap: Gap) -> Markup:
         Line(label, ranks, [counts[code] / sum(counts) for code in order], style)
         for label, counts, style in (("synthetic", synthetic, "policy"), ("golden", golden, "golden"))
     ]
-    return Chart("Usage of codes", lines, x_title="rank of the code", scale=100, unit=" %", steps=True).svg()
+    return Chart("Usage of codes", lines, x_title="rank of the code", scale=100, unit=" %").svg()
 
 
 def projection(gap: Gap) -> Markup:
-    """t-SNE of golden and synthetic utterances; axes mean nothing and are left out."""
+    """t-SNE of golden and synthetic utterances; axes have no meaning and are left out."""
     xs, ys = ([row[axis] for row in gap.points if math.isfinite(row[axis])] for axis in "xy")
     if not xs:
         return Markup("")

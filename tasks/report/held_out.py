@@ -1,41 +1,48 @@
-"""What the judges that took no part in choosing pairs say, beside the reward's own: who agrees, who does not."""
+"""Scores of the judges that took no part in choosing pairs, next to the reward's own: confirmed or contradicted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.common.reward_hacking import SUSPECTED, Agreement, agreements, f0_ratio
+from model.statistics import Interval
+from tasks.common.reward_hacking import SUSPECTED, CrossCheck, cross_checks, f0_ratio
+from tasks.common.scores import Metric, by_judge, confirmable
 from tasks.report import numbers
-from tasks.report.load import Inputs, Interval, Run
-from tasks.report.numbers import HELD_OUT, HELD_OUT_SIMILARITY, HELD_OUT_WER, SIMILARITY, WER, Metric
+from tasks.report.load import Inputs, Run
 from tasks.report.results import title
 
-# What is measured → how the own judge's and the held-out judge's difference is written.
-WRITTEN = {"WER": (WER, HELD_OUT_WER), "similarity": (SIMILARITY, HELD_OUT_SIMILARITY)}
 WORDS = {
     "suspected": SUSPECTED,
-    "agree": "held-out judges agree",
-    "opposed": "only the held-out judge sees a gain",
-    "unproven": "not proven either way",
+    "confirmed": "confirmed by the held-out judge",
+    "opposed": "gain for the held-out judge only",
+    "inconclusive": "inconclusive",
 }
+STYLES = {"suspected": "worse", "confirmed": "better"}  # CSS classes
 
 
 @dataclass(frozen=True)
 class Row:
-    """One iteration against SFT. A measure that either judge lacks has no verdict."""
+    """One iteration against SFT. A metric that either judge lacks has no outcome."""
 
     run: Run
     title: str
-    verdicts: Mapping[str, tuple[str, str]]  # by measure: the verdict's CSS class and its words
+    outcomes: Mapping[str, tuple[str, str]]  # by metric: CSS class and words
     pitch: Interval | None  # spread of pitch, times that of SFT
     flattened: bool  # by more than the gate allows
 
 
 def measured(inputs: Inputs) -> set[str]:
-    """Names of the metrics that there is anything to show of."""
+    """Names of the metrics with scores of any policy."""
     judged = [run.judged for run in inputs.evaluated if run.judged]
-    return {metric.name for item in judged for metric in HELD_OUT if metric.name in item.groups.get("all", {})}
+    held_out = by_judge(held_out=True)
+    return {metric.name for item in judged for metric in held_out if metric.name in item.groups.get("all", {})}
+
+
+def unpaired() -> list[Metric]:
+    """Held-out metrics that confirm no other; the spread of pitch is shown as a ratio instead."""
+    confirming = {other.name for _, other in confirmable()}
+    return [metric for metric in by_judge(held_out=True) if metric.name not in confirming | {"f0_spread"}]
 
 
 def rows(inputs: Inputs) -> list[Row]:
@@ -45,44 +52,37 @@ def rows(inputs: Inputs) -> list[Row]:
     for run in inputs.evaluated:
         if run.name == "0":
             continue
-        verdicts: dict[str, tuple[str, str]] = {}
-        for item in _agreements(inputs, run):
-            verdicts[item.measure] = item.verdict, WORDS[item.verdict]
+        checks = _cross_checks(inputs, run)
+        outcomes = {check.metric.name: (STYLES.get(check.outcome, ""), WORDS[check.outcome]) for check in checks}
         pitch = _pitch(inputs, run)
-        table.append(Row(run, title(run), verdicts, pitch, pitch is not None and pitch.value < limit))
+        table.append(Row(run, title(run), outcomes, pitch, pitch is not None and pitch.value < limit))
     return table
 
 
 def alarms(inputs: Inputs) -> list[str]:
-    """A sentence for each iteration and measure where reward hacking is suspected, with both judges' numbers."""
-    sentences = []
-    for run in inputs.evaluated:
-        for item in _agreements(inputs, run):
-            if item.verdict == "suspected":
-                own, held_out = WRITTEN[item.measure]
-                sentences.append(
-                    f"{SUSPECTED.capitalize()} in iteration {run.name}: the judge that chose the pairs finds a "
-                    f"{own.short} difference to SFT of {_difference(item.own, own)}, a judge that did not finds "
-                    f"{_difference(item.held_out, held_out)}."
-                )
-    return sentences
+    """A sentence for each iteration and metric where reward hacking is suspected, with both judges' numbers."""
+    return [
+        f"{SUSPECTED.capitalize()} in iteration {run.name}: the {check.metric.short} difference to SFT is "
+        f"{_difference(check.own, check.metric)} for the judge that chose the pairs, and "
+        f"{_difference(check.held_out, check.held_out_metric)} for a held-out judge."
+        for run in inputs.evaluated
+        for check in _cross_checks(inputs, run)
+        if check.outcome == "suspected"
+    ]
 
 
-def _agreements(inputs: Inputs, run: Run) -> list[Agreement]:
+def _cross_checks(inputs: Inputs, run: Run) -> list[CrossCheck]:
     sft = inputs.runs[0].judged
     if run.judged is None or sft is None or run.name == "0":
         return []
-    before = {name: interval.value for name, interval in sft.groups.get("all", {}).items()}
-    differences = {name: vars(interval) for name, interval in run.judged.versus_sft.items()}
-    return agreements(differences, before)
+    before = {name: score.value for name, score in sft.groups.get("all", {}).items()}
+    return cross_checks(run.judged.versus_sft, before)
 
 
 def _pitch(inputs: Inputs, run: Run) -> Interval | None:
     resamples, seed = inputs.params.evaluate.bootstrap_samples, inputs.params.seed
-    ratio = f0_ratio(inputs.runs[0].utterances, run.utterances, resamples, seed)
-    return Interval(**ratio) if ratio else None
+    return f0_ratio(inputs.runs[0].utterances, run.utterances, resamples, seed)
 
 
-def _difference(found: Mapping[str, float], metric: Metric) -> str:
-    interval = Interval(**found)
+def _difference(interval: Interval, metric: Metric) -> str:
     return f"{numbers.difference(interval.value, metric)} ({numbers.difference_interval(interval, metric)})"

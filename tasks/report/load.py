@@ -1,4 +1,4 @@
-"""What the stages wrote, as typed values. A part that was not run is ``None`` or empty; a damaged one raises."""
+"""Outputs of the stages as typed values. A part that was not run is ``None`` or empty; a damaged one raises."""
 
 from __future__ import annotations
 
@@ -9,30 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model.statistics import Interval
 from tasks.common import paths, schemas
 from tasks.common.files import DataError
 from tasks.common.params import Params
-from tasks.report.raw import Rows, read_curve, read_json, read_json_lines, read_pairs, read_rows
+from tasks.common.scores import METRICS, Scores
+from tasks.report.raw import Rows, read_json, read_json_lines, read_pairs, read_rows
 
-METRICS = ("wer", "cer", "similarity", "duration_ratio", "held_out_wer", "held_out_similarity", "f0_spread")
 GROUPS = ("all", "seen", "unseen")
 SYSTEMS = ("golden", "resynthesised", "golden_nar")  # rows of the ceiling
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-
-Scores = dict[str, Interval]  # by metric
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,6 @@ class Run:
     previous: str | None
     judged: Judged | None
     utterances: Rows
-    curve: dict[str, list[float]]
     pairs: Rows | None
     audio: dict[str, Path]  # by utterance id
 
@@ -86,7 +70,6 @@ class Inputs:
     params_text: str
     runs: list[Run]
     ceiling: Ceiling
-    nar_curve: dict[str, list[float]]
     splits: list[Split]
     rejected: Counter[tuple[str, str]]  # (reason, what was expected)
     digests: dict[str, str]  # MD5 by path, as in dvc.lock
@@ -97,7 +80,7 @@ class Inputs:
 
 
 def read(params: Params, params_text: str) -> Inputs:
-    """Everything the page shows.
+    """Read all that the page shows.
 
     Raises:
         DataError: a file is damaged, or no policy has been evaluated at all.
@@ -114,7 +97,6 @@ def read(params: Params, params_text: str) -> Inputs:
         params_text=params_text,
         runs=runs,
         ceiling=_ceiling(),
-        nar_curve=read_curve(paths.run("0") / "nar_curve.csv"),
         splits=[split for name in paths.SPLITS if (split := _split(name))],
         rejected=rejected,
         digests=_digests([run.name for run in runs]),
@@ -128,7 +110,6 @@ def _run(name: str, previous: str | None) -> Run:
         previous=previous,
         judged=None if content is None else _judged(content, paths.metrics(name)),
         utterances=read_rows(paths.utterances(name), schemas.UTTERANCES),
-        curve=read_curve(paths.curve(name)),
         pairs=read_pairs(paths.pairs(name)),
         audio={path.name.removesuffix(".flac"): path for path in sorted(paths.audio(name).glob("*.flac"))},
     )
@@ -172,12 +153,12 @@ def _scores(content: dict[str, Any] | None, path: Path) -> Scores:
         if found is None:
             continue
         try:
-            interval = Interval(*(float(found[key]) for key in ("value", "low", "high")))
+            score = Interval.from_json(found)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: {metric} should hold the numbers value, low and high, found {found!r}") from error
-        if not all(map(math.isfinite, (interval.value, interval.low, interval.high))):
+        if not all(map(math.isfinite, (score.value, score.low, score.high))):
             raise DataError(f"{path}: {metric} should be finite, found {found!r}; run its evaluate stage again")
-        scores[metric] = interval
+        scores[metric] = score
     return scores
 
 
@@ -200,5 +181,5 @@ def _split(name: str) -> Split | None:
 def _digests(names: list[str]) -> dict[str, str]:
     files = [Path("params.yaml"), *map(paths.cuts, paths.SPLITS), paths.REJECTED, paths.CEILING / "metrics.json"]
     for name in names:
-        files += [paths.curve(name), paths.pairs(name), paths.metrics(name), paths.utterances(name)]
+        files += [paths.pairs(name), paths.metrics(name), paths.utterances(name)]
     return {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in files if path.is_file()}

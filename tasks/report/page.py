@@ -14,10 +14,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tasks.report import breakdown, gap, held_out, numbers, preferences, results, training
+from tasks.common.scores import by_judge, confirmable, to_json
+from tasks.report import breakdown, gap, headline, held_out, numbers, preferences, results
 from tasks.report import examples as listening
-from tasks.report.load import METRICS, Inputs, Judged
-from tasks.report.paired import differences
+from tasks.report.load import Inputs, Judged
 
 TEMPLATES = Path(__file__).parent / "templates"
 PACKAGES = ("torch", "transformers", "encodec", "openai-whisper", "resemblyzer", "accelerate", "lhotse", "jiwer", "dvc")
@@ -28,7 +28,7 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
 
     Args:
         chosen: from :func:`tasks.report.examples.sources`.
-        advance: called after each utterance whose sounds were read.
+        advance: called after each utterance whose audio was read.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -44,7 +44,11 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
     speaker_titles, speakers = breakdown.speakers(inputs)
     last_title, improved, worsened, tally = breakdown.changes(inputs)
     groups = results.groups(inputs)
-    paired = {group: differences(inputs, group) for group in groups}
+    paired = {group: results.differences(inputs, group) for group in groups}
+    furthest = {
+        group: results.largest_differences(scores for runs in found.values() for scores in runs.values())
+        for group, found in paired.items()
+    }
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
         params=inputs.params,
@@ -52,23 +56,23 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
         script=Markup(script),
         # Only this one script may run, whatever else should find its way into the page.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        headline=results.headline(inputs),
-        metrics=numbers.ALL,
+        headline=headline.headline(inputs),
+        metrics=by_judge(held_out=False),
         groups=groups,
         group_titles=results.GROUP_TITLES,
         rows=results.rows(inputs),
         chart=lambda metric, group: results.metric_chart(inputs, metric, group),
         paired=paired,
-        largest={group: results.largest_differences(found) for group, found in paired.items()},
+        largest=furthest,
         held_out={
             "measured": held_out.measured(inputs),
-            "metrics": numbers.HELD_OUT,
-            "written": held_out.WRITTEN,
+            "metrics": by_judge(held_out=True),
+            "pairs": confirmable(),
+            "others": held_out.unpaired(),
             "rows": held_out.rows(inputs),
             "alarms": held_out.alarms(inputs),
         },
         gap=gap.context(inputs),
-        training=training.sections(inputs),
         pair_headings=preferences.HEADINGS,
         pair_rows=preferences.statistics(inputs),
         pair_reasons=preferences.reasons(inputs),
@@ -101,7 +105,7 @@ def versions() -> list[tuple[str, str]]:
 
 def _seeds(inputs: Inputs) -> list[tuple[str, str]]:
     test = {row["seed"] for run in inputs.runs for row in run.utterances}
-    own = "one an utterance, from the loop's seed and the id" if len(test) > 1 else str(*test)
+    own = "one per utterance, from the loop's seed and the id" if len(test) > 1 else str(*test)
     return [("of the whole loop", str(inputs.params.seed)), *([("of the test samples", own)] if test else [])]
 
 
@@ -123,12 +127,9 @@ def exact(inputs: Inputs) -> dict[str, Any]:
 
 
 def _plain(judged: Judged) -> dict[str, Any]:
-    def scores(found: dict) -> dict[str, Any]:
-        return {name: vars(found[name]) for name in METRICS if name in found}
-
     counts = {"utterances": judged.utterances, "failed": judged.failed, "cut_off": judged.cut_off}
-    groups = {name: scores(found) for name, found in judged.groups.items()}
-    differences = {"versus_sft": scores(judged.versus_sft), "versus_previous": scores(judged.versus_previous)}
+    groups = {name: to_json(found) for name, found in judged.groups.items()}
+    differences = {"versus_sft": to_json(judged.versus_sft), "versus_previous": to_json(judged.versus_previous)}
     return {**counts, **groups, **differences}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from itertools import pairwise
 
 import pytest
@@ -11,8 +12,9 @@ from model.judges.panel import Panel
 from model.voice import Voice
 from study import draws
 from tasks.common import paths, schemas
-from tasks.common.evaluation import TestSet, compare, evaluate_policy, summarize
+from tasks.common.evaluation import EvaluationSet, evaluate_policy
 from tasks.common.files import read_table, write_table
+from tasks.common.scores import compare, summarize
 from tests.tasks.register import tiny
 
 
@@ -32,7 +34,7 @@ def test_errors_add_up_and_similarities_are_averaged():
     assert rows[1]["f0_spread"] is None
 
 
-def test_judges_that_nobody_asked_stay_silent():
+def test_judges_that_there_are_none_of_have_no_scores():
     rows = draws.merged([tiny.judged(5), tiny.judged(5, seed=1)])
     assert "held_out_wer" not in summarize(rows, 50, 0)
 
@@ -46,7 +48,7 @@ def test_the_interval_is_over_utterances_and_not_over_draws():
     before, after = tiny.judged(100, wer=0.3), tiny.judged(100, wer=0.2, seed=1)
     once = compare(before, after, 500, 0)["wer"]
     same = compare(draws.merged([before] * 9), draws.merged([after] * 9), 500, 0)["wer"]
-    assert same == pytest.approx(once)  # the same draw nine times says nothing more
+    assert astuple(same) == pytest.approx(astuple(once))  # the same draw nine times says nothing more
 
 
 def test_draws_of_other_utterances_are_refused():
@@ -54,27 +56,27 @@ def test_draws_of_other_utterances_are_refused():
         draws.merged([tiny.judged(5), tiny.judged(5, test_set="other")])
 
 
-def test_policies_read_the_test_set_again_and_again(tmp_path, monkeypatch):
+def test_every_draw_of_the_test_set_has_seeds_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = tiny.params(tmp_path, iterations=1)
     tiny.write_models(tmp_path)
     tiny.write_recognizer(tmp_path)
     tiny.write_test_split(tmp_path, 4)
-    test = TestSet(read_table(paths.codes("test"), schemas.CODES), settings)
+    test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), settings)
     panel, nobody = Panel(settings.models.recognizer, "cpu"), HeldOut(None, None, "cpu")
     for k in ("0", "1"):
         tiny.write_policy(tmp_path, k, seed=int(k))
         voice = Voice.load(paths.ar(k), paths.NAR, settings.models.codec, "cpu", settings.prompt_frames)
         rows, _ = evaluate_policy(voice, test, panel, nobody, settings, k)
         write_table(paths.utterances(k), rows, schemas.UTTERANCES)
-    heard = draws.read(["0", "1"], 3, settings, "cpu")
-    for readings in heard.values():
-        seeds = [tuple(row["seed"] for row in rows) for rows in readings]
+    drawn = draws.evaluate(["0", "1"], 3, settings, "cpu")
+    for draws_of_one in drawn.values():
+        seeds = [tuple(row["seed"] for row in rows) for rows in draws_of_one]
         assert len(set(seeds)) == 3
-        assert len({row["seed"] for rows in readings for row in rows}) == 12
-        assert any(a["seconds"] != b["seconds"] for x, y in pairwise(readings) for a, b in zip(x, y, strict=True))
-    for before, after in zip(heard["0"], heard["1"], strict=True):
+        assert len({row["seed"] for rows in draws_of_one for row in rows}) == 12
+        assert any(a["seconds"] != b["seconds"] for x, y in pairwise(draws_of_one) for a, b in zip(x, y, strict=True))
+    for before, after in zip(drawn["0"], drawn["1"], strict=True):
         assert [row["seed"] for row in before] == [row["seed"] for row in after]
-    text = draws.report(heard, 100, 0)
-    assert "| measure | SFT | iteration 1 | difference, paired | relative |" in text
+    text = draws.report(drawn, 100, 0)
+    assert "| metric | SFT | iteration 1 | difference, paired | relative |" in text
     assert "* iteration 1: " in text

@@ -72,7 +72,7 @@ def test_a_control_that_has_not_run_leaves_its_column_empty(made):
     assert cells[6].startswith("-")  # better than its own SFT
 
 
-def test_the_papers_numbers_stand_beside_rows_that_there_are(monkeypatch, tmp_path):
+def test_every_number_of_the_paper_has_its_row(monkeypatch, tmp_path):
     file = Path("study/params.yaml").resolve()
     monkeypatch.chdir(tmp_path)
     Path("study").mkdir()
@@ -84,5 +84,5 @@ def test_the_papers_numbers_stand_beside_rows_that_there_are(monkeypatch, tmp_pa
         if arm.own != "nothing":
             write(Path(f"study/results/{name}/0"), 0.3)
     shown = {(group, entry.title) for group, entries in table.entries("main loop").items() for entry in entries}
-    assert set(table.BESIDE) <= shown
+    assert set(table.PAPER_NUMBERS) <= shown
     assert ("strength", "main loop") in shown

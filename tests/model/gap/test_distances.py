@@ -3,6 +3,7 @@ import pytest
 
 from model.gap.distances import Frechet, TotalVariation, Wasserstein, frechet, token_counts
 from model.gap.resampling import Estimate, change, halves
+from model.statistics import Interval
 
 
 def sides(n):
@@ -109,9 +110,9 @@ def test_a_gap_that_closes_is_seen_in_the_paired_difference():
     golden, far = pairs(shift=0.6)
     near = far - 0.3
     before, after = (Frechet(np.vstack([golden, s])) for s in (far, near))
-    value, low, high = change(before, after, 200, 400, 0)
-    assert low <= value <= high < 0
-    assert change(before, before, 200, 400, 0) == (0, 0, 0)
+    found = change(before, after, 200, 400, 0)
+    assert found.low <= found.value <= found.high < 0
+    assert change(before, before, 200, 400, 0) == Interval(0, 0, 0)
 
 
 def test_halves_differ_by_the_gap():

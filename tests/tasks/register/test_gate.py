@@ -33,7 +33,7 @@ def with_changes(rows: list[dict], every: int, **changes) -> list[dict]:
         pytest.param(CHAMPION, CHAMPION, None, id="equal"),
         pytest.param(judged(400, wer=0.1, seed=1), CHAMPION, None, id="better WER"),
         pytest.param(judged(400, wer=0.4, seed=1), CHAMPION, "WER", id="worse WER"),
-        pytest.param(judged(400, similarity=0.7), CHAMPION, "similarity", id="worse similarity"),
+        pytest.param(judged(400, similarity=0.7), CHAMPION, "SIM", id="worse similarity"),
         pytest.param(judged(400, similarity=0.9), CHAMPION, None, id="better similarity"),
         pytest.param(judged(400, stretch=1.16), CHAMPION, "duration ratio", id="too slow"),
         pytest.param(judged(400, stretch=0.84), CHAMPION, "duration ratio", id="too fast"),
@@ -70,7 +70,7 @@ def test_a_loss_that_is_certain_is_refused_however_small():
 
 
 def test_a_small_test_set_cannot_open_the_gate():
-    # Nothing is proved against this candidate, but little speaks for it either.
+    # No significant loss, but a large one is compatible with so few data.
     candidate, champion = judged(12, seed=1), judged(12, seed=2)
     decision = decide(candidate, champion, RULES)
     assert not decision.promoted
@@ -98,37 +98,39 @@ def test_nothing_judged_is_no_candidate():
         decide([], None, RULES)
 
 
-HEARD = judged(400, held_out_wer=0.3, held_out_similarity=0.3, f0_spread=4.0)
+HELD_OUT = judged(400, held_out_wer=0.3, held_out_similarity=0.3, f0_spread=4.0)
 
 
 @pytest.mark.parametrize(
     ("candidate", "stopped_by"),
     [
-        pytest.param({"wer": 0.1, "held_out_wer": 0.2}, None, id="both judges hear fewer errors"),
-        pytest.param({"wer": 0.1, "held_out_wer": 0.4}, "agree on WER", id="the held-out judge hears more errors"),
-        pytest.param({"wer": 0.02, "held_out_wer": 0.3}, "agree on WER", id="the held-out judge hears no change"),
-        pytest.param({"held_out_wer": 0.2}, None, id="only the held-out judge hears fewer errors"),
+        pytest.param({"wer": 0.1, "held_out_wer": 0.2}, None, id="both judges count fewer errors"),
+        pytest.param({"wer": 0.1, "held_out_wer": 0.4}, "WER confirmed", id="the held-out judge counts more errors"),
+        pytest.param(
+            {"wer": 0.02, "held_out_wer": 0.3}, "WER confirmed", id="the held-out judge counts as many errors"
+        ),
+        pytest.param({"held_out_wer": 0.2}, None, id="only the held-out judge counts fewer errors"),
         pytest.param({"similarity": 0.9, "held_out_similarity": 0.65}, None, id="both find the voice closer"),
-        pytest.param({"similarity": 0.9, "held_out_similarity": 0.2}, "agree on similarity", id="held out: further"),
-        pytest.param({"similarity": 0.9, "held_out_similarity": 0.3}, "agree on similarity", id="held out: as far"),
-        pytest.param({"f0_spread": 4.2}, None, id="livelier"),
+        pytest.param({"similarity": 0.9, "held_out_similarity": 0.2}, "SIM confirmed", id="held out: further"),
+        pytest.param({"similarity": 0.9, "held_out_similarity": 0.3}, "SIM confirmed", id="held out: as far"),
+        pytest.param({"f0_spread": 4.2}, None, id="wider"),
         pytest.param({"f0_spread": 3.95}, None, id="hardly flatter"),
         pytest.param({"f0_spread": 3.7}, "pitch not flattened", id="flatter by more than 5 %"),
     ],
 )
 def test_held_out_judges_and_pitch(candidate: dict, stopped_by: str | None):
     same = {"held_out_wer": 0.3, "held_out_similarity": 0.3, "f0_spread": 4.0}
-    decision = decide(judged(400, **{**same, **candidate}), HEARD, RULES)
+    decision = decide(judged(400, **{**same, **candidate}), HELD_OUT, RULES)
     failed = [check for check in decision.checks if check.passed is False]
     assert decision.promoted == (stopped_by is None), decision.reason
     if stopped_by:
         assert [stopped_by in check.rule for check in failed] == [True]
-        assert ("reward hacking suspected" in decision.reason) == ("agree" in stopped_by)
+        assert ("reward hacking suspected" in decision.reason) == ("confirmed" in stopped_by)
         assert failed[0].rule.endswith("against champion")
 
 
 def test_a_noisy_held_out_judge_does_not_refuse_by_chance():
-    """The same true gain for both judges, the held-out one hearing many errors of its own: 50 draws of it."""
+    """The same true gain for both judges, the held-out one with many errors of its own: 50 draws of it."""
     refused = 0
     for draw in range(50):
         before = judged(200, wer=0.2, held_out_wer=0.4, seed=2 * draw)
@@ -144,7 +146,7 @@ def test_what_was_lost_step_by_step_is_seen_against_sft():
     assert decide(candidate, champion, RULES).promoted
     decision = decide(candidate, champion, RULES, sft)
     assert [check.rule for check in decision.checks if check.passed is False] == [
-        "held-out judges agree on WER, against SFT",
+        "WER confirmed by held-out judges, against SFT",
         "pitch not flattened against SFT",
     ]
     # The champion is the SFT policy: each rule once.
@@ -157,9 +159,7 @@ def test_what_was_lost_step_by_step_is_seen_against_sft():
         pytest.param({}, None, id="as good"),
         pytest.param({"wer": 0.1, "similarity": 0.82}, None, id="better"),
         pytest.param({"wer": 0.4}, "WER not worse, against SFT: candidate minus SFT +0.", id="worse WER"),
-        pytest.param(
-            {"similarity": 0.7}, "similarity not worse, against SFT: candidate minus SFT -0.", id="other voice"
-        ),
+        pytest.param({"similarity": 0.7}, "SIM not worse, against SFT: candidate minus SFT -0.", id="other voice"),
         pytest.param({"cut_off": 40}, "no more failed samples, against SFT: 40 of 400 (SFT 0", id="cut off"),
     ],
 )
@@ -170,12 +170,12 @@ def test_the_first_champion_must_not_be_worse_than_the_sft_that_was_refused(cand
     assert decision.promoted == (stopped_by is None), decision.reason
     if stopped_by:
         assert stopped_by in decision.reason
-    # Beside a champion SFT has no say in these rules: the champion's margins decide.
+    # With a champion these rules don't look at SFT: the champion's margins decide.
     worse = judged(400, wer=0.4)
     rules = [check.rule for check in decide(worse, worse, RULES, sft).checks]
     assert [rule for rule in rules if "not worse" in rule or "failed" in rule] == [
         "WER not worse, against champion",
-        "similarity not worse, against champion",
+        "SIM not worse, against champion",
         "no more failed samples, against champion",
     ]
 
@@ -188,16 +188,16 @@ def test_rules_without_numbers_are_left_out_and_the_decision_says_so():
     assert all("left out" in check.found and check.found in decision.reason for check in left_out)
     one = decide(judged(400, held_out_wer=0.3), judged(400, held_out_wer=0.3), RULES)
     assert [check.rule for check in one.checks if check.passed is None] == [
-        "held-out judges agree on similarity, against champion",
+        "SIM confirmed by held-out judges, against champion",
         "pitch not flattened against champion",
     ]
 
 
 def test_speech_that_lost_its_pitch_is_refused():
-    whispered = [{**row, "f0_spread": None if i % 5 else 4.0} for i, row in enumerate(HEARD)]
-    decision = decide(whispered, HEARD, RULES)
+    whispered = [{**row, "f0_spread": None if i % 5 else 4.0} for i, row in enumerate(HELD_OUT)]
+    decision = decide(whispered, HELD_OUT, RULES)
     assert "only 80 of 400 utterances with a pitch still have one" in decision.reason
-    assert not decide([{**row, "f0_spread": None} for row in HEARD], HEARD, RULES).promoted
+    assert not decide([{**row, "f0_spread": None} for row in HELD_OUT], HELD_OUT, RULES).promoted
     # Where the champion hardly has a pitch either, there is nothing to flatten.
     assert "left out: only 80 of 400 utterances of champion have a pitch" in decide(whispered, whispered, RULES).reason
 

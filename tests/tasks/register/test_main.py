@@ -21,7 +21,7 @@ from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
 from tasks.common import paths, schemas
-from tasks.common.evaluation import TestSet, evaluate_policy
+from tasks.common.evaluation import EvaluationSet, evaluate_policy
 from tasks.common.files import DataError, read_table
 from tasks.common.params import Params
 from tasks.common.tracking.client import connect
@@ -115,7 +115,7 @@ def test_a_policy_that_only_its_own_judge_likes_is_refused_with_the_words(sqlite
     assert report["champion"] == 1
     assert "reward hacking suspected" in report["versions"][1]["reason"]
     tag = json.loads(connect().get_model_version(NAME, "2").tags["gate"])
-    assert "held-out judges agree on WER, against champion: reward hacking suspected" in tag["reason"]
+    assert "WER confirmed by held-out judges, against champion: reward hacking suspected" in tag["reason"]
 
 
 def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp_path: Path):
@@ -149,7 +149,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     panel = Panel(params.models.recognizer)
 
     def evaluate(settings: Params) -> list[dict]:
-        test = TestSet(read_table(paths.codes("test"), schemas.CODES), settings)
+        test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), settings)
         voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
         return evaluate_policy(voice, test, panel, HeldOut(None, None), settings, "test")[0]
 

@@ -17,9 +17,10 @@ from model.codecs import encodec
 from model.codecs.registry import load_codec
 from model.judges import asr
 from model.tokens import Vocabulary
-from tasks.common import evaluation, paths, schemas, tracking
+from tasks.common import paths, schemas, tracking
 from tasks.common.files import write_json, write_table
 from tasks.common.params import Params, load
+from tasks.common.scores import by_speaker_kind, to_json
 
 PROJECT = Path(__file__).parents[3]
 CODEBOOK, SAMPLE_RATE = 16, 8000
@@ -140,8 +141,9 @@ def judged(
 def write_evaluation(folder: Path, iteration: str, rows: list[dict[str, Any]], settings: Params) -> None:
     """What evaluate@k leaves for the registry."""
     write_table(folder / paths.utterances(iteration), rows, schemas.UTTERANCES)
-    kinds = evaluation.by_speaker_kind(rows, settings.evaluate.bootstrap_samples, settings.seed)
-    write_json(folder / paths.metrics(iteration), {"iteration": iteration, "utterances": len(rows), **kinds})
+    kinds = by_speaker_kind(rows, settings.evaluate.bootstrap_samples, settings.seed)
+    scores = {kind: to_json(part) for kind, part in kinds.items()}
+    write_json(folder / paths.metrics(iteration), {"iteration": iteration, "utterances": len(rows), **scores})
 
 
 def write_loop(folder: Path, settings: Params, evaluations: list[list[dict[str, Any]]]) -> None:

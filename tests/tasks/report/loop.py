@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from model.metrics import bootstrap_interval, paired_interval
 from tasks.common import schemas
 from tasks.common.files import write_json, write_table
+from tasks.common.scores import by_speaker_kind, compare, to_json
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 RATE = 16000
@@ -63,9 +63,9 @@ class Loop:
         self, row: dict[str, Any], system: str, error_rate: float, similarity: float, iteration: str | None = None
     ) -> dict[str, Any]:
         words = row["text"].split()
-        heard = [str(self.rng.choice(DIGITS)) if self.rng.random() < error_rate else word for word in words]
+        transcribed = [str(self.rng.choice(DIGITS)) if self.rng.random() < error_rate else word for word in words]
         cut_off = system == "policy" and self.rng.random() < 0.01
-        errors = sum(a != b for a, b in zip(words, heard, strict=True))
+        errors = sum(a != b for a, b in zip(words, transcribed, strict=True))
         characters = sum(map(len, words))
         return {
             "id": row["id"],
@@ -74,9 +74,9 @@ class Loop:
             "seen": row["seen"],
             "text": row["text"],
             "prompt_id": f"train-{row['speaker']}-0001",
-            "seed": int(self.rng.integers(1, 1000)),
+            "seed": 1 + len(row["id"]),  # the same in every iteration
             "finished": not cut_off,
-            "hypothesis": " ".join(heard),
+            "hypothesis": " ".join(transcribed),
             "word_errors": errors,
             "words": len(words),
             "character_errors": min(characters, 3 * errors),
@@ -84,15 +84,17 @@ class Loop:
             "similarity": float(np.clip(self.rng.normal(similarity, 0.05), -1, 1)),
             "seconds": row["seconds"] * float(self.rng.normal(1.02, 0.05)),
             "golden_seconds": row["seconds"],
-            **self._hear_again(row, iteration),
+            **self._held_out(row, iteration),
         }
 
-    def _hear_again(self, row: dict[str, Any], iteration: str | None) -> dict[str, Any]:
+    def _held_out(self, row: dict[str, Any], iteration: str | None) -> dict[str, Any]:
         """The held-out judges, whose chance is their own so that the rest stays as it is without them."""
         rng = np.random.default_rng([len(row["id"]), *row["id"].encode(), 0 if iteration is None else int(iteration)])
-        heard: dict[str, Any] = dict.fromkeys(("held_out_hypothesis", "held_out_word_errors", "held_out_similarity"))
+        transcribed: dict[str, Any] = dict.fromkeys(
+            ("held_out_hypothesis", "held_out_word_errors", "held_out_similarity")
+        )
         if self.held_out_rates is None:
-            return {**heard, "f0_spread": None}
+            return {**transcribed, "f0_spread": None}
         rate = self.held_out_rates.get(iteration or "", 0.1)
         return {
             "held_out_hypothesis": row["text"],
@@ -105,13 +107,12 @@ class Loop:
         folder = self.root / "runs" / name
         write_table(folder / "utterances.parquet", rows, schemas.UTTERANCES)
         cut_off = sum(not row["finished"] for row in rows)
-        content = {"iteration": name, "utterances": len(rows), "failed": cut_off, "cut_off": cut_off, **groups(rows)}
+        content = {"iteration": name, "utterances": len(rows), "failed": cut_off, "cut_off": cut_off, **kinds(rows)}
         if name != "0":
-            content["versus_sft"] = paired(judged["0"], rows)
-            content["versus_previous"] = paired(judged[str(int(name) - 1)], rows)
+            content["versus_sft"] = to_json(compare(judged["0"], rows, 200, 0))
+            content["versus_previous"] = to_json(compare(judged[str(int(name) - 1)], rows, 200, 0))
             self._pairs(folder, name)
         write_json(folder / "metrics.json", content)
-        self._curves(folder, name)
         for row in self.rows[: self.audio_samples]:
             self._speak(folder / "audio" / f"{row['id']}.flac", row["seconds"] * 1.03)
 
@@ -122,7 +123,7 @@ class Loop:
         write_table(
             folder / "utterances.parquet", [row for found in rows.values() for row in found], schemas.UTTERANCES
         )
-        write_json(folder / "metrics.json", {name: groups(found) for name, found in rows.items()})
+        write_json(folder / "metrics.json", {name: kinds(found) for name, found in rows.items()})
         chosen = self.rows[: self.audio_samples]
         keep = ("id", "text", "speaker", "seen")
         index = [{**{k: row[k] for k in keep}, "prompt_id": f"train-{row['speaker']}-0001"} for row in chosen]
@@ -181,37 +182,6 @@ class Loop:
             )
         write_table(folder / "pairs.parquet", rows, schemas.PAIRS)
 
-    def _curves(self, folder: Path, name: str) -> None:
-        steps = np.arange(1, 401)
-        noise = self.rng.standard_normal((3, 400))
-        if name == "0":
-            loss = 3.2 * np.exp(-steps / 90) + 0.36 + 0.04 * noise[0]
-            dev = [f"{v + 0.05:.4f}" if s % 100 == 0 else "" for s, v in zip(steps, loss, strict=True)]
-            table = [
-                "step,loss,dev_loss,lr",
-                *(f"{s},{v:.5f},{d},0.002" for s, v, d in zip(steps, loss, dev, strict=True)),
-            ]
-            nar = [
-                "step,loss",
-                *(
-                    f"{s},{5 - 2.5 * (1 - np.exp(-s / 200)) + 0.05 * n:.5f}"
-                    for s, n in zip(steps, noise[1], strict=True)
-                ),
-            ]
-            (folder / "nar_curve.csv").write_text("\n".join(nar) + "\n")
-        else:
-            rising = 1 - np.exp(-steps[:80] / 40)
-            columns = (
-                0.693 - 0.2 * rising + 0.03 * noise[0, :80],
-                0.5 + 0.3 * rising,
-                1.5 * rising + 0.2 * noise[2, :80],
-            )
-            table = [
-                "step,loss,accuracy,margin",
-                *(f"{s},{a:.5f},{b:.5f},{c:.5f}" for s, a, b, c in zip(steps[:80], *columns, strict=True)),
-            ]
-        (folder / "curve.csv").write_text("\n".join(table) + "\n")
-
     def _data(self) -> None:
         for split, n in (("train", 60), ("dev", 12), ("test", self.utterances)):
             path = self.root / f"data/cuts/{split}.jsonl.gz"
@@ -234,46 +204,6 @@ class Loop:
         (self.root / "data/rejected.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def groups(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    parts = {"all": rows, "seen": [r for r in rows if r["seen"]], "unseen": [r for r in rows if not r["seen"]]}
-    return {
-        name: {
-            metric: scored(sum(top) / sum(bottom), bootstrap_interval(top, bottom, 200))
-            for metric, (top, bottom) in columns(part).items()
-        }
-        for name, part in parts.items()
-        if part
-    }
-
-
-def paired(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, Any]:
-    first, second = columns(before), columns(after)
-    return {
-        metric: scored(
-            sum(second[metric][0]) / sum(second[metric][1]) - sum(first[metric][0]) / sum(first[metric][1]),
-            paired_interval(first[metric][0], second[metric][0], first[metric][1], second[metric][1], 200),
-        )
-        for metric in first
-    }
-
-
-def columns(rows: list[dict[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
-    def column(name: str) -> list[float]:
-        return [row[name] for row in rows]
-
-    held_out = {
-        "held_out_wer": (column("held_out_word_errors"), column("words")),
-        "held_out_similarity": (column("held_out_similarity"), [1.0] * len(rows)),
-        "f0_spread": (column("f0_spread"), [1.0] * len(rows)),
-    }
-    return {
-        "wer": (column("word_errors"), column("words")),
-        "cer": (column("character_errors"), column("characters")),
-        "similarity": (column("similarity"), [1.0] * len(rows)),
-        "duration_ratio": (column("seconds"), column("golden_seconds")),
-        **(held_out if rows[0]["f0_spread"] is not None else {}),
-    }
-
-
-def scored(value: float, interval: tuple[float, float]) -> dict[str, float]:
-    return {"value": float(value), "low": interval[0], "high": interval[1]}
+def kinds(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores by kind of speaker, as evaluation writes them."""
+    return {kind: to_json(scores) for kind, scores in by_speaker_kind(rows, 200, 0).items()}

@@ -12,8 +12,8 @@ from tasks.report.charts import HEIGHT, MOST_POINTS, WIDTH, Chart, Level, Line, 
 
 
 def points(svg: str) -> list[list[tuple[float, float]]]:
-    """Of each polyline that is not the thin raw one."""
-    lines = [e for e in ElementTree.fromstring(svg).iter("polyline") if e.get("class") != "raw"]
+    """Points of each polyline."""
+    lines = ElementTree.fromstring(svg).iter("polyline")
     return [[tuple(map(float, p.split(","))) for p in (line.get("points") or "").split()] for line in lines]
 
 
@@ -40,7 +40,9 @@ def test_long_curves_are_thinned_but_keep_their_mean() -> None:
     [line] = points(svg)
     assert len(line) <= MOST_POINTS
     assert len(svg) < 30_000
-    assert [y for _, y in line] == sorted((y for _, y in line), reverse=True)  # the jitter is gone, the rise is not
+    heights = [y for _, y in line]
+    assert all(after < before + 0.5 for before, after in pairwise(heights))  # the jitter is gone, the rise is not
+    assert heights[0] - heights[-1] > 0.6 * (HEIGHT - 44)
 
 
 def test_constant_curve_and_one_point_are_drawn() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from model.statistics import Interval
+from tasks.common.scores import by_judge
 from tasks.report import numbers
 from tasks.report.__main__ import write
-from tasks.report.load import Interval
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'single' & {{ 7 * 7 }}"
 
@@ -48,18 +49,16 @@ def page_of(path: Path = Path("page.html")) -> str:
 def test_every_number_of_the_metrics_is_on_the_page(make_loop: Callable) -> None:
     loop = make_loop()
     page = page_of()
-    by_name = {metric.name: metric for metric in numbers.ALL}
     ceiling = json.loads(Path("runs/ceiling/metrics.json").read_text())
     for content in [*map(loop.metrics, loop.error_rates), *ceiling.values()]:
-        for name in by_name:
-            metric = by_name[name]
+        for metric in by_judge(held_out=False):
             for group in ("all", "seen", "unseen"):
-                interval = Interval(**content[group][name])
+                interval = Interval.from_json(content[group][metric.name])
                 assert numbers.level(interval.value, metric) in page
                 assert numbers.level_interval(interval, metric) in page
             for kind in ("versus_sft", "versus_previous"):
                 if kind in content:
-                    interval = Interval(**content[kind][name])
+                    interval = Interval.from_json(content[kind][metric.name])
                     assert numbers.difference(interval.value, metric) in page
                     assert numbers.difference_interval(interval, metric) in page
 
@@ -141,9 +140,7 @@ def test_iteration_after_an_early_stop_is_shown_as_not_run(make_loop: Callable) 
     "gone",
     [
         "runs/ceiling",
-        "runs/0/nar_curve.csv",
         "runs/0",
-        "runs/1/curve.csv",
         "runs/2/pairs.parquet",
         "runs/2/utterances.parquet",
         "runs/1/audio",
@@ -167,6 +164,13 @@ def test_without_unseen_speakers_there_is_no_tab_for_them(make_loop: Callable) -
     page = page_of()
     assert 'id="g-seen"' in page
     assert 'id="g-unseen"' not in page
+
+
+def test_training_curves_are_left_to_mlflow(make_loop: Callable) -> None:
+    make_loop()
+    page = page_of()
+    assert "Training curves are in MLflow" in page
+    assert 'id="training"' not in page
 
 
 def test_settings_and_rejected_files_are_listed(make_loop: Callable) -> None:

@@ -1,4 +1,4 @@
-"""Words set against the text, sounds, curves and the statistics of pairs."""
+"""Transcripts aligned with texts, sounds, curves and the statistics of pairs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import pytest
 import soundfile
 from PIL import Image
 
+from model.statistics import Interval
 from tasks.common import params
-from tasks.report import breakdown, load, preferences, raw, sounds, training
-from tasks.report.load import Interval
-from tasks.report.numbers import DURATION, SIMILARITY, WER, count, difference, level, number, verdict
+from tasks.common.scores import METRICS
+from tasks.report import breakdown, load, preferences, raw, sounds
+from tasks.report.numbers import count, difference, direction, level, number
 from tasks.report.words import Word, compare
+
+WER, SIMILARITY, DURATION = (METRICS[name] for name in ("wer", "similarity", "duration_ratio"))
 
 
 @pytest.mark.parametrize(
-    ("text", "heard", "kinds"),
+    ("text", "transcript", "kinds"),
     [
         ("one two three", "1 2 3", ["same", "same", "same"]),
         ("one two three", "One, two. Three!", ["same", "same", "same"]),
@@ -32,8 +35,8 @@ from tasks.report.words import Word, compare
         ("", "", []),
     ],
 )
-def test_words_are_marked(text: str, heard: str, kinds: list[str]) -> None:
-    assert [word.kind for word in compare(text, heard)] == kinds
+def test_words_are_marked(text: str, transcript: str, kinds: list[str]) -> None:
+    assert [word.kind for word in compare(text, transcript)] == kinds
 
 
 def test_wrong_word_names_both_sides() -> None:
@@ -98,14 +101,6 @@ def test_empty_curve_has_no_columns(tmp_path: Path, content: str) -> None:
     assert raw.read_curve(path) == {}
 
 
-def test_every_column_of_a_curve_gets_a_chart(make_loop: Callable) -> None:
-    make_loop()
-    found = training.sections(load.read(params.load(), ""))
-    titles = [[figure.title for figure in section.figures] for section in found]
-    assert titles == [["loss", "learning rate"], ["loss"], ["loss", "accuracy", "margin"]]
-    assert [name for _, name in found[2].legend] == ["Iteration 1", "Iteration 2", "Iteration 3"]
-
-
 def test_pairs_are_counted(make_loop: Callable) -> None:
     make_loop(n_pairs=30)
     [first, *_] = preferences.statistics(load.read(params.load(), ""))
@@ -158,10 +153,10 @@ def test_numbers_are_written_with_sign_and_unit() -> None:
         (WER, (0.1, 0.05, 0.2), "worse"),
         (SIMILARITY, (0.1, 0.05, 0.2), "better"),
         (SIMILARITY, (-0.1, -0.2, -0.05), "worse"),
-        (DURATION, (0.1, 0.05, 0.2), "longer"),
-        (DURATION, (-0.1, -0.2, -0.05), "shorter"),
-        (WER, (-0.1, -0.2, 0.0), "unproven"),
+        (DURATION, (0.1, 0.05, 0.2), "higher"),
+        (DURATION, (-0.1, -0.2, -0.05), "lower"),
+        (WER, (-0.1, -0.2, 0.0), "includes zero"),
     ],
 )
-def test_verdicts(metric: object, interval: tuple[float, float, float], word: str) -> None:
-    assert verdict(Interval(*interval), metric) == word  # type: ignore[arg-type]
+def test_directions(metric: object, interval: tuple[float, float, float], word: str) -> None:
+    assert direction(Interval(*interval), metric) == word  # type: ignore[arg-type]

@@ -11,9 +11,8 @@ import soundfile
 import torch
 from lhotse import CutSet, Recording
 
-from tasks.common import held_out, params, paths, schemas
+from tasks.common import judges, params, paths, schemas
 from tasks.common.files import DataError, write_table
-from tasks.common.judge_name import held_out_name
 
 CPU = torch.device("cpu")
 
@@ -46,32 +45,32 @@ def test_the_default_judges_are_fitted_to_train(workspace, tmp_path: Path):
     pytest.importorskip("pocketsphinx")
     chosen = settings(workspace)
     write_train(tmp_path, {"a": 3, "bbb": 3})
-    judges = held_out.load(chosen, CPU, ["one two"])
-    again = held_out.load(chosen, CPU, ["one two"])
-    assert judges.transcribe is not None and judges.timbre is not None and again.timbre is not None
-    assert (judges.timbre.whitening == again.timbre.whitening).all()
-    name = held_out_name(chosen)
+    found = judges.load_held_out(chosen, CPU, ["one two"])
+    again = judges.load_held_out(chosen, CPU, ["one two"])
+    assert found.transcribe is not None and found.timbre is not None and again.timbre is not None
+    assert (found.timbre.whitening == again.timbre.whitening).all()
+    name = judges.held_out_names(chosen)
     assert name.startswith("pocketsphinx-digits, timbre@")
     write_train(tmp_path, {"a": 3, "bbb": 4})
-    assert held_out_name(chosen) != name
+    assert judges.held_out_names(chosen) != name
 
 
 def test_texts_that_are_not_digits_are_refused_with_the_setting_to_change(workspace):
     with pytest.raises(DataError, match=r"models.held_out_recognizer .* 'hello', 'world'; set it to a Whisper"):
-        held_out.load(settings(workspace), CPU, ["one two", "hello world"])
+        judges.load_held_out(settings(workspace), CPU, ["one two", "hello world"])
 
 
 def test_a_corpus_of_one_speaker_has_no_measure_that_tells_speakers_apart(workspace, tmp_path, capsys):
     chosen = settings(workspace, held_out_recognizer=None)
     write_train(tmp_path, {"a": 6})
-    assert held_out.load(chosen, CPU, ["one"]).timbre is None
+    assert judges.load_held_out(chosen, CPU, ["one"]).timbre is None
     assert "held_out_speaker is timbre, which tells speakers apart, but train has one" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_a_warning_that_names_the_setting(workspace, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as if it were not installed
-    judges = held_out.load(settings(workspace, held_out_speaker=None), CPU, ["one"])
-    assert judges.transcribe is None
+    found = judges.load_held_out(settings(workspace, held_out_speaker=None), CPU, ["one"])
+    assert found.transcribe is None
     assert "held_out_recognizer is pocketsphinx-digits" in capsys.readouterr().err
 
 
@@ -79,14 +78,14 @@ def test_train_with_one_utterance_a_speaker_can_not_be_fitted_to(workspace, tmp_
     chosen = settings(workspace, held_out_recognizer=None)
     write_train(tmp_path, {"a": 1, "bbb": 1})
     with pytest.raises(DataError, match=r"models.held_out_speaker is timbre.*set it to null"):
-        held_out.load(chosen, CPU, ["one"])
+        judges.load_held_out(chosen, CPU, ["one"])
 
 
 def test_no_judges_need_nothing(workspace):
     chosen = settings(workspace, held_out_recognizer=None, held_out_speaker=None)
-    judges = held_out.load(chosen, CPU, ["whatever was said"])
-    assert judges.transcribe is None and judges.timbre is None
-    assert held_out_name(chosen) == "none"
+    found = judges.load_held_out(chosen, CPU, ["whatever was said"])
+    assert found.transcribe is None and found.timbre is None
+    assert judges.held_out_names(chosen) == "none"
 
 
 def test_the_reward_s_own_recogniser_is_not_held_out(workspace):
@@ -97,8 +96,8 @@ def test_the_reward_s_own_recogniser_is_not_held_out(workspace):
 @pytest.mark.parametrize(("speakers", "each"), [(3, 134), (20, 20), (200, 4)])
 def test_every_speaker_gets_as_many_utterances_to_fit_to(speakers: int, each: int):
     rows = [{"id": f"{s}-{i}", "speaker": f"s{s}"} for s in range(speakers) for i in range(150)]
-    taken = held_out.chosen(rows, seed=1)
-    assert len(taken) == len({row["id"] for row in taken}) == held_out.FIT_UTTERANCES
+    taken = judges.fitting_sample(rows, seed=1)
+    assert len(taken) == len({row["id"] for row in taken}) == judges.FIT_UTTERANCES
     counts = {name: sum(row["speaker"] == name for row in taken) for name in {row["speaker"] for row in taken}}
     assert max(counts.values()) == each
-    assert held_out.chosen(rows[::-1], seed=1) == taken != held_out.chosen(rows, seed=2)
+    assert judges.fitting_sample(rows[::-1], seed=1) == taken != judges.fitting_sample(rows, seed=2)

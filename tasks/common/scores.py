@@ -1,0 +1,236 @@
+"""The table of metrics, and the scores of judged utterances: values, intervals and paired differences. No torch.
+
+To add a metric:
+
+1. Add its row to :data:`METRICS`. Evaluation, gate, flow, study and report read that table.
+2. Let its judge write the column: a field of :class:`model.judges.panel.Judgement` or of
+   :class:`model.judges.held_out.SecondOpinion`, passed on by ``EvaluationSet.table``
+   (:mod:`tasks.common.evaluation`), with its type in ``schemas.UTTERANCES``.
+
+A metric whose column is empty in every utterance is left out everywhere: there was no such judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.errors import InputError
+from model.statistics import Interval, bootstrap_interval, paired_interval, ratio_or_mean
+
+Row = Mapping[str, Any]  # of schemas.UTTERANCES
+Scores = dict[str, Interval]  # by name of the metric
+SHORTEST_SPEECH = 0.1  # seconds: no word is said in less
+PAIRED_BY = ("id", "prompt_id", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Name of a measured quantity, and how its numbers are written."""
+
+    name: str  # in metrics.json and MLflow
+    title: str
+    short: str  # title of a column
+    unit: str = ""  # of a value
+    difference_unit: str = ""
+    digits: int  # after the decimal point, as shown
+    scale: float = 1.0  # from the stored number to the shown one
+    better: int  # -1: lower, +1: higher, 0: neither (a duration ratio is best near 1)
+
+    @property
+    def heading(self) -> str:
+        """Short title with the unit, for tables of plain text: ``WER %``, ``WER %, held out``."""
+        name, comma, rest = self.short.partition(",")
+        return f"{name} {self.unit}".rstrip() + comma + rest
+
+    @property
+    def difference_digits(self) -> int:
+        """One digit more for rates than their values have, so that an interval's end near zero shows its sign."""
+        return self.digits + (self.scale == 100)
+
+    def text(self, score: Interval) -> str:
+        """A value with its interval in the shown unit, which is not written: ``4.9 [4.0, 5.8]``."""
+        return format(score.scaled(self.scale), f".{self.digits}f")
+
+    def difference_text(self, difference: Interval) -> str:
+        """A difference with its interval and signs: ``-1.23 [-2.10, -0.40]``."""
+        return format(difference.scaled(self.scale), f"+.{self.difference_digits}f")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Quantity):
+    """A quantity computed from columns of judged utterances."""
+
+    numerator: str  # column of schemas.UTTERANCES
+    denominator: str | None = None  # of the ratio of sums over utterances; None: a mean
+    held_out: bool = False  # measured by a judge that took no part in choosing pairs
+    confirmed_by: str | None = None  # the metric by which a held-out judge measures the same
+    may_lack: bool = False  # whether a single utterance may have no value
+    summary: bool = True  # whether the flow's table of results shows it
+
+    def measured(self, row: Row) -> bool:
+        """Whether the judge gave this utterance a value."""
+        return row.get(self.numerator) is not None
+
+    def columns(self, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Numerators and denominators ``(utterances,)``; None for a mean.
+
+        Raises:
+            ValueError: some utterances lack a value.
+        """
+        if not all(map(self.measured, rows)):
+            raise ValueError(f"some of {len(rows)} utterances lack {self.numerator}: judge all of them, or none")
+        below = None if self.denominator is None else np.array([row[self.denominator] for row in rows])
+        return np.array([row[self.numerator] for row in rows]), below
+
+    def value(self, rows: Sequence[Row]) -> float:
+        """Value over utterances, without its interval."""
+        return ratio_or_mean(*self.columns(rows))
+
+
+RATE: dict[str, Any] = {"unit": "%", "difference_unit": "points", "digits": 1, "scale": 100.0, "better": -1}
+_SIMILARITY: dict[str, Any] = {"digits": 3, "better": +1}
+_TABLE = (
+    Metric(
+        name="wer",
+        numerator="word_errors",
+        denominator="words",
+        title="Word error rate",
+        short="WER",
+        confirmed_by="held_out_wer",
+        **RATE,
+    ),
+    Metric(
+        name="cer",
+        numerator="character_errors",
+        denominator="characters",
+        title="Character error rate",
+        short="CER",
+        **RATE,
+    ),
+    Metric(
+        name="similarity",
+        numerator="similarity",
+        title="Speaker similarity",
+        short="SIM",
+        confirmed_by="held_out_similarity",
+        **_SIMILARITY,
+    ),
+    Metric(
+        name="duration_ratio",
+        numerator="seconds",
+        denominator="golden_seconds",
+        title="Duration ratio",
+        short="Duration",
+        digits=3,
+        better=0,
+    ),
+    Metric(
+        name="held_out_wer",
+        numerator="held_out_word_errors",
+        denominator="words",
+        title="Word error rate, held-out recognizer",
+        short="WER, held out",
+        held_out=True,
+        **RATE,
+    ),
+    Metric(
+        name="held_out_similarity",
+        numerator="held_out_similarity",
+        title="Speaker similarity, held-out measure",
+        short="SIM, held out",
+        held_out=True,
+        summary=False,
+        **_SIMILARITY,
+    ),
+    Metric(
+        name="f0_spread",  # too little may be voiced
+        numerator="f0_spread",
+        title="Spread of pitch",
+        short="F0 spread",
+        unit="st",
+        difference_unit="st",
+        digits=2,
+        better=0,
+        held_out=True,
+        may_lack=True,
+        summary=False,
+    ),
+)
+METRICS = {metric.name: metric for metric in _TABLE}
+
+
+def by_judge(*, held_out: bool) -> list[Metric]:
+    """Metrics of the judges that chose the pairs, or of the held-out ones."""
+    return [metric for metric in METRICS.values() if metric.held_out == held_out]
+
+
+def confirmable() -> list[tuple[Metric, Metric]]:
+    """Each metric that a held-out judge measures too, with that judge's metric."""
+    return [(metric, METRICS[metric.confirmed_by]) for metric in METRICS.values() if metric.confirmed_by]
+
+
+def summarize(rows: Sequence[Row], resamples: int, seed: int) -> Scores:
+    """Each measured metric with its 95 % interval over utterances. Error rates are micro-averaged."""
+    scores = {}
+    for metric in METRICS.values():
+        measured = [row for row in rows if metric.measured(row)]
+        if measured:  # else there was no such judge
+            scores[metric.name] = bootstrap_interval(
+                *metric.columns(measured if metric.may_lack else rows), resamples, seed
+            )
+    return scores
+
+
+def by_speaker_kind(rows: Sequence[Row], resamples: int, seed: int) -> dict[str, Scores]:
+    """``summarize`` of all rows and of seen and unseen speakers, where there are any."""
+    return {kind: summarize(part, resamples, seed) for kind, part in speaker_kinds(rows).items() if part}
+
+
+def speaker_kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """All rows, and those of speakers that occur in train (``seen``) or do not (``unseen``)."""
+    return {"all": list(rows), "seen": [r for r in rows if r["seen"]], "unseen": [r for r in rows if not r["seen"]]}
+
+
+def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> Scores:
+    """``after`` minus ``before`` of each metric that both have, paired on utterance, prompt and seed.
+
+    A metric that single utterances may lack is compared on those where both have it.
+
+    Raises:
+        InputError: the two tables differ in their utterances, prompts or seeds.
+    """
+    first = {tuple(row[name] for name in PAIRED_BY): row for row in before}
+    second = {tuple(row[name] for name in PAIRED_BY): row for row in after}
+    if first.keys() != second.keys():
+        raise InputError(
+            f"{len(first.keys() ^ second.keys())} test utterances, prompts or seeds differ between the two "
+            "evaluations; evaluate both on the same test set"
+        )
+    ordered = sorted(first)
+    differences = {}
+    for metric in METRICS.values():
+        keys = [
+            key
+            for key in ordered
+            if not metric.may_lack or (metric.measured(first[key]) and metric.measured(second[key]))
+        ]
+        if not all(any(metric.measured(table[key]) for key in keys) for table in (first, second)):
+            continue
+        a, a_below = metric.columns([first[key] for key in keys])
+        b, b_below = metric.columns([second[key] for key in keys])
+        differences[metric.name] = paired_interval(a, b, a_below, b_below, resamples, seed)
+    return differences
+
+
+def to_json(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    """Scores as metrics.json holds them."""
+    return {name: score.to_json() for name, score in scores.items()}
+
+
+def unspoken(row: Row) -> bool:
+    """Whether an utterance is too short to be speech. The sampler draws one code at least, so none is empty."""
+    return row["seconds"] < SHORTEST_SPEECH

@@ -1,0 +1,81 @@
+"""Bootstrap intervals: they agree with theory, pairing cancels what is common, and NaN is refused."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from model.statistics import Interval, bootstrap_interval, paired_interval
+
+
+def test_interval_of_a_mean_agrees_with_the_normal_approximation():
+    values = np.random.default_rng(1).normal(3, 2, 800)
+    mean = bootstrap_interval(values)
+    assert mean.value == values.mean()
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert mean.low == pytest.approx(values.mean() - half, abs=0.03)
+    assert mean.high == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_interval_of_a_ratio_covers_it_and_scales():
+    rng = np.random.default_rng(2)
+    words = rng.integers(2, 6, 500)
+    errors = rng.binomial(words, 0.2)
+    rate = bootstrap_interval(errors, words)
+    assert rate.low < rate.value == errors.sum() / words.sum() < rate.high
+    assert astuple(bootstrap_interval(10 * errors, 10 * words)) == pytest.approx(astuple(rate))
+    assert bootstrap_interval(errors, words) == rate  # the same seed, the same interval
+    assert bootstrap_interval(np.zeros(50), np.ones(50)) == Interval(0.0, 0.0, 0.0)
+
+
+def test_a_rate_is_micro_averaged_and_needs_reference_words():
+    assert bootstrap_interval([1, 0], [1, 9]).value == 0.1  # a mean over utterances would be 0.5
+    assert bootstrap_interval([2], [1]).value == 2.0
+    with pytest.raises(ValueError, match="no reference"):
+        bootstrap_interval([1], [0])
+
+
+def test_pairing_cancels_what_makes_an_utterance_hard():
+    rng = np.random.default_rng(3)
+    hard = rng.normal(0, 5, 400)
+    a, b = hard, hard + 1 + rng.normal(0, 0.1, 400)
+    difference = paired_interval(a, b)
+    assert 0.95 < difference.low < 1 < difference.high < 1.05
+    assert astuple(paired_interval(b, a)) == pytest.approx(astuple(difference.scaled(-1)))
+    assert paired_interval(a, a) == Interval(0.0, 0.0, 0.0)
+
+
+def test_paired_ratios_with_one_denominator_everywhere_equal_scaled_means():
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
+    fours = np.full(200, 4)
+    quarter = paired_interval(a, b).scaled(1 / 4)
+    assert astuple(paired_interval(a, b, fours, fours)) == pytest.approx(astuple(quarter))
+
+
+def test_nan_and_unpaired_rows_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        bootstrap_interval([0.5, float("nan")])
+    with pytest.raises(ValueError, match="not finite"):
+        paired_interval([0.5, 1.0], [0.5, float("nan")])
+    with pytest.raises(ValueError, match="differ in number"):
+        paired_interval([1.0], [1.0, 2.0])
+    with pytest.raises(ValueError, match="at least one"):
+        bootstrap_interval([])
+
+
+def test_an_interval_goes_to_json_and_back():
+    interval = Interval(-0.03, -0.05, -0.01)
+    assert interval.to_json() == {"value": -0.03, "low": -0.05, "high": -0.01}
+    assert Interval.from_json({**interval.to_json(), "p": 0.01}) == interval
+    assert f"{interval.scaled(100):+.1f}" == "-3.0 [-5.0, -1.0]"
+    assert f"{interval.scaled(-100):.1f}" == "3.0 [1.0, 5.0]"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"), [(0.1, 0.3, True), (-0.3, -0.1, True), (0.0, 0.3, False), (-0.1, 0.3, False)]
+)
+def test_a_difference_is_significant_where_its_interval_excludes_zero(low, high, excludes):
+    assert Interval(0.1, low, high).excludes_zero is excludes
