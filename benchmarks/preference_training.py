@@ -1,13 +1,13 @@
 """DPO training speed against TRL: ``python -m benchmarks.preference_training``.
 
-The same policy (``runs/0/policy``), the same pairs in the same order and batches, the same optimiser and learning rate
-of every step, all in float32, interleaved in one run: this project's ``align`` and TRL's ``DPOTrainer``,
+This project's ``align`` and TRL's ``DPOTrainer`` train one policy (``runs/0/policy``) by turns, in one run, in float32.
+Pairs, their order, batches, optimizer and each step's learning rate are equal. TRL runs in two ways:
 
-* ``TRL, as it comes``: the reference model beside the policy in every step, activations computed again on the way back;
+* ``TRL, as it comes``: a reference model in every step, activations recomputed in the backward pass;
 * ``TRL, at its best``: reference log-probabilities computed beforehand (not timed), activations kept.
 
-Prints pairs a second, the ratios with 95 % intervals over rounds, and how far the losses of any step lie apart.
-The pairs are those of iteration 1 where there are any, else golden speech against one sample of the policy.
+Prints pairs per second, the ratios with 95 % intervals over rounds, and the largest difference of any step's losses.
+The pairs are iteration 1's if there are any, else golden speech against one sample of the policy.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from benchmarks.ratios import ratio_line
 from model import policy
 from model.fast.onednn import use_onednn
 from model.objectives.logprobs import collate, sequence_logprobs
+from model.pairs.sequences import sequences_of
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, PAD, Vocabulary
 from model.training import Optimization, fit
-from tasks.align import pairwise
-from tasks.align.job import Job, Row
+from tasks.align.method import Job, Row
+from tasks.align.pairwise import Pairwise
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import read_table
 from tasks.common.params import Params
@@ -39,7 +40,7 @@ from tasks.common.params import Params
 
 @torch.inference_mode()
 def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list[Row]:
-    """Pairs as the paper makes them: a golden utterance, and what the policy says to the same text and prompt."""
+    """Return the paper's pairs: a golden utterance against a sample of the policy for the same text and prompt."""
     vocabulary, decoding, rows = policy.vocabulary_of(ar), Decoding(), read_table(paths.codes("train"), schemas.CODES)
     rows = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))[:n]]
     prompts = [row["codes"][0][: params.prompt_frames] for row in rows]
@@ -75,7 +76,7 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
 
 
 class OnTokens(DPOTrainer):
-    """TRL's trainer on codec tokens, which no tokenizer made, that keeps the loss of every step."""
+    """TRL's trainer on codec tokens, without a tokenizer; keeps every step's loss."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
@@ -95,7 +96,7 @@ def trl(
     beta: float,
     as_it_comes: bool,
 ) -> tuple[float, list[float]]:
-    """Seconds of ``DPOTrainer.train`` and the loss of each step."""
+    """Return the seconds of ``DPOTrainer.train`` and each step's loss."""
     from datasets import Dataset
 
     words = PreTrainedTokenizerFast(
@@ -133,8 +134,8 @@ def trl(
 
 
 def rows_of(pairs: list[Row], vocabulary: Vocabulary) -> list[dict[str, list[int]]]:
-    """Pairs as TRL's collator takes them."""
-    contexts, targets = pairwise.sequences_of(pairs, vocabulary)
+    """Return pairs as TRL's collator takes them."""
+    contexts, targets = sequences_of(pairs, vocabulary)
     columns = zip(contexts, targets[: len(pairs)], targets[len(pairs) :], strict=False)
     return [{"prompt_ids": c, "chosen_ids": w, "rejected_ids": r} for c, w, r in columns]
 
@@ -153,16 +154,25 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     else:
         pairs = golden_against_sampled(start, params, n)
     pairs = pairs[: len(pairs) // align.batch_pairs * align.batch_pairs]  # whole batches, wherever the order puts them
-    optimization = Optimization(align.lr, len(pairs) // align.batch_pairs, align.warmup, 0.0, align.max_grad_norm)
+    optimization = Optimization(
+        lr=align.lr,
+        steps=len(pairs) // align.batch_pairs,
+        warmup=align.warmup,
+        max_grad_norm=align.max_grad_norm,
+    )
+
+    def job() -> Job:
+        ar = use_onednn(policy.load(paths.ar("0"), device))
+        return Job(ar=ar, pairs=pairs, params=params, iteration="1", device=device)
 
     def ours() -> tuple[float, list[float]]:
-        plan = pairwise.plan(Job(use_onednn(policy.load(paths.ar("0"), device)), pairs, params, "1", device))
+        method = Pairwise(job())
         losses: list[float] = []
         started = time.perf_counter()
         fit(
-            plan.model,
-            plan.batches,
-            plan.loss_of,
+            method.model,
+            method.batches,
+            method.loss,
             optimization,
             seed=params.seed,
             cpu=True,
@@ -170,9 +180,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
         )
         return time.perf_counter() - started, losses
 
-    lengths = [len(p["chosen"]) + len(p["rejected"]) for p in pairs]
-    order = [i for step in pairwise.schedule_of(lengths, 1, align.batch_pairs, params.seed) for i in step]
-    rows = rows_of([pairs[i] for i in order], policy.vocabulary_of(start))
+    rows = rows_of([pair for step in job().pair_schedule(1) for pair in step], policy.vocabulary_of(start))
 
     def theirs(as_it_comes: bool) -> tuple[float, list[float]]:
         # As transformers loads it, without oneDNN's matrix products.

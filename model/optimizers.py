@@ -1,9 +1,9 @@
-"""Optimisers by name: AdamW, and Muon for the matrices inside a network's blocks.
+"""Optimizers by name: AdamW, and Muon for the matrices inside a network's blocks.
 
 Muon (Jordan et al., kellerjordan.github.io/posts/muon; torch's own implementation) replaces a matrix's update by the
-nearest orthogonal one, so that every direction of it learns at the same pace. It is made for hidden matrices;
-embeddings, output heads, biases and gains stay with AdamW. Its update is scaled to AdamW's size (Liu et al.,
-arXiv 2502.16982, equation 4), so one learning rate serves both.
+nearest orthogonal one, so that all its directions learn at the same pace. It is made for hidden matrices: embeddings,
+output heads, biases and gains stay with AdamW. Its update is scaled to AdamW's size (Liu et al., arXiv 2502.16982,
+equation 4), so one learning rate serves both.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 
-def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """The optimisers that together train every parameter once that is not frozen; ``name`` is ``adamw`` or ``muon``."""
+def build(name: str, model: nn.Module, *, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Return optimizers that together train every trainable parameter once; ``name`` is ``adamw`` or ``muon``."""
     matrices = hidden_matrices(model) if name == "muon" else []
     taken = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
@@ -26,7 +26,7 @@ def build(name: str, model: nn.Module, lr: float, weight_decay: float) -> list[t
 
 
 def hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
-    """Weights of the linear layers inside a stack's blocks; a linear layer that is itself in a list is a head."""
+    """Return the weights of linear layers inside a stack's blocks; a linear layer directly in a list is a head."""
     blocks = [block for stack in model.modules() if isinstance(stack, nn.ModuleList) for block in stack]
     return [
         layer.weight

@@ -1,16 +1,17 @@
-"""One training loop for every model: accelerate for device and precision; resumable; on a CPU deterministic.
+"""One training loop for every model: accelerate for device and precision; resumable; deterministic on a CPU.
 
-A step's data is a pure function of the step's number and its loss a sum over items divided by the step's total weight.
+A step's data is a pure function of the step's number. Its loss is a sum over items divided by the step's total weight.
 So a resumed run equals an uninterrupted one, and one batch of eight equals eight accumulated batches of one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from model.batch import Batch
 from model.errors import SpeechAlignError
 from model.fast.padding import padded
 from model.optimizers import build
@@ -28,29 +30,19 @@ class TrainingError(SpeechAlignError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
 
 
-class Carried(Protocol):
-    """What else changes from step to step and is kept with the state: a training curve."""
+class Stateful(Protocol):
+    """An object that changes from step to step and is saved with the training's state: a training curve."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class MicroBatch(Protocol):
-    """A piece of a step's data. ``weight`` is what its loss sum will be divided by (tokens, or pairs)."""
-
-    @property
-    def weight(self) -> float: ...
-
-    @property
-    def ids(self) -> Sequence[str]: ...
+Metrics = dict[str, float]  # sums over a batch's items; the loop divides them by the step's weight
+LossFunction = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, Metrics]]
 
 
-Metrics = dict[str, float]  # sums over a micro-batch's items; the loop divides them by the step's weight
-LossFunction = Callable[[torch.nn.Module, Any], tuple[torch.Tensor, Metrics]]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimization:
     """AdamW or Muon (:mod:`model.optimizers`) with linear warm-up and cosine decay to a tenth."""
 
@@ -62,7 +54,7 @@ class Optimization:
     optimizer: str = "adamw"
 
     def scale(self, step: int) -> float:
-        """Learning-rate factor of a step."""
+        """Return the learning-rate factor of a step, counted from 0."""
         rising = max(1, round(self.warmup * self.steps))
         if step < rising:
             return (step + 1) / rising
@@ -72,8 +64,8 @@ class Optimization:
 
 def fit(
     model: torch.nn.Module,
-    batches: Callable[[int], Sequence[MicroBatch]],
-    loss_of: LossFunction,
+    batches: Callable[[int], Sequence[Batch]],
+    loss: LossFunction,
     optimization: Optimization,
     *,
     seed: int,
@@ -84,35 +76,34 @@ def fit(
     cpu: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
-    carried: Carried | None = None,
+    curve: Stateful | None = None,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
     Args:
-        batches: micro-batches of a step, the same every time it is asked.
-        loss_of: sum of the items' losses, and sums of whatever else should be reported.
-        state_file: where to keep optimiser, weights and step; a run that finds one with its own ``fingerprint`` goes
-            on from there, and one with another's ignores it. It is kept at the end, too: the caller removes it once
-            what was trained is written.
-        fingerprint: says which run a state belongs to: settings and digests of the data.
-        on_step: called after each step with the step's number (from 1) and mean metrics, with ``loss`` and ``lr``.
-        may_save: whether a run can go on from after this many steps. False between the steps that share samples drawn
-            from the model itself (PPO): those can't be drawn again from a later model.
-        carried: kept with the state, and given back its own when a run goes on.
+        batches: micro-batches of a step (from 0), the same at every call.
+        loss: sum of a batch's losses, and sums of what else should be reported.
+        state_file: where to keep optimizer, weights and step. A run resumes from a file with its own ``fingerprint``
+            and ignores any other. The file stays at the end: the caller removes it once the model is written.
+        fingerprint: names the run that a state belongs to: settings and digests of the data.
+        on_step: called after each step with its number (from 1) and mean metrics, ``loss`` and ``lr`` among them.
+        may_save: whether a run can resume after this many steps. False between steps that share samples drawn from
+            the model itself (PPO), since a later model can't draw them again.
+        curve: saved with the state, and restored when a run resumes.
 
     Raises:
-        TrainingError: a loss that is not finite, with the ids of its batch: nothing is updated by it. Several processes
-            (``accelerate launch``): a step is trained by one.
+        TrainingError: a loss that is not finite, with the ids of its batch, before it updates anything; or several
+            processes (``accelerate launch``), since one process trains a step.
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-    optimizers = build(optimization.optimizer, model, optimization.lr, optimization.weight_decay)
+    optimizers = build(optimization.optimizer, model, lr=optimization.lr, weight_decay=optimization.weight_decay)
     if accelerator.num_processes > 1:
         raise TrainingError(
             f"expected one training process, found {accelerator.num_processes}: start the stage without "
             "`accelerate launch`; it uses one GPU"
         )
-    step = _restore(state_file, fingerprint, model, optimizers, carried)
+    step = _load_state(state_file, fingerprint, model, optimizers, curve)
     model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
@@ -121,19 +112,19 @@ def fit(
         lr = optimization.lr * optimization.scale(step)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = lr
-        everything = batches(step)
-        weight = sum(b.weight for b in everything)
+        micro_batches = batches(step)
+        weight = sum(batch.weight for batch in micro_batches)
         sums: Metrics = {}
-        for batch in everything:
+        for batch in micro_batches:
             with accelerator.autocast():
-                loss, metrics = loss_of(model, batch)
-            if not torch.isfinite(loss):
+                total, metrics = loss(model, batch.to(accelerator.device))
+            if not torch.isfinite(total):
                 raise TrainingError(
-                    f"the loss is {loss.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
+                    f"the loss is {total.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
                     "lower the learning rate, or look at these items"
                 )
-            accelerator.backward(loss / weight)
-            for name, value in {"loss": loss.item(), **metrics}.items():
+            accelerator.backward(total / weight)
+            for name, value in {"loss": total.item(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
         for optimizer in optimizers:
@@ -145,20 +136,20 @@ def fit(
             on_step(step, {**means, "lr": lr, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
         if state_file and (due or step == optimization.steps):
-            save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step, carried)
+            _save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step, curve)
             saved = time.monotonic()
     return accelerator.unwrap_model(model).eval()
 
 
-def save_state(
+def _save_state(
     path: Path,
     fingerprint: str,
     model: torch.nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
     step: int,
-    carried: Carried | None = None,
+    curve: Stateful | None,
 ) -> None:
-    """Write the state whole or not at all."""
+    """Write the state atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     state = {
@@ -166,20 +157,20 @@ def save_state(
         "model": model.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "step": step,
-        "carried": carried.state_dict() if carried else {},
+        "curve": curve.state_dict() if curve else {},
     }
     torch.save(state, temporary)
     os.replace(temporary, path)
 
 
-def _restore(
+def _load_state(
     path: Path | None,
     fingerprint: str,
     model: torch.nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
-    carried: Carried | None,
+    curve: Stateful | None,
 ) -> int:
-    """Load a state that belongs to this run; the step to go on from, 0 if there is none."""
+    """Load a state that belongs to this run; return the step to resume from, 0 if there is none."""
     if path is None or not path.is_file():
         return 0
     try:
@@ -191,20 +182,21 @@ def _restore(
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)
-    if carried:
-        carried.load_state_dict(state["carried"])
+    if curve:
+        curve.load_state_dict(state["curve"])
     return state["step"]
 
 
 def fingerprint_of(*parts: Any) -> str:
-    """A string that differs when any setting or digest does."""
-    return "|".join(str(asdict(p)) if hasattr(p, "__dataclass_fields__") else str(p) for p in parts)
+    """Return a digest that differs when any setting or digest of data does."""
+    text = "|".join(str(part) for part in parts)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def length_buckets(lengths: Sequence[int], capacity: int, rng: np.random.Generator) -> list[list[int]]:
-    """Shuffle items into batches of like length: longest × count ≤ ``capacity``, by the lengths they are padded to.
+    """Return batches of items of like length, shuffled: longest × count ≤ ``capacity``, by padded lengths.
 
-    Sorting within large random chunks leaves little padding and the batches still random. An item longer than the
+    Sorting within large random chunks leaves little padding and keeps the batches random. An item longer than the
     capacity gets a batch of its own.
     """
     lengths = [padded(length) for length in lengths]

@@ -1,4 +1,4 @@
-"""By how much an action was better than expected: within a group (GRPO), or against a value function (PPO)."""
+"""How much better an action was than expected: within a group (GRPO), or against a value function (PPO)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 
 
 def group_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch.Tensor | None:
-    """``(r - mean) / (std + eps)`` of samples of one prompt ``(group,)``; None where no reward differs from another.
+    """Return ``(r - mean) / (std + eps)`` of one prompt's samples ``(group,)``; None if all rewards are equal.
 
-    DeepSeekMath (arXiv 2402.03300, section 4.1.2). A group without spread says nothing about which sample is better.
+    DeepSeekMath (arXiv 2402.03300, section 4.1.2). A group of equal rewards can't rank its samples.
     """
     if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
         return None
@@ -16,16 +16,16 @@ def group_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch.Tensor |
 
 
 def generalized_advantages(
-    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gae_lambda: float, gamma: float = 1.0
+    *, rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gae_lambda: float, gamma: float = 1.0
 ) -> torch.Tensor:
-    """Advantages ``(batch, length)`` by generalised advantage estimation (arXiv 1506.02438, equation 16); 0 if masked.
+    """Return generalized advantage estimates ``(batch, length)`` (arXiv 1506.02438, equation 16); 0 if masked.
 
         delta_t = r_t + gamma * V(s_t+1) - V(s_t)
         A_t     = delta_t + gamma * lambda * A_t+1          where V and A are 0 after the last token
 
     Args:
-        rewards, values: ``(batch, length)``; ``values`` are of the states in which the tokens were drawn.
-        mask: booleans ``(batch, length)``, true at the sampled tokens: one unbroken stretch a row.
+        rewards, values: ``(batch, length)``; ``values`` belong to the states in which the tokens were drawn.
+        mask: booleans ``(batch, length)``, true at the sampled tokens: one unbroken stretch per row.
         gae_lambda: 0 trusts the value of the next state, 1 the rewards that followed.
         gamma: 1 for episodes as short as an utterance.
     """
@@ -42,6 +42,6 @@ def generalized_advantages(
 
 
 def whiten(values: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
-    """The same numbers ``(n,)`` with mean 0 and standard deviation 1; all 0 where they do not differ."""
-    centred = values - values.mean()
-    return centred / (centred.square().mean().sqrt() + eps)
+    """Return ``values (n,)`` scaled to mean 0 and standard deviation 1; all 0 where they are equal."""
+    centered = values - values.mean()
+    return centered / (centered.square().mean().sqrt() + eps)

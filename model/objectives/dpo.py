@@ -1,11 +1,11 @@
-"""Direct preference optimisation (Rafailov et al., arXiv 2305.18290, equation 7).
+"""Direct preference optimization (Rafailov et al., arXiv 2305.18290, equation 7).
 
     L = -log sigmoid( beta * [ (log pi(y_w|x) - log ref(y_w|x)) - (log pi(y_l|x) - log ref(y_l|x)) ] )
 
 SpeechAlign (arXiv 2404.05600, section 3.3) uses it with golden codec tokens as ``y_w`` and synthetic ones as ``y_l``.
-Options that later work found speech needs: label smoothing (conservative DPO: the chance that a label is wrong),
-length normalisation (:meth:`PairLogprobs.per_token`) and, added by the trainer, the chosen side's negative
-log-likelihood, without which its probability may fall too.
+Later work added options that speech needs. Label smoothing (conservative DPO) is the chance that a label is wrong.
+Length normalization is :meth:`PairLogprobs.per_token`. The trainer adds the chosen side's negative log-likelihood,
+without which the chosen side's probability may fall too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from model.objectives.pairwise import PairLogprobs
+from model.objectives.pair_logprobs import PairLogprobs
 
 
-def dpo_loss(logprobs: PairLogprobs, beta: float, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Loss of each pair ``(batch,)``; ``ln 2`` wherever policy and reference agree.
+def dpo_loss(logprobs: PairLogprobs, *, beta: float, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Return each pair's loss ``(batch,)``; ``ln 2`` wherever policy and reference agree.
 
     Args:
         beta: strength of the pull towards the reference, above 0.

@@ -1,11 +1,11 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306, equations 7 and 8).
+"""Kahneman-Tversky optimization (Ethayarajh et al., arXiv 2402.01306, equations 7 and 8).
 
     r  = log pi(y|x) - log ref(y|x)
     z0 = max(0, mean r over mismatched pairs of text and speech): an estimate of KL(pi || ref), without gradient
     L  = w_D * (1 - sigmoid(beta * (r - z0)))   of a desirable sample
          w_U * (1 - sigmoid(beta * (z0 - r)))   of an undesirable one
 
-Unpaired: each sample teaches by itself, so it needs a verdict on a sample and no second sample to hold it against.
+Each sample teaches by itself: it needs a verdict, but no second sample to compare with.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 
 
 def kto_loss(
+    *,
     logratio: torch.Tensor,
     desirable: torch.Tensor,
     z0: torch.Tensor | float,
@@ -21,7 +22,7 @@ def kto_loss(
     desirable_weight: float = 1.0,
     undesirable_weight: float = 1.0,
 ) -> torch.Tensor:
-    """Loss of each sample ``(batch,)``; half its weight wherever policy and reference agree.
+    """Return each sample's loss ``(batch,)``; half its weight wherever policy and reference agree.
 
     Args:
         logratio: ``r (batch,)``, in nats. desirable: booleans ``(batch,)``.
@@ -33,6 +34,6 @@ def kto_loss(
     return torch.where(desirable, wins, losses)
 
 
-def kl_estimate(logprobs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """``z0``: mean log-ratio of mismatched texts and speech ``(batch,)``, never below 0."""
+def reference_point(*, logprobs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Return ``z0`` from the log-probabilities ``(batch,)`` of mismatched texts and speech; never below 0."""
     return (logprobs - reference).mean().clamp(min=0).detach()

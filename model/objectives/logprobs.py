@@ -14,9 +14,9 @@ IGNORE = -100  # label of a position that is not scored
 
 
 def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ``ids (batch, length)`` and ``labels (batch, length)``, to a length of :mod:`model.fast.padding`.
+    """Return right-padded ``ids`` and ``labels``, both ``(batch, length)``, to a length of :mod:`model.fast.padding`.
 
-    ``labels[b, t]`` is the token that follows position ``t`` where that token belongs to the target, else ``IGNORE``.
+    ``labels[b, t]`` is the token after position ``t`` if that token belongs to the target, else ``IGNORE``.
     Right padding needs no attention mask: under causal attention no real position sees a later one.
     """
     longest = padded(max(len(c) + len(t) for c, t in zip(contexts, targets, strict=True)) - 1)
@@ -29,8 +29,14 @@ def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]])
     return ids, labels
 
 
+def next_token_logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """Return float32 logits ``(batch, length, vocabulary)`` of the token after each position, on the model's device."""
+    device = next(model.parameters()).device
+    return model(input_ids=tokens.to(device), use_cache=False).logits.float()
+
+
 def token_logprobs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """``log p(label)`` at each position ``(batch, length)``, 0 where the label is ``IGNORE``.
+    """Return ``log p(label)`` at each position ``(batch, length)``, 0 where the label is ``IGNORE``.
 
     Args:
         logits: ``(batch, length, vocabulary)``; labels: ``(batch, length)``.
@@ -40,5 +46,5 @@ def token_logprobs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def sequence_logprobs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """``log p(target | context)`` of each row ``(batch,)``: the sum over scored positions, as DPO defines it."""
+    """Return ``log p(target | context)`` of each row ``(batch,)``: the sum over scored positions, as DPO defines it."""
     return token_logprobs(logits, labels).sum(dim=-1)

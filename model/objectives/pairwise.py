@@ -1,45 +1,43 @@
-"""What every pairwise objective is given: log-probabilities of both sides under the policy and the reference."""
+"""Every pairwise loss by its name in ``align.method``. A new one is a function in its own file and an entry here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
+from model.objectives.dpo import dpo_loss
+from model.objectives.ipo import ipo_loss
+from model.objectives.pair_logprobs import PairLogprobs
+from model.objectives.rpo import rpo_loss
+from model.objectives.simpo import simpo_loss
 
-@dataclass(frozen=True)
-class PairLogprobs:
-    """Sequence log-probabilities ``(batch,)``, summed over tokens and end mark, in nats.
 
-    ``chosen_tokens`` and ``rejected_tokens`` ``(batch,)`` count what was summed; ``reward_gap`` ``(batch,)`` says by
-    how much the chosen side was judged better, where a judge gave both sides a number.
-    """
+@dataclass(frozen=True, kw_only=True)
+class PairwiseOptions:
+    """Settings of all pairwise losses; each reads its own."""
 
-    chosen: torch.Tensor
-    rejected: torch.Tensor
-    reference_chosen: torch.Tensor
-    reference_rejected: torch.Tensor
-    chosen_tokens: torch.Tensor | None = None
-    rejected_tokens: torch.Tensor | None = None
-    reward_gap: torch.Tensor | None = None
+    beta: float
+    label_smoothing: float = 0.0  # dpo, simpo
+    length_normalized: bool = False  # dpo
+    eta: float = 1.0  # rpo
+    gamma: float = 0.0  # simpo
 
-    @property
-    def margin(self) -> torch.Tensor:
-        """How much more than the reference the policy prefers the chosen side, in nats; 0 at step 0."""
-        return (self.chosen - self.reference_chosen) - (self.rejected - self.reference_rejected)
 
-    def per_token(self) -> PairLogprobs:
-        """The same with every sum divided by its own side's tokens: length normalisation.
+def _dpo(pairs: PairLogprobs, options: PairwiseOptions) -> torch.Tensor:
+    pairs = pairs.per_token() if options.length_normalized else pairs
+    return dpo_loss(pairs, beta=options.beta, label_smoothing=options.label_smoothing)
 
-        Raises:
-            ValueError: no token counts were given.
-        """
-        if self.chosen_tokens is None or self.rejected_tokens is None:
-            raise ValueError("length normalisation needs chosen_tokens and rejected_tokens")
-        return replace(
-            self,
-            chosen=self.chosen / self.chosen_tokens,
-            rejected=self.rejected / self.rejected_tokens,
-            reference_chosen=self.reference_chosen / self.chosen_tokens,
-            reference_rejected=self.reference_rejected / self.rejected_tokens,
-        )
+
+def _simpo(pairs: PairLogprobs, options: PairwiseOptions) -> torch.Tensor:
+    return simpo_loss(pairs, beta=options.beta, gamma=options.gamma, label_smoothing=options.label_smoothing)
+
+
+# Each returns the loss of every pair (batch,).
+PAIRWISE_LOSSES: dict[str, Callable[[PairLogprobs, PairwiseOptions], torch.Tensor]] = {
+    "dpo": _dpo,
+    "ipo": lambda pairs, options: ipo_loss(pairs, beta=options.beta),
+    "rpo": lambda pairs, options: rpo_loss(pairs, beta=options.beta, eta=options.eta),
+    "simpo": _simpo,
+}

@@ -11,6 +11,6 @@ import torch
 import torch.nn.functional as F
 
 
-def reward_loss(chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
-    """Loss of each pair ``(batch,)`` from both sides' rewards ``(batch,)``; ``ln 2`` where they are equal."""
+def reward_loss(*, chosen: torch.Tensor, rejected: torch.Tensor) -> torch.Tensor:
+    """Return each pair's loss ``(batch,)`` from both sides' rewards ``(batch,)``; ``ln 2`` where they are equal."""
     return -F.logsigmoid(chosen - rejected)

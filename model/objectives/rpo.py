@@ -1,9 +1,9 @@
-"""Reward-aware preference optimisation (Nemotron-4, arXiv 2406.11704, section 3.3.2).
+"""Reward-aware preference optimization (Nemotron-4, arXiv 2406.11704, section 3.3.2).
 
     L = KL( sigmoid(eta * gap) || sigmoid(beta * margin) )        of two Bernoulli variables
 
-where ``gap`` is how much better the judge found the chosen side. DPO widens the margin of every pair without end; here
-a pair that differs little by the judge is asked for a small margin only, so a near tie does not pull like a clear win.
+``gap`` is how much better the judge scored the chosen side. DPO widens the margin of every pair without end. RPO asks
+for a small margin where the judge found a small difference, so a near tie pulls less than a clear win.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from model.errors import InputError
-from model.objectives.pairwise import PairLogprobs
+from model.objectives.pair_logprobs import PairLogprobs
 
 
-def rpo_loss(logprobs: PairLogprobs, beta: float, eta: float) -> torch.Tensor:
-    """Loss of each pair ``(batch,)``, at least 0; ``ln 2 - H(sigmoid(eta gap))`` where policy and reference agree.
+def rpo_loss(logprobs: PairLogprobs, *, beta: float, eta: float) -> torch.Tensor:
+    """Return each pair's loss ``(batch,)``, at least 0; ``ln 2 - H(sigmoid(eta gap))`` if policy and reference agree.
 
     Args:
         beta: strength of the pull towards the reference, above 0.

@@ -9,7 +9,8 @@ from model.tokens import Vocabulary
 
 
 def sequences_of(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> tuple[list[list[int]], list[list[int]]]:
-    """Contexts and targets, as token ids, of all chosen sides, then of all rejected sides: ``2 * len(pairs)`` each."""
-    contexts = [vocabulary.context(p["text"], p["prompt"]) for p in pairs]
-    chosen = [vocabulary.target(p["chosen"], p["chosen_finished"]) for p in pairs]
-    return contexts * 2, chosen + [vocabulary.target(p["rejected"], p["rejected_finished"]) for p in pairs]
+    """Return contexts and targets as token ids: all chosen sides, then all rejected ones, ``2 * len(pairs)`` each."""
+    contexts = [vocabulary.context(pair["text"], pair["prompt"]) for pair in pairs]
+    chosen = [vocabulary.target(pair["chosen"], pair["chosen_finished"]) for pair in pairs]
+    rejected = [vocabulary.target(pair["rejected"], pair["rejected_finished"]) for pair in pairs]
+    return contexts * 2, chosen + rejected

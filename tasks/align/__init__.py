@@ -1,1 +1,1 @@
-"""How ``align@k`` trains: one module a kind of method, chosen by ``align.method`` in :mod:`tasks.align.methods`."""
+"""How ``align@k`` trains: one class per method or kind of method, chosen by ``align.method`` in ``methods.py``."""

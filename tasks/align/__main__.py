@@ -1,7 +1,7 @@
-"""Stage ``align@k``: preference optimisation of the AR on the iteration's pairs.
+"""Stage ``align@k``: preference optimization of the AR on the iteration's pairs.
 
-``python -m tasks.align --iteration 1``.
-What each method does is in ``tasks/align``, its equation in ``model/objectives`` (DPO's in ``dpo.py``).
+``python -m tasks.align --iteration 1``. Each method has a class in this folder, and its equation in
+``model/objectives`` (DPO's in ``dpo.py``).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import typer
 from model import policy
 from model.fast.onednn import use_onednn
 from model.training import Optimization, fingerprint_of, fit
-from tasks.align.job import Job
-from tasks.align.methods import PLANS
+from tasks.align.method import Job
+from tasks.align.methods import METHODS
 from tasks.align.pairwise import reward_gap
 from tasks.common import paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
@@ -29,9 +29,9 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
     """Refuse pairs that cannot teach anything, before the first step.
 
     Args:
-        method: ``align.method``, for what it alone needs of a pair. codebook: how many level-1 codes there are.
+        method: ``align.method``, since RPO needs more of a pair than others. codebook: number of level-1 codes.
     Raises:
-        DataError: no pairs; a side without tokens, or with something that is no code (padding); two equal sides; a
+        DataError: no pairs; a side that is empty or holds a token that is no code (padding); two equal sides; a
             reference log-probability that is missing or not finite; RPO without a finite reward gap.
     """
     if not pairs:
@@ -65,18 +65,18 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
 def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> None:
     """Align the previous policy on this iteration's preference pairs."""
     params, device = runtime.start()
-    p, block = params.align, params.iteration(iteration)
+    align, block = params.align, params.iteration(iteration)
     pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
     ar = use_onednn(policy.load(paths.ar(block.prev), device))
-    check(pairs, p.method, policy.vocabulary_of(ar).codebook_size)
-    if p.method != "sft":
+    check(pairs, align.method, policy.vocabulary_of(ar).codebook_size)
+    if align.method != "sft":
         policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
-    plan = PLANS[p.method](Job(ar, pairs, params, iteration, device))
-    policy.train_only(ar, p.parameters)  # after the plan, which may have copied the policy for a reward model
+    method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
+    policy.train_only(ar, align.parameters)  # last, because the method may have copied the policy for a reward model
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
-    curve, state = Curve(every=max(1, plan.steps // 50)), paths.STATE / f"align-{iteration}.pt"
-    with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", plan.steps) as bar:
+    curve, state = Curve(every=max(1, method.steps // 50)), paths.STATE / f"align-{iteration}.pt"
+    with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", method.steps) as bar:
         run.log_dataset("pairs", paths.pairs(iteration))
 
         def on_step(step: int, metrics: dict[str, float]) -> None:
@@ -86,14 +86,14 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             run.log_curve("align", curve.fresh())
 
         fit(
-            plan.model,
-            plan.batches,
-            plan.loss_of,
-            Optimization(plan.lr or p.lr, plan.steps, p.warmup, 0.0, p.max_grad_norm),
+            method.model,
+            method.batches,
+            method.loss,
+            Optimization(lr=method.lr, steps=method.steps, warmup=align.warmup, max_grad_norm=align.max_grad_norm),
             seed=params.seed,
             state_file=state,
             fingerprint=fingerprint_of(
-                p,
+                align,
                 block,
                 params.seed,
                 params.decoding,
@@ -104,13 +104,13 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
             cpu=device.type == "cpu",
             on_step=on_step,
-            may_save=plan.may_save,
-            carried=curve,
+            may_save=method.may_save,
+            curve=curve,
         )
         run.log_curve("align", curve.fresh())
     with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
-        plan.finish(folder)
+        method.finish(folder)
     curve.write(paths.curve(iteration))
     write_json(paths.tracking(iteration), ids)
     for done in (state, paths.STATE / f"reward-{iteration}.pt"):  # PPO's reward model is trained before the policy

@@ -1,4 +1,4 @@
-"""Between the padded grids of a batch and one row of numbers a token of each sequence."""
+"""Conversion between the padded grids of a batch and one row of numbers, one per token, for each sequence."""
 
 from __future__ import annotations
 
@@ -6,35 +6,39 @@ from collections.abc import Sequence
 
 import torch
 
-from model.objectives.logprobs import IGNORE, collate, token_logprobs
-from tasks.align.schedule import split
+from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
+from tasks.align.schedule import chunks
 from tasks.common.progress import track
 
 
 def on_grid(rows: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-    """Numbers of each row's target tokens, put where ``labels (batch, length)`` scores them; 0 elsewhere."""
+    """Return each row's numbers where ``labels (batch, length)`` scores its tokens; 0 elsewhere."""
     grid = torch.zeros(labels.shape)
     grid[labels != IGNORE] = torch.cat(list(rows))
     return grid
 
 
 def off_grid(grid: torch.Tensor, labels: torch.Tensor) -> list[torch.Tensor]:
-    """The opposite: of each row of ``grid (batch, length)`` the numbers at its target tokens."""
+    """Return the opposite: from each row of ``grid (batch, length)`` the numbers at its target tokens."""
     return [row[scored].clone() for row, scored in zip(grid, labels != IGNORE, strict=True)]
 
 
 @torch.no_grad()
 def target_logprobs(
-    model: torch.nn.Module, contexts: list[list[int]], targets: list[list[int]], batch_size: int, title: str = ""
+    model: torch.nn.Module,
+    *,
+    contexts: list[list[int]],
+    targets: list[list[int]],
+    batch_size: int,
+    title: str = "",
 ) -> list[torch.Tensor]:
-    """``log p`` of each token of each target, on the CPU; with a bar if it has a title."""
+    """Return ``log p`` of each token of each target, on the CPU; show a bar if it has a title."""
     device = next(model.parameters()).device
     rows = [torch.empty(0)] * len(targets)
-    order = sorted(range(len(targets)), key=lambda i: len(contexts[i]) + len(targets[i]))
-    parts = split(order, batch_size)
+    parts = chunks(sorted(range(len(targets)), key=lambda i: len(contexts[i]) + len(targets[i])), batch_size)
     for part in track(parts, title, len(parts)) if title else parts:
         tokens, labels = collate([contexts[i] for i in part], [targets[i] for i in part])
-        logits = model(input_ids=tokens.to(device), use_cache=False).logits.float()
-        for i, row in zip(part, off_grid(token_logprobs(logits, labels.to(device)).cpu(), labels), strict=True):
+        logprobs = token_logprobs(next_token_logits(model, tokens), labels.to(device)).cpu()
+        for i, row in zip(part, off_grid(logprobs, labels), strict=True):
             rows[i] = row
     return rows

@@ -1,4 +1,4 @@
-"""The iteration's own samples with what the judges heard, in groups of one text in one voice: GRPO's rewards."""
+"""The iteration's own samples with the judges' scores, in groups of one text in one voice: GRPO's rewards."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from model import policy
 from model.objectives.advantages import group_advantages
 from model.training import TrainingError
-from tasks.align.job import Job, Row
+from tasks.align.method import Job, Row
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Episode:
     """One sample to learn from; ``old`` are the log-probabilities of its target's tokens when it was sampled."""
 
@@ -29,7 +29,7 @@ class Episode:
 
 
 def reward_of(sample: Row, judgement: Row, similarity_weight: float) -> float:
-    """``-wer + similarity_weight * similarity``; a sample that was cut off or is empty has a WER of at least 1.
+    """Return ``-wer + similarity_weight * similarity``; a sample that was cut off or is empty has a WER of at least 1.
 
     Raises:
         TrainingError: a reward that is not finite.
@@ -48,10 +48,10 @@ def reward_of(sample: Row, judgement: Row, similarity_weight: float) -> float:
 
 
 def groups_of(job: Job) -> list[list[Episode]]:
-    """Samples of the same text and voice prompt, with advantages: every group whose rewards have spread.
+    """Return samples of the same text and voice prompt, with advantages: every group whose rewards differ.
 
     Raises:
-        DataError: samples of another policy or without judgement, or no group with spread.
+        DataError: samples of another policy or without judgement, or no group whose rewards differ.
         TrainingError: a reward that is not finite.
     """
     samples = read_table(paths.samples(job.iteration), schemas.SAMPLES)
@@ -60,33 +60,33 @@ def groups_of(job: Job) -> list[list[Episode]]:
     if other := {s["policy"] for s in samples} - {previous}:
         raise DataError(f"the samples come from the policy {sorted(other)}, not from {previous}: run `sample` again")
     by_sample = {(j["id"], j["draw"], j["seed"]): j for j in judged}
-    if unheard := [s["id"] for s in samples if (s["id"], s["draw"], s["seed"]) not in by_sample]:
-        raise DataError(f"{len(unheard)} samples have no judgement: {unheard[:5]}; run `prefer` again")
+    if unjudged := [s["id"] for s in samples if (s["id"], s["draw"], s["seed"]) not in by_sample]:
+        raise DataError(f"{len(unjudged)} samples have no judgement: {unjudged[:5]}; run `prefer` again")
     groups: dict[tuple[str, str], list[tuple[Row, float]]] = defaultdict(list)
     for s in samples:
-        reward = reward_of(s, by_sample[s["id"], s["draw"], s["seed"]], job.settings.grpo.similarity_weight)
+        reward = reward_of(s, by_sample[s["id"], s["draw"], s["seed"]], job.align.grpo.similarity_weight)
         groups[s["id"], s["prompt_id"]].append((s, reward))
-    rows, vocabulary = {row["id"]: row for row in job.train}, job.vocabulary
-    kept = []
+    train, kept = job.train_set, []
     for (utterance, prompt), members in groups.items():
         rewards = [reward for _, reward in members]
         advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64))
         if advantages is None:
             continue
-        voice = rows[prompt]["codes"][0][: job.params.prompt_frames]
-        context = vocabulary.context(rows[utterance]["text"], voice)
+        context = train.context(text=train.index_of[utterance], voice=train.index_of[prompt])
         episodes = []
         for (s, reward), advantage in zip(members, advantages.tolist(), strict=True):
-            target, old = vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])
+            target, old = job.vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])
             if not target or len(target) != len(old):
                 raise DataError(f"sample {s['id']} has {len(target)} tokens and {len(old)} log-probabilities")
             name = f"{s['id']}#{s['draw']}"
-            episodes.append(Episode(name, context, target, old, advantage, reward))
+            episodes.append(
+                Episode(id=name, context=context, target=target, old=old, advantage=advantage, reward=reward)
+            )
         kept.append(episodes)
     if not kept:
         raise DataError(
             f"iteration {job.iteration}: in none of {len(groups)} groups does a sample's reward differ from another's, "
-            "so GRPO has nothing to learn from; add to sample.temperatures, or raise sample.prompts or "
+            "so GRPO can learn nothing; add to sample.temperatures, or raise sample.prompts or "
             "decoding.temperature"
         )
     return kept

@@ -1,21 +1,22 @@
-"""``align.method`` → how it trains. The equations are in :mod:`model.objectives`, one module each."""
+"""``align.method`` → the class that trains it. The equations are in :mod:`model.objectives`, one module each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from model.objectives.pairwise import PAIRWISE_LOSSES
+from tasks.align.best_of_n import BestOfN
+from tasks.align.grpo import Grpo
+from tasks.align.kto import Kto
+from tasks.align.method import Method
+from tasks.align.pairwise import Pairwise
+from tasks.align.ppo import Ppo
+from tasks.align.supervised import ChainOfHindsight, ContinuedSft
 
-from tasks.align import grpo, pairwise, ppo, reward, supervised, unpaired
-from tasks.align.job import Job, Plan
-
-PLANS: dict[str, Callable[[Job], Plan]] = {
-    "dpo": pairwise.plan,
-    "ipo": pairwise.plan,
-    "rpo": pairwise.plan,
-    "simpo": pairwise.plan,
-    "kto": unpaired.plan,
-    "coh": supervised.plan_hindsight,
-    "sft": supervised.plan_continued_sft,
-    "ppo": ppo.plan,
-    "grpo": grpo.plan,
-    "best_of_n": reward.plan_best_of_n,
+METHODS: dict[str, type[Method]] = {
+    **dict.fromkeys(PAIRWISE_LOSSES, Pairwise),
+    "kto": Kto,
+    "coh": ChainOfHindsight,
+    "sft": ContinuedSft,
+    "ppo": Ppo,
+    "grpo": Grpo,
+    "best_of_n": BestOfN,
 }

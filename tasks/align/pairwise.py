@@ -1,93 +1,74 @@
-"""DPO, IPO, RPO and SimPO: chosen against rejected in one forward pass."""
+"""Every loss of :data:`model.objectives.pairwise.PAIRWISE_LOSSES`: chosen against rejected in one forward pass."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
-from model.objectives.dpo import dpo_loss
-from model.objectives.ipo import ipo_loss
-from model.objectives.logprobs import IGNORE, collate, sequence_logprobs
-from model.objectives.pairwise import PairLogprobs
-from model.objectives.rpo import rpo_loss
-from model.objectives.simpo import simpo_loss
+from model.batch import Batch
+from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.objectives.pair_logprobs import PairLogprobs
+from model.objectives.pairwise import PAIRWISE_LOSSES, PairwiseOptions
 from model.pairs.sequences import sequences_of
-from model.tokens import Vocabulary
-from model.training import LossFunction
-from tasks.align.job import Job, Plan, Row
-from tasks.align.schedule import schedule_of, split
-from tasks.common.params.aligning import Align
-
-
-@dataclass
-class Batch:
-    """Chosen rows, then rejected rows, padded together; ``weight`` is the number of pairs."""
-
-    ids: list[str]
-    tokens: torch.Tensor
-    labels: torch.Tensor
-    reference_chosen: torch.Tensor
-    reference_rejected: torch.Tensor
-    reward_gap: torch.Tensor
-    weight: float
-
-
-def batch_of(pairs: list[Row], vocabulary: Vocabulary) -> Batch:
-    """One padded batch of pairs."""
-    tokens, labels = collate(*sequences_of(pairs, vocabulary))
-    return Batch(
-        names(pairs),
-        tokens,
-        labels,
-        torch.tensor([p["chosen_logprob"] for p in pairs], dtype=torch.float32),
-        torch.tensor([p["rejected_logprob"] for p in pairs], dtype=torch.float32),
-        torch.tensor([reward_gap(p) for p in pairs], dtype=torch.float32),
-        float(len(pairs)),
-    )
-
-
-def names(pairs: list[Row]) -> list[str]:
-    """What an error calls each pair."""
-    return [f"{p['id']}@{p['iteration']}" for p in pairs]
+from model.training import Metrics
+from tasks.align.method import Job, Method, Row, pair_ids
+from tasks.align.schedule import chunks
 
 
 def reward_gap(pair: Row) -> float:
-    """By how much the judges found the chosen side better: WER saved plus similarity gained; NaN if unjudged."""
+    """Return how much better the judges scored the chosen side: WER saved plus similarity gained; NaN if unjudged."""
     return (pair["rejected_wer"] - pair["chosen_wer"]) + (pair["chosen_similarity"] - pair["rejected_similarity"])
 
 
-def preference_loss(logprobs: PairLogprobs, p: Align, beta: float) -> torch.Tensor:
-    """Loss of each pair ``(batch,)`` by the method's own equation."""
-    if p.method == "ipo":
-        return ipo_loss(logprobs, beta)
-    if p.method == "rpo":
-        return rpo_loss(logprobs, beta, p.rpo.eta)
-    if p.method == "simpo":
-        return simpo_loss(logprobs, beta, p.simpo.gamma, p.label_smoothing)
-    return dpo_loss(logprobs.per_token() if p.length_normalized else logprobs, beta, p.label_smoothing)
+class Pairwise(Method):
+    """Steps over the pairs, with both sides' reference log-probabilities as ``prefer`` cached them."""
 
-
-def objective(p: Align, beta: float) -> LossFunction:
-    """The preference loss plus the weighted negative log-likelihood (nats a token) of the chosen side, summed."""
-
-    def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-        device = next(model.parameters()).device
-        labels = batch.labels.to(device)
-        scored = sequence_logprobs(model(input_ids=batch.tokens.to(device), use_cache=False).logits.float(), labels)
-        chosen, rejected = scored.chunk(2)
-        n_chosen, n_rejected = (labels != IGNORE).sum(dim=1).chunk(2)
-        logprobs = PairLogprobs(
-            chosen,
-            rejected,
-            batch.reference_chosen.to(device),
-            batch.reference_rejected.to(device),
-            n_chosen,
-            n_rejected,
-            batch.reward_gap.to(device),
+    def __init__(self, job: Job):
+        super().__init__(job)
+        self.schedule = job.pair_schedule(self.align.epochs)
+        self.steps = len(self.schedule)
+        self.pairwise_loss = PAIRWISE_LOSSES[self.align.method]
+        self.options = PairwiseOptions(
+            beta=job.beta,
+            label_smoothing=self.align.label_smoothing,
+            length_normalized=self.align.length_normalized,
+            eta=self.align.rpo.eta,
+            gamma=self.align.simpo.gamma,
         )
-        preference = preference_loss(logprobs, p, beta)
-        nll = -chosen / n_chosen
+
+    def batches(self, step: int) -> list[Batch]:
+        return [self.batch(part) for part in chunks(self.schedule[step], self.align.micro_pairs)]
+
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        """Return chosen rows, then rejected rows, padded together; the weight is the number of pairs."""
+        tokens, labels = collate(*sequences_of(pairs, self.job.vocabulary))
+        return Batch(
+            ids=pair_ids(pairs),
+            weight=float(len(pairs)),
+            tokens=tokens,
+            labels=labels,
+            reference_chosen=torch.tensor([pair["chosen_logprob"] for pair in pairs], dtype=torch.float32),
+            reference_rejected=torch.tensor([pair["rejected_logprob"] for pair in pairs], dtype=torch.float32),
+            reward_gap=torch.tensor([reward_gap(pair) for pair in pairs], dtype=torch.float32),
+        )
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
+        """Return the preference loss plus the weighted negative log-likelihood (nats per token) of the chosen side."""
+        scored = sequence_logprobs(next_token_logits(model, batch["tokens"]), batch["labels"])
+        chosen, rejected = scored.chunk(2)
+        chosen_tokens, rejected_tokens = (batch["labels"] != IGNORE).sum(dim=1).chunk(2)
+        logprobs = PairLogprobs(
+            chosen=chosen,
+            rejected=rejected,
+            reference_chosen=batch["reference_chosen"],
+            reference_rejected=batch["reference_rejected"],
+            chosen_tokens=chosen_tokens,
+            rejected_tokens=rejected_tokens,
+            reward_gap=batch["reward_gap"],
+        )
+        preference = self.pairwise_loss(logprobs, self.options)
+        nll = -chosen / chosen_tokens
         metrics = {
             "preference_loss": preference.sum().item(),
             "nll": nll.sum().item(),
@@ -96,18 +77,4 @@ def objective(p: Align, beta: float) -> LossFunction:
             "chosen_shift": (chosen - logprobs.reference_chosen).sum().item(),
             "rejected_shift": (rejected - logprobs.reference_rejected).sum().item(),
         }
-        return (preference + p.nll_weight * nll).sum(), metrics
-
-    return loss_of
-
-
-def plan(job: Job) -> Plan:
-    """Steps over the pairs, with both sides' reference log-probabilities as ``prefer`` cached them."""
-    p, pairs = job.settings, job.pairs
-    lengths = [len(x["chosen"]) + len(x["rejected"]) for x in pairs]
-    schedule = schedule_of(lengths, p.epochs, p.batch_pairs, job.params.seed)
-
-    def batches(step: int) -> list[Batch]:
-        return [batch_of([pairs[i] for i in part], job.vocabulary) for part in split(schedule[step], p.micro_pairs)]
-
-    return Plan(job.ar, len(schedule), batches, objective(p, job.beta))
+        return (preference + self.align.nll_weight * nll).sum(), metrics

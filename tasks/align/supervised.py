@@ -2,76 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from model.batch import Batch
 from model.objectives.coh import BAD, GOOD
-from model.objectives.logprobs import IGNORE, collate, sequence_logprobs
+from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.tokens import Vocabulary
-from tasks.align.job import Job, Plan
-from tasks.align.pairwise import names
-from tasks.align.schedule import passes, schedule_of, split
-from tasks.common.prompts import Prompts
+from model.training import Metrics
+from tasks.align.method import Job, Method, pair_ids
+from tasks.align.schedule import chunks, passes
 
 
-@dataclass
-class Batch:
-    """Padded sequences; ``weight`` is their number."""
+class Supervised(Method):
+    """The loss of both methods."""
 
-    ids: list[str]
-    tokens: torch.Tensor
-    labels: torch.Tensor
-    weight: float
-
-
-def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
-    """Mean negative log-likelihood a token (nats) of each sequence, summed over sequences."""
-    device = next(model.parameters()).device
-    labels = batch.labels.to(device)
-    scored = sequence_logprobs(model(input_ids=batch.tokens.to(device), use_cache=False).logits.float(), labels)
-    nll = -scored / (labels != IGNORE).sum(dim=1)
-    return nll.sum(), {"nll": nll.sum().item()}
+    def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
+        """Return each sequence's mean negative log-likelihood (nats per token), summed over sequences."""
+        scored = sequence_logprobs(next_token_logits(model, batch["tokens"]), batch["labels"])
+        nll = -scored / (batch["labels"] != IGNORE).sum(dim=1)
+        return nll.sum(), {"nll": nll.sum().item()}
 
 
-def plan_hindsight(job: Job) -> Plan:
-    """Both sides of every pair, each with its verdict before the text; from then on the policy is asked for good."""
-    p, pairs = job.settings, job.pairs
-    good, bad = (Vocabulary(job.vocabulary.codebook_size, prefix) for prefix in (GOOD, BAD))
-    lengths = [len(x["chosen"]) + len(x["rejected"]) for x in pairs]
-    schedule = schedule_of(lengths, p.epochs, p.batch_pairs, job.params.seed)
+class ChainOfHindsight(Supervised):
+    """Both sides of every pair, each with its verdict before the text. Later every text gets the good verdict."""
 
-    def batches(step: int) -> list[Batch]:
-        made = []
-        for part in split([pairs[i] for i in schedule[step]], p.micro_pairs):
-            contexts = [v.context(x["text"], x["prompt"]) for v in (good, bad) for x in part]
-            targets = [good.target(x["chosen"], x["chosen_finished"]) for x in part]
-            targets += [bad.target(x["rejected"], x["rejected_finished"]) for x in part]
-            made.append(Batch(names(part) * 2, *collate(contexts, targets), 2.0 * len(part)))
-        return made
+    def __init__(self, job: Job):
+        super().__init__(job)
+        self.schedule = job.pair_schedule(self.align.epochs)
+        self.steps = len(self.schedule)
+        self.good, self.bad = (Vocabulary(job.vocabulary.codebook_size, prefix) for prefix in (GOOD, BAD))
+        job.ar.config.text_prefix = GOOD
 
-    job.ar.config.text_prefix = GOOD
-    return Plan(job.ar, len(schedule), batches, loss_of)
+    def batches(self, step: int) -> list[Batch]:
+        batches = []
+        for part in chunks(self.schedule[step], self.align.micro_pairs):
+            contexts = [v.context(pair["text"], pair["prompt"]) for v in (self.good, self.bad) for pair in part]
+            targets = [self.good.target(pair["chosen"], pair["chosen_finished"]) for pair in part]
+            targets += [self.bad.target(pair["rejected"], pair["rejected_finished"]) for pair in part]
+            tokens, labels = collate(contexts, targets)
+            batches.append(Batch(ids=pair_ids(part) * 2, weight=2.0 * len(part), tokens=tokens, labels=labels))
+        return batches
 
 
-def plan_continued_sft(job: Job) -> Plan:
-    """Golden utterances of the whole train split: as many steps, and sequences a step, as a pairwise method takes."""
-    p, rows, vocabulary, seed = job.settings, job.train, job.vocabulary, job.params.seed
-    prompts, prompt_frames = Prompts(rows), job.params.prompt_frames
-    steps = len(schedule_of([0] * len(job.pairs), p.epochs, p.batch_pairs, seed))
-    rng = np.random.default_rng([seed, 6, *job.iteration.encode()])
-    drawn = passes(len(rows), steps * 2 * p.batch_pairs, rng)
+class ContinuedSft(Supervised):
+    """Golden utterances of the whole train split: as many steps, and sequences per step, as a pairwise method takes."""
 
-    def batches(step: int) -> list[Batch]:
-        members = drawn[step * 2 * p.batch_pairs : (step + 1) * 2 * p.batch_pairs]
-        own = np.random.default_rng([seed, 7, step])
-        made = []
-        for part in split(members, 2 * p.micro_pairs):
-            voices = [rows[prompts.other(i, own)]["codes"][0][:prompt_frames] for i in part]
-            contexts = [vocabulary.context(rows[i]["text"], voice) for i, voice in zip(part, voices, strict=True)]
-            targets = [vocabulary.target(rows[i]["codes"][0]) for i in part]
-            made.append(Batch([rows[i]["id"] for i in part], *collate(contexts, targets), float(len(part))))
-        return made
+    def __init__(self, job: Job):
+        super().__init__(job)
+        self.steps = len(job.pair_schedule(self.align.epochs))
+        self.sequences = 2 * self.align.batch_pairs  # per step
+        rng = np.random.default_rng([job.params.seed, 6, *job.iteration.encode()])
+        self.drawn = passes(items=len(job.train_set), needed=self.steps * self.sequences, rng=rng)
 
-    return Plan(job.ar, steps, batches, loss_of)
+    def batches(self, step: int) -> list[Batch]:
+        train, batches = self.job.train_set, []
+        rng = np.random.default_rng([self.job.params.seed, 7, step])
+        members = self.drawn[step * self.sequences : (step + 1) * self.sequences]
+        for part in chunks(members, 2 * self.align.micro_pairs):
+            contexts = [train.in_random_voice(i, rng) for i in part]
+            tokens, labels = collate(contexts, [train.target(i) for i in part])
+            ids = [train.id(i) for i in part]
+            batches.append(Batch(ids=ids, weight=float(len(part)), tokens=tokens, labels=labels))
+        return batches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from model import nar
+from model.batch import Batch
 from model.codecs.facts import codec_facts
 from model.fast.padding import PAD_TO
 from model.training import Optimization, fingerprint_of, fit, length_buckets
@@ -19,19 +19,6 @@ from tasks.common.digests import md5
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.prompts import Prompts, codes_of
-
-
-@dataclass
-class Batch:
-    """Padded golden codes and prompts; one level is trained at a time. ``weight`` counts frames."""
-
-    ids: list[str]
-    codes: torch.Tensor
-    lengths: torch.Tensor
-    prompt: torch.Tensor
-    prompt_lengths: torch.Tensor
-    level: int
-    weight: float
 
 
 class Utterances:
@@ -48,6 +35,7 @@ class Utterances:
         self.lengths = [c.shape[1] for c in self.codes]
 
     def batch(self, indices: list[int], level: int, rng: np.random.Generator) -> Batch:
+        """Return padded codes up to ``level``, which is to be predicted, and prompts; the weight counts frames."""
         prompts = []
         for index in indices:
             prompt = self.golden[self.prompts.other(index, rng)]
@@ -56,18 +44,23 @@ class Utterances:
         codes, lengths = nar.pad_codes([self.codes[i] for i in indices], PAD_TO)
         prompt, prompt_lengths = nar.pad_codes(prompts)
         ids = [self.rows[i]["id"] for i in indices]
-        return Batch(ids, codes, lengths, prompt, prompt_lengths, level, float(lengths.sum()))
+        return Batch(
+            ids=ids,
+            weight=float(lengths.sum()),
+            codes=codes[:, : level + 1],
+            lengths=lengths,
+            prompt=prompt,
+            prompt_lengths=prompt_lengths,
+        )
 
 
 def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
     """Cross-entropy of one level's codes, in nats, summed over frames."""
-    device = next(model.parameters()).device
-    codes, lengths = batch.codes.to(device), batch.lengths.to(device)
-    logits = model(
-        codes[:, : batch.level], lengths, batch.prompt.to(device), batch.prompt_lengths.to(device), batch.level
-    )
-    real = torch.arange(codes.shape[-1], device=device) < lengths[:, None]
-    target = codes[:, batch.level][real]
+    codes, lengths = batch["codes"], batch["lengths"]
+    level = codes.shape[1] - 1
+    logits = model(codes[:, :level], lengths, batch["prompt"], batch["prompt_lengths"], level)
+    real = torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]
+    target = codes[:, level][real]
     scored = logits[real].float()
     correct = (scored.argmax(-1) == target).sum().item()
     return F.cross_entropy(scored, target, reduction="sum"), {"accuracy": float(correct)}
@@ -106,7 +99,13 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
             model,
             lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
             loss_of,
-            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
+            Optimization(
+                lr=p.lr,
+                steps=len(schedule),
+                warmup=p.warmup,
+                weight_decay=p.weight_decay,
+                optimizer=p.optimizer,
+            ),
             seed=params.seed,
             state_file=state_of(name),
             fingerprint=fingerprint_of(
@@ -122,7 +121,7 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
             precision=runtime.precision_of(params.compute.precision, device),
             cpu=device.type == "cpu",
             on_step=on_step,
-            carried=curve,
+            curve=curve,
         )
     return model, curve
 

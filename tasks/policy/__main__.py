@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import typer
 
 from model import policy
+from model.batch import Batch
 from model.codecs.facts import codec_facts
-from model.objectives.logprobs import IGNORE, collate, token_logprobs
+from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
 from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks.common import paths, runtime, schemas, tracking
@@ -22,16 +21,6 @@ from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.prompts import Prompts
 from tasks.common.stage import stage
-
-
-@dataclass
-class Batch:
-    """Padded sequences; ``weight`` is the number of scored tokens."""
-
-    ids: list[str]
-    tokens: torch.Tensor
-    labels: torch.Tensor
-    weight: float
 
 
 class Sequences:
@@ -52,24 +41,23 @@ class Sequences:
             contexts.append(self.vocabulary.context(self.rows[index]["text"], prompt))
             targets.append(self.vocabulary.target(self.level1[index]))
         tokens, labels = collate(contexts, targets)
-        return Batch([self.rows[i]["id"] for i in indices], tokens, labels, float((labels != IGNORE).sum()))
+        ids, scored = [self.rows[i]["id"] for i in indices], float((labels != IGNORE).sum())
+        return Batch(ids=ids, weight=scored, tokens=tokens, labels=labels)
 
 
 def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[str, float]]:
     """Negative log-likelihood of the target tokens, in nats."""
-    device = next(model.parameters()).device
-    labels = batch.labels.to(device)
-    logits = model(input_ids=batch.tokens.to(device), use_cache=False).logits
+    logits, labels = next_token_logits(model, batch["tokens"]), batch["labels"]
     correct = ((logits.argmax(-1) == labels) & (labels != IGNORE)).sum().item()
-    return -token_logprobs(logits.float(), labels).sum(), {"accuracy": float(correct)}
+    return -token_logprobs(logits, labels).sum(), {"accuracy": float(correct)}
 
 
 @torch.inference_mode()
 def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: int) -> float:
     """Mean negative log-likelihood a token on another split, in nats."""
-    rng = np.random.default_rng(seed)
+    rng, device = np.random.default_rng(seed), next(model.parameters()).device
     batches = [data.batch(indices, rng) for indices in length_buckets(data.lengths, capacity, rng)]
-    return sum(loss_of(model, b)[0].item() for b in batches) / sum(b.weight for b in batches)
+    return sum(loss_of(model, b.to(device))[0].item() for b in batches) / sum(b.weight for b in batches)
 
 
 def check_room(rows: list[dict], params: Params) -> None:
@@ -121,7 +109,13 @@ def main() -> None:
             model,
             lambda step: [data.batch(schedule[step][1], np.random.default_rng([params.seed, 1, step]))],
             loss_of,
-            Optimization(p.lr, len(schedule), p.warmup, p.weight_decay, optimizer=p.optimizer),
+            Optimization(
+                lr=p.lr,
+                steps=len(schedule),
+                warmup=p.warmup,
+                weight_decay=p.weight_decay,
+                optimizer=p.optimizer,
+            ),
             seed=params.seed,
             state_file=state,
             fingerprint=fingerprint_of(
@@ -136,7 +130,7 @@ def main() -> None:
             precision=runtime.precision_of(params.compute.precision, device),
             cpu=device.type == "cpu",
             on_step=on_step,
-            carried=curve,
+            curve=curve,
         )
         run.log_curve("sft_ar", curve.fresh())
         loss = held_out_loss(model, Sequences(dev, vocabulary, params.prompt_frames), p.batch_tokens, params.seed)

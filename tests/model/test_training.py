@@ -1,28 +1,20 @@
 """The loop's promises: resuming, accumulation, non-finite losses, buckets."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import torch
 
+from model.batch import Batch
 from model.training import Optimization, TrainingError, fit, length_buckets
-
-
-@dataclass
-class Batch:
-    ids: list[str]
-    x: torch.Tensor
-    weight: float
 
 
 def batch_of(step, rows):
     x = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))[rows]
-    return Batch([str(r) for r in rows], x, float(len(rows)))
+    return Batch(ids=[str(r) for r in rows], weight=float(len(rows)), x=x)
 
 
 def loss_of(model, batch):
-    error = (model(batch.x)[:, 0] - batch.x.sum(1)) ** 2
+    error = (model(batch["x"])[:, 0] - batch["x"].sum(1)) ** 2
     return error.sum(), {"error": error.sum().item()}
 
 
@@ -43,7 +35,7 @@ def train(split=8, total=12, state=None, fingerprint="a", stop=None, seen=None, 
         model,
         lambda s: [batch_of(s, list(range(i, i + split))) for i in range(0, 8, split)],
         loss_of,
-        Optimization(1e-2, total, optimizer=optimizer),
+        Optimization(lr=1e-2, steps=total, optimizer=optimizer),
         seed=3,
         state_file=state,
         fingerprint=fingerprint,
@@ -65,7 +57,7 @@ def test_one_process_may_train_twice_in_two_precisions():
             model,
             lambda s: [batch_of(s, [0, 1])],
             loss_of,
-            Optimization(1e-2, 2),
+            Optimization(lr=1e-2, steps=2),
             seed=1,
             precision=precision,
             cpu=True,
@@ -121,7 +113,7 @@ def test_one_batch_of_eight_equals_eight_of_one():
             model,
             lambda s, split=split: [batch_of(s, list(range(i, i + split))) for i in range(0, 8, split)],
             loss_of,
-            Optimization(1e-2, 5),
+            Optimization(lr=1e-2, steps=5),
             seed=3,
             cpu=True,
         )
@@ -131,14 +123,14 @@ def test_one_batch_of_eight_equals_eight_of_one():
 
 def test_a_loss_that_is_not_finite_stops_with_the_ids():
     def broken(model, batch):
-        return (model(batch.x) * float("nan")).sum(), {}
+        return (model(batch["x"]) * float("nan")).sum(), {}
 
     with pytest.raises(TrainingError, match=r"loss is nan at step 1, in the batch of \['0'"):
         fit(
             torch.nn.Linear(4, 1),
             lambda s: [batch_of(s, list(range(8)))],
             broken,
-            Optimization(1e-2, 2),
+            Optimization(lr=1e-2, steps=2),
             seed=0,
             cpu=True,
         )

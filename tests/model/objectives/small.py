@@ -1,7 +1,6 @@
 """A small policy, its reference and pairs of all lengths; log-probabilities as trained and by a loop of one token.
 
-Everything in float64 (Llama's RMSNorm still rounds to float32 on the way), so that an equation that is nearly the same
-does not pass for the same.
+Everything is in float64, so that a slightly different equation fails. Llama's RMSNorm still rounds to float32.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from transformers import LlamaForCausalLM
 
 from model import policy
 from model.objectives.logprobs import IGNORE, collate, sequence_logprobs
-from model.objectives.pairwise import PairLogprobs
+from model.objectives.pair_logprobs import PairLogprobs
 from model.tokens import Vocabulary
 
 VOCABULARY = Vocabulary(16)
@@ -50,13 +49,13 @@ def some_pairs(n: int = 3, seed: int = 0) -> list[Pair]:
 
 
 def batched(model: LlamaForCausalLM, contexts: list[list[int]], targets: list[list[int]]) -> tuple[torch.Tensor, ...]:
-    """Sums ``(batch,)`` and how many tokens each is of, by one padded forward pass, as the stages do it."""
+    """Return sums ``(batch,)`` and their numbers of tokens from one padded forward pass, as the stages do it."""
     ids, labels = collate(contexts, targets)
     return sequence_logprobs(model(ids, use_cache=False).logits, labels), (labels != IGNORE).sum(dim=1)
 
 
 def batched_pairs(policy: LlamaForCausalLM, reference: LlamaForCausalLM, pairs: list[Pair]) -> PairLogprobs:
-    """What the objectives are given."""
+    """Return what the pairwise losses are given."""
     contexts = [p.context for p in pairs]
     chosen, n_chosen = batched(policy, contexts, [p.chosen for p in pairs])
     rejected, n_rejected = batched(policy, contexts, [p.rejected for p in pairs])
@@ -64,11 +63,19 @@ def batched_pairs(policy: LlamaForCausalLM, reference: LlamaForCausalLM, pairs: 
         reference_chosen, _ = batched(reference, contexts, [p.chosen for p in pairs])
         reference_rejected, _ = batched(reference, contexts, [p.rejected for p in pairs])
     gaps = torch.tensor([p.gap for p in pairs], dtype=torch.float64)
-    return PairLogprobs(chosen, rejected, reference_chosen, reference_rejected, n_chosen, n_rejected, gaps)
+    return PairLogprobs(
+        chosen=chosen,
+        rejected=rejected,
+        reference_chosen=reference_chosen,
+        reference_rejected=reference_rejected,
+        chosen_tokens=n_chosen,
+        rejected_tokens=n_rejected,
+        reward_gap=gaps,
+    )
 
 
 def looped(model: LlamaForCausalLM, context: list[int], target: list[int]) -> torch.Tensor:
-    """``log p(target | context)``, unpadded and one token at a time."""
+    """Return ``log p(target | context)``, unpadded and one token at a time."""
     total = torch.zeros((), dtype=torch.float64)
     for position, token in enumerate(target):
         logits = model(torch.tensor([[*context, *target[:position]]]), use_cache=False).logits[0, -1]
@@ -79,7 +86,7 @@ def looped(model: LlamaForCausalLM, context: list[int], target: list[int]) -> to
 def looped_ratio(
     policy: LlamaForCausalLM, reference: LlamaForCausalLM, context: list[int], target: list[int]
 ) -> torch.Tensor:
-    """``log pi(target | context) - log ref(target | context)``, one token at a time."""
+    """Return ``log pi(target | context) - log ref(target | context)``, one token at a time."""
     with torch.no_grad():
         anchor = looped(reference, context, target)
     return looped(policy, context, target) - anchor
@@ -90,15 +97,31 @@ def sigmoid(x: torch.Tensor) -> torch.Tensor:
 
 
 def agreeing(logprobs: float, n: int = 3, tokens: tuple[int, int] = (4, 6)) -> PairLogprobs:
-    """``n`` pairs whose sides have the same log-probability under policy and reference."""
+    """Return ``n`` pairs whose sides have the same log-probability under policy and reference."""
     both = torch.full((n,), logprobs, dtype=torch.float64)
-    return PairLogprobs(both, both, both, both, *(torch.full((n,), t) for t in tokens), torch.linspace(-1, 1, n))
+    return PairLogprobs(
+        chosen=both,
+        rejected=both,
+        reference_chosen=both,
+        reference_rejected=both,
+        chosen_tokens=torch.full((n,), tokens[0]),
+        rejected_tokens=torch.full((n,), tokens[1]),
+        reward_gap=torch.linspace(-1, 1, n),
+    )
 
 
 def with_margin(margin: torch.Tensor, **others: torch.Tensor) -> PairLogprobs:
-    """Pairs of one-token sides whose only difference is that the policy prefers the chosen one by ``margin``."""
+    """Return pairs of one-token sides whose only difference is that the policy prefers the chosen one by ``margin``."""
     zero, one = torch.zeros_like(margin), torch.ones_like(margin)
-    return PairLogprobs(margin, zero, zero, zero, one, one, **others)
+    return PairLogprobs(
+        chosen=margin,
+        rejected=zero,
+        reference_chosen=zero,
+        reference_rejected=zero,
+        chosen_tokens=one,
+        rejected_tokens=one,
+        **others,
+    )
 
 
 def assert_same(ours: torch.Tensor, theirs: torch.Tensor, model: LlamaForCausalLM) -> None:

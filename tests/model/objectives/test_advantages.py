@@ -27,7 +27,7 @@ def looped(rewards, values, gae_lambda, gamma):
 @pytest.mark.parametrize(("gae_lambda", "gamma"), [(0.95, 1.0), (0.0, 1.0), (1.0, 1.0), (0.9, 0.8)])
 def test_generalized_advantages_equal_a_loop(gae_lambda, gamma):
     rewards, values, mask = episodes()
-    ours = generalized_advantages(rewards, values, mask, gae_lambda, gamma)
+    ours = generalized_advantages(rewards=rewards, values=values, mask=mask, gae_lambda=gae_lambda, gamma=gamma)
     for row in range(len(mask)):
         scored = mask[row]
         expected = looped(rewards[row][scored].tolist(), values[row][scored].tolist(), gae_lambda, gamma)
@@ -37,14 +37,16 @@ def test_generalized_advantages_equal_a_loop(gae_lambda, gamma):
 
 def test_what_lies_under_the_mask_changes_no_advantage():
     rewards, values, mask = episodes()
-    ours = generalized_advantages(rewards, values, mask, 0.95)
+    ours = generalized_advantages(rewards=rewards, values=values, mask=mask, gae_lambda=0.95)
     garbage = torch.where(mask, 0.0, 1e9)
-    assert torch.equal(ours, generalized_advantages(rewards + garbage, values + garbage, mask, 0.95))
+    assert torch.equal(
+        ours, generalized_advantages(rewards=rewards + garbage, values=values + garbage, mask=mask, gae_lambda=0.95)
+    )
 
 
 def test_with_lambda_1_the_return_of_every_token_is_the_reward_still_to_come():
     rewards, values, mask = episodes()
-    returns = generalized_advantages(rewards, values, mask, 1.0) + values
+    returns = generalized_advantages(rewards=rewards, values=values, mask=mask, gae_lambda=1.0) + values
     for row, scored in enumerate(mask):
         to_come = rewards[row][scored].flip(0).cumsum(0).flip(0)
         torch.testing.assert_close(returns[row][scored], to_come)

@@ -14,7 +14,7 @@ import torch
 
 from model.objectives.dpo import dpo_loss
 from model.objectives.ipo import ipo_loss
-from model.objectives.kto import kl_estimate, kto_loss
+from model.objectives.kto import kto_loss, reference_point
 from model.objectives.simpo import simpo_loss
 from model.tokens import BOS, EOS, PAD
 from tests.model.objectives import small
@@ -92,13 +92,13 @@ def preferences(pairs: list[small.Pair]) -> list[dict[str, list[int]]]:
 
 @pytest.mark.parametrize("beta", [0.1, 0.7])
 @pytest.mark.parametrize("loss_type", ["sigmoid", "sigmoid_norm", "ipo"])
-def test_dpo_its_length_normalised_form_and_ipo_are_trls(trainers, policy, reference, loss_type, beta):
+def test_dpo_its_length_normalized_form_and_ipo_are_trls(trainers, policy, reference, loss_type, beta):
     pairs, other = small.some_pairs(), copy.deepcopy(policy)
     logprobs = small.batched_pairs(policy, reference, pairs)
     ours = {
-        "sigmoid": lambda: dpo_loss(logprobs, beta),
-        "sigmoid_norm": lambda: dpo_loss(logprobs.per_token(), beta),
-        "ipo": lambda: ipo_loss(logprobs, beta),
+        "sigmoid": lambda: dpo_loss(logprobs, beta=beta),
+        "sigmoid_norm": lambda: dpo_loss(logprobs.per_token(), beta=beta),
+        "ipo": lambda: ipo_loss(logprobs, beta=beta),
     }[loss_type]()
     trainer = trainers["DPO"](other, reference, beta=beta, loss_type=[loss_type])
     theirs = trainer.compute_loss(other, trainer.data_collator(preferences(pairs)))
@@ -108,7 +108,7 @@ def test_dpo_its_length_normalised_form_and_ipo_are_trls(trainers, policy, refer
 def test_label_smoothing_is_trls(trainers, policy, reference):
     """TRL smooths labels in its ``aot`` loss, which on a batch of one pair, where there is nothing to sort, is DPO."""
     pairs, other = small.some_pairs(), copy.deepcopy(policy)
-    ours = dpo_loss(small.batched_pairs(policy, reference, pairs), 0.3, label_smoothing=0.2)
+    ours = dpo_loss(small.batched_pairs(policy, reference, pairs), beta=0.3, label_smoothing=0.2)
     trainer = trainers["DPO"](other, reference, beta=0.3, loss_type=["aot"], label_smoothing=0.2)
     theirs = [trainer.compute_loss(other, trainer.data_collator([row])) for row in preferences(pairs)]
     same(ours.sum(), policy, torch.stack(theirs).sum(), other)
@@ -117,7 +117,7 @@ def test_label_smoothing_is_trls(trainers, policy, reference):
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_simpo_is_trls(trainers, policy, reference, smoothing):
     pairs, other = small.some_pairs(), copy.deepcopy(policy)
-    ours = simpo_loss(small.batched_pairs(policy, reference, pairs), 2.0, 0.5, smoothing)
+    ours = simpo_loss(small.batched_pairs(policy, reference, pairs), beta=2.0, gamma=0.5, label_smoothing=smoothing)
     options = {"beta": 2.0, "simpo_gamma": 0.5, "label_smoothing": smoothing, "cpo_alpha": 0.0, "max_length": 64}
     trainer = trainers["CPO"](other, loss_type="simpo", **options)
     rows = []
@@ -143,7 +143,14 @@ def test_kto_is_trls(trainers, policy, reference, weights):
         moved = [small.batched(m, contexts, elsewhere)[0] for m in (policy, reference)]
     desirable = [True] * len(pairs) + [False] * len(pairs)
     ratio = small.batched(policy, contexts, targets)[0] - anchor
-    ours = kto_loss(ratio, torch.tensor(desirable), kl_estimate(*moved), 0.2, *weights)
+    ours = kto_loss(
+        logratio=ratio,
+        desirable=torch.tensor(desirable),
+        z0=reference_point(logprobs=moved[0], reference=moved[1]),
+        beta=0.2,
+        desirable_weight=weights[0],
+        undesirable_weight=weights[1],
+    )
     trainer = trainers["KTO"](other, reference, beta=0.2, desirable_weight=weights[0], undesirable_weight=weights[1])
     columns = zip(contexts, targets, elsewhere, desirable, strict=True)
     rows = [{"prompt_ids": c, "completion_ids": t, "KL_completion_ids": e, "label": d} for c, t, e, d in columns]

@@ -9,7 +9,7 @@ import torch
 from model import policy
 from model.objectives.dpo import dpo_loss
 from model.objectives.logprobs import collate, sequence_logprobs
-from model.objectives.pairwise import PairLogprobs
+from model.objectives.pair_logprobs import PairLogprobs
 from model.tokens import Vocabulary
 
 VOCABULARY = Vocabulary(16)
@@ -60,14 +60,20 @@ def test_sequence_logprobs_equal_a_naive_loop_in_value_and_gradient(ar):
 def test_loss_is_ln_2_where_policy_and_reference_agree():
     chosen, rejected = torch.randn(5), torch.randn(5)
     for smoothing in (0.0, 0.2):
-        loss = dpo_loss(PairLogprobs(chosen, rejected, chosen, rejected), beta=0.3, label_smoothing=smoothing)
+        loss = dpo_loss(
+            PairLogprobs(chosen=chosen, rejected=rejected, reference_chosen=chosen, reference_rejected=rejected),
+            beta=0.3,
+            label_smoothing=smoothing,
+        )
         torch.testing.assert_close(loss, torch.full((5,), math.log(2)))
 
 
 def test_loss_falls_as_the_margin_grows_and_its_gradient_is_the_papers():
     margin = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
     zero = torch.zeros(3, dtype=torch.float64)
-    loss = dpo_loss(PairLogprobs(margin, zero, zero, zero), beta=0.5)
+    loss = dpo_loss(
+        PairLogprobs(chosen=margin, rejected=zero, reference_chosen=zero, reference_rejected=zero), beta=0.5
+    )
     assert (loss.diff() < 0).all()
     [gradient] = torch.autograd.grad(loss.sum(), margin)
     torch.testing.assert_close(gradient, -0.5 * torch.sigmoid(-0.5 * margin.detach()))

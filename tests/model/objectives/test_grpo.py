@@ -37,7 +37,15 @@ def test_it_equals_a_loop():
             share = math.exp(reference[row, t] - logprobs[row, t])
             terms.append(-clipped + 0.04 * (share - math.log(share) - 1))
         expected.append(sum(terms) / len(terms))
-    ours = grpo_loss(logprobs, old, reference, advantages, mask, 0.2, 0.04)
+    ours = grpo_loss(
+        logprobs=logprobs,
+        old_logprobs=old,
+        reference=reference,
+        advantages=advantages,
+        mask=mask,
+        clip=0.2,
+        kl_weight=0.04,
+    )
     torch.testing.assert_close(ours, torch.tensor(expected, dtype=torch.float64))
 
 
@@ -65,32 +73,59 @@ def test_it_is_trls(kl_weight):
         "advantages": advantages, "old_per_token_logps": old, "ref_per_token_logps": reference,
     }  # fmt: skip
     expected = GRPOTrainer._compute_loss(stub, None, inputs)
-    loss = grpo_loss(ours, old, reference, advantages, mask, 0.2, kl_weight).mean()
+    loss = grpo_loss(
+        logprobs=ours,
+        old_logprobs=old,
+        reference=reference,
+        advantages=advantages,
+        mask=mask,
+        clip=0.2,
+        kl_weight=kl_weight,
+    ).mean()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(torch.autograd.grad(loss, ours), torch.autograd.grad(expected, theirs))
 
 
 def test_the_kl_of_identical_policies_is_0_and_of_others_above():
     logprobs, _, reference, _, _ = batch()
-    assert (kl_estimate(logprobs, logprobs) == 0).all()
-    assert (kl_estimate(logprobs, reference) > 0).all()
+    assert (kl_estimate(logprobs=logprobs, reference=logprobs) == 0).all()
+    assert (kl_estimate(logprobs=logprobs, reference=reference) > 0).all()
 
 
 def test_its_mean_over_samples_of_the_policy_is_the_kl():
     policy, reference = (torch.tensor(p, dtype=torch.float64) for p in ([0.7, 0.2, 0.1], [0.3, 0.3, 0.4]))
     exact = (policy * (policy / reference).log()).sum()
-    torch.testing.assert_close((policy * kl_estimate(policy.log(), reference.log())).sum(), exact)
+    torch.testing.assert_close((policy * kl_estimate(logprobs=policy.log(), reference=reference.log())).sum(), exact)
 
 
 def test_masked_positions_have_no_gradient_and_change_nothing():
     logprobs, old, reference, advantages, mask = batch()
     logprobs.requires_grad_()
-    loss = grpo_loss(logprobs, old, reference, advantages, mask, 0.2, 0.04)
+    loss = grpo_loss(
+        logprobs=logprobs,
+        old_logprobs=old,
+        reference=reference,
+        advantages=advantages,
+        mask=mask,
+        clip=0.2,
+        kl_weight=0.04,
+    )
     [gradient] = torch.autograd.grad(loss.sum(), logprobs)
     assert (gradient[~mask] == 0).all()
     assert (gradient[mask] != 0).any()
     other = torch.where(mask, old, old + 100.0)
-    assert torch.equal(loss, grpo_loss(logprobs, other, reference, advantages, mask, 0.2, 0.04))
+    assert torch.equal(
+        loss,
+        grpo_loss(
+            logprobs=logprobs,
+            old_logprobs=other,
+            reference=reference,
+            advantages=advantages,
+            mask=mask,
+            clip=0.2,
+            kl_weight=0.04,
+        ),
+    )
 
 
 def test_a_bandit_ends_at_its_best_arm_by_grpo():
@@ -111,7 +146,15 @@ def test_a_bandit_ends_at_its_best_arm_by_grpo():
         for _ in range(2):
             new = logits.log_softmax(0)[arms][:, None]
             mask = torch.ones_like(new, dtype=torch.bool)
-            loss = grpo_loss(new, old, reference[arms][:, None], advantages, mask, 0.2, 0.02).mean()
+            loss = grpo_loss(
+                logprobs=new,
+                old_logprobs=old,
+                reference=reference[arms][:, None],
+                advantages=advantages,
+                mask=mask,
+                clip=0.2,
+                kl_weight=0.02,
+            ).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -15,7 +15,7 @@ def test_values_and_gradients_equal_a_loop_over_pairs_and_tokens(beta):
         won = small.looped_ratio(policy, reference, p.context, p.chosen) / len(p.chosen)
         lost = small.looped_ratio(policy, reference, p.context, p.rejected) / len(p.rejected)
         expected.append((won - lost - 1 / (2 * beta)) ** 2)
-    ours = ipo_loss(small.batched_pairs(policy, reference, pairs), beta)
+    ours = ipo_loss(small.batched_pairs(policy, reference, pairs), beta=beta)
     small.assert_same(ours, torch.stack(expected), policy)
 
 
@@ -42,5 +42,15 @@ def test_gradient_widens_a_margin_below_the_target_and_narrows_one_above_it():
 def test_the_same_margin_a_token_costs_the_same_at_any_length():
     tokens = torch.tensor([1.0, 7.0, 40.0], dtype=torch.float64)
     zero = torch.zeros(3, dtype=torch.float64)
-    loss = ipo_loss(small.PairLogprobs(0.3 * tokens, zero, zero, zero, tokens, tokens), beta=0.1)
+    loss = ipo_loss(
+        small.PairLogprobs(
+            chosen=0.3 * tokens,
+            rejected=zero,
+            reference_chosen=zero,
+            reference_rejected=zero,
+            chosen_tokens=tokens,
+            rejected_tokens=tokens,
+        ),
+        beta=0.1,
+    )
     torch.testing.assert_close(loss, loss[:1].expand(3))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.objectives.kto import kl_estimate, kto_loss
+from model.objectives.kto import kto_loss, reference_point
 from tests.model.objectives import small
 
 
@@ -31,21 +31,37 @@ def test_values_and_gradients_equal_a_loop_over_samples_and_tokens(beta, weights
     with torch.no_grad():
         anchor, _ = small.batched(reference, contexts * 2, [p.chosen for p in pairs] + [p.rejected for p in pairs])
     elsewhere = [list(x) for x in zip(*mismatched(pairs), strict=True)]
-    estimate = kl_estimate(small.batched(policy, *elsewhere)[0], small.batched(reference, *elsewhere)[0])
+    estimate = reference_point(
+        logprobs=small.batched(policy, *elsewhere)[0], reference=small.batched(reference, *elsewhere)[0]
+    )
     assert estimate.item() == pytest.approx(z0, abs=1e-6) and not estimate.requires_grad
-    ours = kto_loss(logprobs - anchor, torch.arange(2 * len(pairs)) < len(pairs), estimate, beta, *weights)
+    ours = kto_loss(
+        logratio=logprobs - anchor,
+        desirable=torch.arange(2 * len(pairs)) < len(pairs),
+        z0=estimate,
+        beta=beta,
+        desirable_weight=weights[0],
+        undesirable_weight=weights[1],
+    )
     small.assert_same(ours, torch.stack(wins + losses), policy)
 
 
 def test_loss_is_half_its_weight_where_policy_and_reference_agree():
-    loss = kto_loss(torch.zeros(2), torch.tensor([True, False]), 0.0, 0.1, 1.0, 1.4)
+    loss = kto_loss(
+        logratio=torch.zeros(2),
+        desirable=torch.tensor([True, False]),
+        z0=0.0,
+        beta=0.1,
+        desirable_weight=1.0,
+        undesirable_weight=1.4,
+    )
     torch.testing.assert_close(loss, torch.tensor([0.5, 0.7]))
 
 
 def test_a_desirable_sample_gains_by_a_higher_ratio_and_an_undesirable_one_by_a_lower():
     ratio = torch.linspace(-30, 30, 61, dtype=torch.float64, requires_grad=True)
     for desirable, sign in ((True, -1), (False, 1)):
-        loss = kto_loss(ratio, torch.full((61,), desirable), 3.0, 0.2)
+        loss = kto_loss(logratio=ratio, desirable=torch.full((61,), desirable), z0=3.0, beta=0.2)
         assert (sign * loss.diff() > 0).all()
         assert loss.min() > 0 and loss.max() < 1
         [gradient] = torch.autograd.grad(loss.sum(), ratio)
@@ -57,10 +73,10 @@ def test_a_desirable_sample_gains_by_a_higher_ratio_and_an_undesirable_one_by_a_
 def test_no_gradient_flows_into_the_estimate():
     z0 = torch.tensor(0.3, requires_grad=True)
     ratio = torch.zeros(2, requires_grad=True)
-    kto_loss(ratio, torch.tensor([True, False]), z0, 0.1).sum().backward()
+    kto_loss(logratio=ratio, desirable=torch.tensor([True, False]), z0=z0, beta=0.1).sum().backward()
     assert z0.grad is None and ratio.grad is not None
 
 
 def test_the_estimate_is_never_below_zero():
-    assert kl_estimate(torch.tensor([-3.0, 1.0]), torch.zeros(2)).item() == 0.0
-    assert kl_estimate(torch.tensor([-1.0, 3.0]), torch.zeros(2)).item() == 1.0
+    assert reference_point(logprobs=torch.tensor([-3.0, 1.0]), reference=torch.zeros(2)).item() == 0.0
+    assert reference_point(logprobs=torch.tensor([-1.0, 3.0]), reference=torch.zeros(2)).item() == 1.0

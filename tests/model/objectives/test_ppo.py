@@ -22,12 +22,18 @@ def test_the_clipped_surrogate_equals_a_loop():
     for new, before, advantage in zip(logprobs.tolist(), old.tolist(), advantages.tolist(), strict=True):
         ratio = 2.718281828459045 ** (new - before)
         expected.append(-min(ratio * advantage, clip_of(ratio, 0.8, 1.2) * advantage))
-    torch.testing.assert_close(clipped_surrogate(logprobs, old, advantages, 0.2), torch.tensor(expected).double())
+    torch.testing.assert_close(
+        clipped_surrogate(logprobs=logprobs, old_logprobs=old, advantages=advantages, clip=0.2),
+        torch.tensor(expected).double(),
+    )
 
 
 def test_its_gradient_at_the_old_policy_is_the_policy_gradient():
     logprobs, advantages = randn(6).requires_grad_(), randn(6, seed=1)
-    [gradient] = torch.autograd.grad(clipped_surrogate(logprobs, logprobs.detach(), advantages, 0.2).sum(), logprobs)
+    [gradient] = torch.autograd.grad(
+        clipped_surrogate(logprobs=logprobs, old_logprobs=logprobs.detach(), advantages=advantages, clip=0.2).sum(),
+        logprobs,
+    )
     torch.testing.assert_close(gradient, -advantages)
 
 
@@ -36,7 +42,9 @@ def test_its_gradient_at_the_old_policy_is_the_policy_gradient():
 )
 def test_a_ratio_outside_the_clip_pulls_only_back(shift, advantage, pulls):
     logprobs = torch.tensor([shift], requires_grad=True)
-    clipped_surrogate(logprobs, torch.zeros(1), torch.tensor([advantage]), 0.2).sum().backward()
+    clipped_surrogate(
+        logprobs=logprobs, old_logprobs=torch.zeros(1), advantages=torch.tensor([advantage]), clip=0.2
+    ).sum().backward()
     assert bool(logprobs.grad != 0) is pulls
 
 
@@ -47,20 +55,22 @@ def test_the_clipped_value_loss_equals_a_loop():
     for value, before, wanted in zip(values.tolist(), old.tolist(), returns.tolist(), strict=True):
         near = clip_of(value, before - 0.2, before + 0.2)
         expected.append(0.5 * max((value - wanted) ** 2, (near - wanted) ** 2))
-    torch.testing.assert_close(clipped_value_loss(values, old, returns, 0.2), torch.tensor(expected).double())
+    torch.testing.assert_close(
+        clipped_value_loss(values=values, old_values=old, returns=returns, clip=0.2), torch.tensor(expected).double()
+    )
 
 
 def test_token_rewards_are_the_kl_penalty_and_the_score_at_the_last_token():
     mask = torch.tensor([[False, True, True, False], [True, True, True, True]])
     scores = torch.tensor([2.0, -1.0], dtype=torch.float64)
     logprobs, reference = randn(2, 4, seed=1), randn(2, 4, seed=2)
-    rewards = token_rewards(scores, logprobs, reference, mask, 0.1)
+    rewards = token_rewards(scores=scores, logprobs=logprobs, reference=reference, mask=mask, kl_weight=0.1)
     expected = -0.1 * (logprobs - reference) * mask
     expected[0, 2] += 2.0
     expected[1, 3] -= 1.0
     torch.testing.assert_close(rewards, expected)
     # Where the policy is the reference nothing but the score is left.
-    same = token_rewards(scores, logprobs, logprobs, mask, 0.1)
+    same = token_rewards(scores=scores, logprobs=logprobs, reference=logprobs, mask=mask, kl_weight=0.1)
     assert torch.equal(same.sum(dim=1), scores)
 
 
@@ -75,13 +85,21 @@ def test_a_bandit_ends_at_its_best_arm_by_ppo():
     for _ in range(40):
         arms = torch.multinomial(logits.softmax(0), 64, replacement=True)
         old, old_values = logits.log_softmax(0)[arms].detach()[:, None], value.detach().expand(64, 1)
-        rewards = token_rewards(pay[arms], old, reference[arms][:, None], one, kl_weight=0.05)
-        advantages = generalized_advantages(rewards, old_values, one, 0.95)
+        rewards = token_rewards(
+            scores=pay[arms], logprobs=old, reference=reference[arms][:, None], mask=one, kl_weight=0.05
+        )
+        advantages = generalized_advantages(rewards=rewards, values=old_values, mask=one, gae_lambda=0.95)
         returns, advantages = advantages + old_values, whiten(advantages)
         for _ in range(4):
             new = logits.log_softmax(0)[arms][:, None]
-            loss = clipped_surrogate(new, old, advantages, 0.2).mean()
-            loss = loss + 0.5 * clipped_value_loss(value.expand(64, 1), old_values, returns, 0.2).mean()
+            loss = clipped_surrogate(logprobs=new, old_logprobs=old, advantages=advantages, clip=0.2).mean()
+            loss = (
+                loss
+                + 0.5
+                * clipped_value_loss(
+                    values=value.expand(64, 1), old_values=old_values, returns=returns, clip=0.2
+                ).mean()
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -99,9 +117,13 @@ def test_with_a_heavy_kl_the_bandit_ends_at_the_known_compromise():
     for _ in range(1500):
         logprobs = logits.log_softmax(0)
         old = logprobs.detach()
-        rewards = token_rewards(pay, old[:, None], reference[:, None], one, kl_weight=0.5)[:, 0]
+        rewards = token_rewards(
+            scores=pay, logprobs=old[:, None], reference=reference[:, None], mask=one, kl_weight=0.5
+        )[:, 0]
         expected = (old.exp() * rewards).sum()  # a perfect value function
-        loss = (old.exp() * clipped_surrogate(logprobs, old, rewards - expected, 0.2)).sum()
+        loss = (
+            old.exp() * clipped_surrogate(logprobs=logprobs, old_logprobs=old, advantages=rewards - expected, clip=0.2)
+        ).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,14 +8,14 @@ from model.objectives.reward_model import reward_loss
 
 def test_equal_rewards_cost_ln_2_whatever_they_are():
     rewards = torch.tensor([-300.0, 0.0, 5.0])
-    torch.testing.assert_close(reward_loss(rewards, rewards), torch.full((3,), math.log(2)))
+    torch.testing.assert_close(reward_loss(chosen=rewards, rejected=rewards), torch.full((3,), math.log(2)))
 
 
 def test_only_the_difference_counts_and_its_gradient_is_the_papers():
     chosen = torch.tensor([-2.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
     rejected = torch.tensor([0.5, -1.0, 0.0], dtype=torch.float64)
-    loss = reward_loss(chosen, rejected)
-    torch.testing.assert_close(loss, reward_loss(chosen + 7, rejected + 7))
+    loss = reward_loss(chosen=chosen, rejected=rejected)
+    torch.testing.assert_close(loss, reward_loss(chosen=chosen + 7, rejected=rejected + 7))
     [gradient] = torch.autograd.grad(loss.sum(), chosen)
     torch.testing.assert_close(gradient, -torch.sigmoid(rejected - chosen.detach()))
 
@@ -38,4 +38,4 @@ def test_it_is_trls():
         stub._metrics["eval"][name] = []
     theirs = RewardTrainer.compute_loss(stub, lambda **inputs: SimpleNamespace(logits=rewards), {})
     chosen, rejected = rewards[:, 0].chunk(2)
-    torch.testing.assert_close(reward_loss(chosen, rejected).mean(), theirs)
+    torch.testing.assert_close(reward_loss(chosen=chosen, rejected=rejected).mean(), theirs)

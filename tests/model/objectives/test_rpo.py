@@ -20,7 +20,7 @@ def test_values_and_gradients_equal_a_loop_over_pairs_and_tokens(beta, eta):
         margin = margin - small.looped_ratio(policy, reference, p.context, p.rejected)
         wanted, found = 1 / (1 + math.exp(-eta * p.gap)), small.sigmoid(beta * margin)
         expected.append(wanted * (wanted / found).log() + (1 - wanted) * ((1 - wanted) / (1 - found)).log())
-    ours = rpo_loss(small.batched_pairs(policy, reference, pairs), beta, eta)
+    ours = rpo_loss(small.batched_pairs(policy, reference, pairs), beta=beta, eta=eta)
     small.assert_same(ours, torch.stack(expected), policy)
 
 
@@ -37,7 +37,7 @@ def test_a_gap_without_end_is_dpo():
     logprobs = small.batched_pairs(policy, reference, pairs)
     dpo = dpo_loss(logprobs, beta=0.3)
     distances = [
-        (rpo_loss(replace(logprobs, reward_gap=torch.full_like(dpo, gap)), 0.3, eta=1.0) - dpo).abs().max().item()
+        (rpo_loss(replace(logprobs, reward_gap=torch.full_like(dpo, gap)), beta=0.3, eta=1.0) - dpo).abs().max().item()
         for gap in (1.0, 4.0, 16.0, 64.0)
     ]
     assert distances == sorted(distances, reverse=True)

@@ -19,13 +19,15 @@ def test_values_and_gradients_equal_a_loop_over_pairs_and_tokens(beta, gamma, sm
         scaled = beta * (won - lost) - gamma
         right, swapped = -small.sigmoid(scaled).log(), -small.sigmoid(-scaled).log()
         expected.append((1 - smoothing) * right + smoothing * swapped)
-    ours = simpo_loss(small.batched_pairs(policy, small.ar(1), pairs), beta, gamma, smoothing)
+    ours = simpo_loss(
+        small.batched_pairs(policy, small.ar(1), pairs), beta=beta, gamma=gamma, label_smoothing=smoothing
+    )
     small.assert_same(ours, torch.stack(expected), policy)
 
 
 def test_the_reference_plays_no_part():
     policy, pairs = small.ar(0), small.some_pairs()
-    one, other = (simpo_loss(small.batched_pairs(policy, small.ar(s), pairs), 2.0, 0.5) for s in (1, 2))
+    one, other = (simpo_loss(small.batched_pairs(policy, small.ar(s), pairs), beta=2.0, gamma=0.5) for s in (1, 2))
     assert torch.equal(one, other)
 
 

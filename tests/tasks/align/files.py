@@ -1,4 +1,4 @@
-"""A folder with what the methods that sample or judge read: the previous policy, train texts, pairs, samples."""
+"""A folder with the files that methods read: the previous policy, train texts, pairs, samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from model import policy
 from model.sampling import Decoding, Request, sample
 from model.tokens import FIRST_CODE
-from tasks.align.job import Job
+from tasks.align.method import Job
 from tasks.common import paths, schemas
 from tasks.common.files import write_table
 from tests.tasks.align.pairs import VOCABULARY, params, small_ar, some_pairs
@@ -27,7 +27,7 @@ def train_rows(n: int = 12) -> list[dict[str, Any]]:
 
 
 def write_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch, pairs: int = 12) -> None:
-    """Make ``folder`` the current one, with policy 0 (``small_ar``), the train split and iteration 1's pairs."""
+    """Write policy 0 (``small_ar``), the train split and iteration 1's pairs to ``folder``; make it the current one."""
     monkeypatch.chdir(folder)
     paths.run("0").mkdir(parents=True)
     policy.save(small_ar(), paths.ar("0"))
@@ -36,15 +36,16 @@ def write_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch, pairs: int = 
 
 
 def job(frames_per_character: float = 12.0, ar: Any = None, **changes: Any) -> Job:
-    """Iteration 1 in the current folder."""
+    """Return the job of iteration 1 in the current folder."""
     settings = params(**changes)
     decoding = settings.decoding.model_copy(update={"max_frames_per_character": frames_per_character})
     settings = settings.model_copy(update={"decoding": decoding})
-    return Job(ar or policy.load(paths.ar("0")), some_pairs(small_ar(), 12), settings, "1", torch.device("cpu"))
+    ar, pairs = ar or policy.load(paths.ar("0")), some_pairs(small_ar(), 12)
+    return Job(ar=ar, pairs=pairs, params=settings, iteration="1", device=torch.device("cpu"))
 
 
 def write_samples(groups: int = 6, each: int = 4, wanted: int = 7, **changes: Any) -> None:
-    """Samples of policy 0 for ``groups`` texts, and judgements: the more ``wanted`` codes, the better.
+    """Write samples of policy 0 for ``groups`` texts, and judgements: the more ``wanted`` codes, the better.
 
     ``changes`` are fields of every judgement. Most samples are cut off, so their WER has to be above 1 to count.
     """
@@ -73,15 +74,15 @@ def write_samples(groups: int = 6, each: int = 4, wanted: int = 7, **changes: An
 
 
 def probability_of(ar: Any, code: int) -> float:
-    """Mean chance of drawing ``code`` as the first one of an utterance, over the train texts."""
+    """Return the mean probability of ``code`` as an utterance's first code, over the train texts."""
     with torch.no_grad():
         contexts = torch.tensor([VOCABULARY.context(text, PROMPT) for text in TEXTS])
         return ar(contexts).logits[:, -1, FIRST_CODE:].softmax(-1)[:, code].mean().item()
 
 
-def gradients(plan: Any, step: int = 0) -> list[torch.Tensor]:
-    """Of one step's mean loss, in every parameter of the plan's model."""
-    batches = plan.batches(step)
-    losses = [plan.loss_of(plan.model, b)[0] for b in batches]
+def gradients(method: Any, step: int = 0) -> list[torch.Tensor]:
+    """Return the gradient of one step's mean loss in every parameter of the method's model."""
+    batches = method.batches(step)
+    losses = [method.loss(method.model, b)[0] for b in batches]
     (torch.stack(losses).sum() / sum(b.weight for b in batches)).backward()
-    return [p.grad for p in plan.model.parameters()]
+    return [p.grad for p in method.model.parameters()]

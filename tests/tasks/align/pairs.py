@@ -12,7 +12,7 @@ import yaml
 from model import policy
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.tokens import Vocabulary
-from tasks.align.job import Job
+from tasks.align.method import Job
 from tasks.common.params import Params
 from tests.conftest import REPOSITORY, merge
 
@@ -34,7 +34,7 @@ def small_ar(seed: int = 0) -> Any:
 
 
 def some_pairs(ar: Any, n: int = 5, seed: int = 0) -> list[dict[str, Any]]:
-    """Pairs of all lengths with the policy's own reference log-probabilities, each computed on its own."""
+    """Return pairs of all lengths with the policy's own log-probabilities as reference, each computed by itself."""
     rng = np.random.default_rng(seed)
     pairs = []
     for i in range(n):
@@ -56,7 +56,7 @@ def some_pairs(ar: Any, n: int = 5, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def params(**changes: Any) -> Params:
-    """The defaults, training all parameters on samples at temperature 1, with changes of the align block."""
+    """Return the defaults with ``changes`` of the align block, training all parameters on samples at temperature 1."""
     content = yaml.safe_load(Path(REPOSITORY / "params.yaml").read_text())
     small = {"parameters": "all", "lr": 3e-5, "batch_pairs": 4, "micro_pairs": 4, "nll_weight": 0.0, "epochs": 2}
     merge(content, {"sample": {"temperatures": [1.0] * 4}, "align": {**small, **changes}})
@@ -64,4 +64,4 @@ def params(**changes: Any) -> Params:
 
 
 def job(ar: Any, pairs: list[dict[str, Any]], **changes: Any) -> Job:
-    return Job(ar, pairs, params(**changes), "1", torch.device("cpu"))
+    return Job(ar=ar, pairs=pairs, params=params(**changes), iteration="1", device=torch.device("cpu"))

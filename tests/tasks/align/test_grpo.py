@@ -8,7 +8,8 @@ import torch
 from model import policy
 from model.training import Optimization, TrainingError, fit
 from tasks.align.judged import groups_of, reward_of
-from tasks.align.methods import PLANS
+from tasks.align.methods import METHODS
+from tasks.align.schedule import chunks
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table, write_table
 from tests.tasks.align import files
@@ -29,7 +30,7 @@ SAMPLE = {"id": "u", "draw": 0, "tokens": [1], "finished": True}
 
 
 @pytest.mark.parametrize(
-    ("sample", "heard", "reward"),
+    ("sample", "scores", "reward"),
     [
         ({}, {"word_errors": 1}, -0.25 + 0.4),
         ({"finished": False}, {"word_errors": 1}, -1 + 0.4),  # cut off: all its words are wrong
@@ -37,8 +38,8 @@ SAMPLE = {"id": "u", "draw": 0, "tokens": [1], "finished": True}
         ({"tokens": []}, {"word_errors": 0}, -1 + 0.4),
     ],
 )
-def test_the_reward_is_the_wer_and_the_similarity_of_a_whole_sample(sample, heard, reward):
-    judgement = {"words": 4, "similarity": 0.8, **heard}
+def test_the_reward_is_the_wer_and_the_similarity_of_a_whole_sample(sample, scores, reward):
+    judgement = {"words": 4, "similarity": 0.8, **scores}
     assert reward_of({**SAMPLE, **sample}, judgement, 0.5) == pytest.approx(reward)
 
 
@@ -49,7 +50,7 @@ def test_a_reward_that_is_not_finite_stops_with_the_samples_name(broken):
         groups_of(files.job(method="grpo"))
 
 
-def test_groups_are_of_one_text_and_prompt_and_those_without_spread_are_left_out():
+def test_groups_are_of_one_text_and_prompt_and_those_of_equal_rewards_are_left_out():
     files.write_samples(groups=3)
 
     def judge(row):  # g0's samples are all alike, g1's and g2's are not
@@ -71,38 +72,38 @@ def test_groups_are_of_one_text_and_prompt_and_those_without_spread_are_left_out
 
 def test_a_step_holds_whole_groups_so_that_its_advantages_add_up_to_0():
     files.write_samples(groups=12)
-    plan = PLANS["grpo"](files.job(method="grpo", batch_pairs=4, micro_pairs=1, epochs=1))
+    method = METHODS["grpo"](files.job(method="grpo", batch_pairs=4, micro_pairs=1, epochs=1))
     seen = []
-    for step in range(plan.steps):
-        batches = plan.batches(step)
-        assert sum(b.advantages.sum().item() for b in batches) == pytest.approx(0.0, abs=1e-5)
+    for step in range(method.steps):
+        batches = method.batches(step)
+        assert sum(b["advantages"].sum().item() for b in batches) == pytest.approx(0.0, abs=1e-5)
         assert sum(b.weight for b in batches) <= 8
         seen += [name for b in batches for name in b.ids]
     assert len(seen) == len(set(seen)) == sum(map(len, groups_of(files.job(method="grpo"))))
 
 
-def test_without_any_spread_it_says_so_and_what_to_do():
+def test_if_all_rewards_are_equal_the_error_says_so_and_what_to_do():
     files.write_samples(word_errors=1)
     with pytest.raises(DataError, match=r"in none of 6 groups.*add to sample\.temperatures"):
-        PLANS["grpo"](files.job(method="grpo"))
+        METHODS["grpo"](files.job(method="grpo"))
 
 
 def test_samples_of_another_policy_or_without_judgement_are_refused():
     files.write_samples()
     rewrite(paths.judgements("1"), schemas.JUDGEMENTS, lambda row: None if row["id"] == "g1" else row)
     with pytest.raises(DataError, match="4 samples have no judgement"):
-        PLANS["grpo"](files.job(method="grpo"))
+        METHODS["grpo"](files.job(method="grpo"))
     policy.save(small_ar(5), paths.ar("0"))
     with pytest.raises(DataError, match="run `sample` again"):
-        PLANS["grpo"](files.job(method="grpo"))
+        METHODS["grpo"](files.job(method="grpo"))
 
 
 def test_at_the_first_step_the_policy_is_the_one_that_sampled_and_the_reference():
     files.write_samples()
-    plan = PLANS["grpo"](files.job(method="grpo", batch_pairs=12, micro_pairs=12))
-    [batch] = plan.batches(0)
-    loss, metrics = plan.loss_of(plan.model, batch)
-    assert loss.item() == pytest.approx(-batch.advantages.sum().item(), abs=1e-3)  # every ratio is 1
+    method = METHODS["grpo"](files.job(method="grpo", batch_pairs=12, micro_pairs=12))
+    [batch] = method.batches(0)
+    loss, metrics = method.loss(method.model, batch)
+    assert loss.item() == pytest.approx(-batch["advantages"].sum().item(), abs=1e-3)  # every ratio is 1
     assert metrics["kl"] == pytest.approx(0.0, abs=1e-5) and metrics["clipped"] == 0
 
 
@@ -110,19 +111,19 @@ def test_one_batch_of_eight_equals_eight_accumulated_batches_of_one(monkeypatch)
     files.write_samples()
     found = []
     for micro in (8, 1):
-        monkeypatch.setattr("tasks.align.grpo.split", lambda x, _, n=micro: [x[i : i + n] for i in range(0, len(x), n)])
-        plan = PLANS["grpo"](files.job(method="grpo", batch_pairs=4))
+        monkeypatch.setattr("tasks.align.grpo.chunks", lambda items, _, n=micro: chunks(items, n))
+        method = METHODS["grpo"](files.job(method="grpo", batch_pairs=4))
         with torch.no_grad():
-            plan.model.lm_head.weight.mul_(1.3)  # away from the policy that sampled
-        found.append(files.gradients(plan))
-        assert {len(b.ids) for b in plan.batches(0)[:-1]} <= {micro}
+            method.model.lm_head.weight.mul_(1.3)  # away from the policy that sampled
+        found.append(files.gradients(method))
+        assert {len(b.ids) for b in method.batches(0)[:-1]} <= {micro}
     for together, accumulated in zip(*found, strict=True):
         torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
 
 
-def test_what_the_judges_liked_becomes_likelier():
+def test_samples_that_the_judges_scored_high_become_likelier():
     files.write_samples(groups=12, each=8)
-    plan = PLANS["grpo"](files.job(method="grpo", batch_pairs=16, micro_pairs=16, epochs=3))
-    before = files.probability_of(plan.model, 7)
-    fit(plan.model, plan.batches, plan.loss_of, Optimization(1e-2, plan.steps), seed=1, cpu=True)
-    assert files.probability_of(plan.model, 7) > 1.5 * before
+    method = METHODS["grpo"](files.job(method="grpo", batch_pairs=16, micro_pairs=16, epochs=3))
+    before = files.probability_of(method.model, 7)
+    fit(method.model, method.batches, method.loss, Optimization(lr=1e-2, steps=method.steps), seed=1, cpu=True)
+    assert files.probability_of(method.model, 7) > 1.5 * before

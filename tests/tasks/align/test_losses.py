@@ -1,4 +1,4 @@
-"""Each method's loss, away from the reference and with every option set, against one sequence at a time, unpadded."""
+"""Each method's loss, away from the reference and with every option set, against one unpadded sequence at a time."""
 
 import math
 
@@ -7,9 +7,10 @@ import torch
 
 from model.objectives.coh import BAD, GOOD
 from model.tokens import Vocabulary
-from tasks.align.job import Job
-from tasks.align.methods import PLANS
-from tests.tasks.align.pairs import VOCABULARY, job, pair, small_ar
+from tasks.align.method import Job
+from tasks.align.methods import METHODS
+from tasks.align.train_set import TrainSet
+from tests.tasks.align.pairs import VOCABULARY, job, pair, params, small_ar
 
 OPTIONS = {"nll_weight": 0.3, "label_smoothing": 0.2, "epochs": 1, "batch_pairs": 4}
 # From 2 to 45 tokens: batches are padded to one, two or three times the width that shapes are rounded to.
@@ -17,7 +18,7 @@ LENGTHS = [(3, 45), (40, 2), (12, 20), (33, 7)]
 
 
 def some_pairs():
-    """Pairs with the reference log-probabilities of another policy than the one that is trained."""
+    """Return pairs with reference log-probabilities of another policy than the one that is trained."""
     rows, generator = [], torch.Generator().manual_seed(0)
     for i, (chosen, rejected) in enumerate(LENGTHS):
         sides = [torch.randint(0, 16, (n,), generator=generator).tolist() for n in (chosen, rejected)]
@@ -30,7 +31,7 @@ def some_pairs():
 
 
 def logprob(ar, row, side, vocabulary=VOCABULARY, text=None):
-    """Log-probability of a side's target tokens, and their number, from one forward pass without padding."""
+    """Return the log-probability of a side's target and its length, from one forward pass without padding."""
     context = vocabulary.context(row["text"] if text is None else text, row["prompt"])
     target = vocabulary.target(row[side], row[f"{side}_finished"])
     logits = ar(torch.tensor([context + target])).logits[0].double().log_softmax(-1)
@@ -39,7 +40,7 @@ def logprob(ar, row, side, vocabulary=VOCABULARY, text=None):
 
 
 def taught(rows):
-    """A policy that likes what the pairs say better than the reference does: KTO's z0 is above 0."""
+    """Return a policy that gives both sides a higher probability than the reference does: KTO's z0 is above 0."""
     ar = small_ar()
     optimizer = torch.optim.Adam(ar.parameters(), lr=1e-2)
     for _ in range(10):
@@ -55,7 +56,7 @@ def log_sigmoid(x):
 
 
 def mismatched(ar, rows):
-    """KTO's z0: the mean log-ratio of every text with the next one's speech, chosen and rejected."""
+    """Return KTO's z0: the mean log-ratio of every text with the next one's speech, chosen and rejected."""
     ratios = []
     for i, row in enumerate(rows):
         other = {**rows[(i + 1) % len(rows)], "text": row["text"], "prompt": row["prompt"]}
@@ -65,8 +66,8 @@ def mismatched(ar, rows):
 
 
 def naive(method, ar, rows, made):
-    """The mean over pairs (over sequences, for Chain of Hindsight), written out from the papers' equations."""
-    p, beta, total = made.settings, made.beta, 0.0
+    """Return the mean over pairs (Chain of Hindsight: over sequences), written out from the papers' equations."""
+    p, beta, total = made.align, made.beta, 0.0
     if method == "coh":
         nll = []
         for row in rows:
@@ -98,29 +99,29 @@ def naive(method, ar, rows, made):
 
 
 @pytest.mark.parametrize("micro", [4, 1])
-@pytest.mark.parametrize("method", ["dpo", "dpo length-normalised", "ipo", "rpo", "simpo", "kto", "coh"])
-def test_the_loss_is_that_of_one_sequence_at_a_time(monkeypatch, method, micro):
-    monkeypatch.setattr(Job, "reference", lambda self: small_ar(seed=1).requires_grad_(False))
-    options = {**OPTIONS, "method": method.split()[0], "length_normalized": "length" in method, "micro_pairs": micro}
+@pytest.mark.parametrize("name", ["dpo", "dpo length-normalized", "ipo", "rpo", "simpo", "kto", "coh"])
+def test_the_loss_is_that_of_one_sequence_at_a_time(monkeypatch, name, micro):
+    monkeypatch.setattr(Job, "load_reference", lambda self: small_ar(seed=1).requires_grad_(False))
+    options = {**OPTIONS, "method": name.split()[0], "length_normalized": "length" in name, "micro_pairs": micro}
     rows = some_pairs()
     ar = taught(rows)
     made = job(ar, rows, **options)
-    plan = PLANS[options["method"]](made)
-    batches = plan.batches(0)
+    method = METHODS[options["method"]](made)
+    batches = method.batches(0)
     if micro == 1:
-        assert len({b.tokens.shape[1] for b in batches}) > 1  # padded by different amounts
+        assert len({b["tokens"].shape[1] for b in batches}) > 1  # padded by different amounts
     # In the order of the step: KTO's mismatched pairs depend on it.
-    order = list(dict.fromkeys(name for b in batches for name in b.ids))
-    rows = [next(r for r in rows if f"{r['id']}@1" == name) for name in order]
+    order = list(dict.fromkeys(id_ for b in batches for id_ in b.ids))
+    rows = [next(r for r in rows if f"{r['id']}@1" == id_) for id_ in order]
     with torch.no_grad():
-        found = sum(plan.loss_of(plan.model, b)[0] for b in batches) / sum(b.weight for b in batches)
+        found = sum(method.loss(method.model, b)[0] for b in batches) / sum(b.weight for b in batches)
         expected = naive(options["method"], ar, rows, made)
-        if method == "kto":
-            assert batches[0].z0.item() == pytest.approx(mismatched(ar, rows), rel=1e-5) and batches[0].z0 > 1
+        if name == "kto":
+            assert batches[0]["z0"].item() == pytest.approx(mismatched(ar, rows), rel=1e-5) and batches[0]["z0"] > 1
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_continued_sft_is_the_mean_negative_log_likelihood_a_token(monkeypatch):
+def test_continued_sft_is_the_mean_negative_log_likelihood_per_token(monkeypatch):
     lengths = [40, 3, 20, 9]
     golden = [
         {
@@ -132,18 +133,18 @@ def test_continued_sft_is_the_mean_negative_log_likelihood_a_token(monkeypatch):
         }
         for i, n in enumerate(lengths)
     ]
-    monkeypatch.setattr(Job, "train", golden)
+    monkeypatch.setattr(Job, "train_set", TrainSet(golden, VOCABULARY, params().prompt_frames))
     ar = small_ar()
     made = job(ar, some_pairs(), **OPTIONS, method="sft", micro_pairs=4)
-    plan = PLANS["sft"](made)
-    [batch] = plan.batches(0)
+    method = METHODS["sft"](made)
+    [batch] = method.batches(0)
     expected = 0.0
-    for tokens, labels in zip(batch.tokens, batch.labels, strict=True):
+    for tokens, labels in zip(batch["tokens"], batch["labels"], strict=True):
         scored = (labels >= 0).nonzero()[:, 0]
         end = int(scored[-1]) + 2  # labels name the next token
         with torch.no_grad():
             logits = ar(tokens[None, :end]).logits[0].double().log_softmax(-1)
         expected -= sum(logits[i, labels[i]].item() for i in scored) / len(scored)
     with torch.no_grad():
-        found = plan.loss_of(ar, batch)[0].item()
+        found = method.loss(ar, batch)[0].item()
     assert found == pytest.approx(expected, rel=1e-5)

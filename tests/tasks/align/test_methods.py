@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ import torch
 from model import policy
 from model.objectives.coh import BAD, GOOD
 from model.training import Optimization, TrainingError, fit
-from tasks.align.job import Job
-from tasks.align.methods import PLANS
-from tests.tasks.align.pairs import job, params, small_ar, some_pairs
+from tasks.align.method import Job
+from tasks.align.methods import METHODS
+from tasks.align.train_set import TrainSet
+from tasks.common.params.aligning import Align
+from tests.tasks.align.pairs import VOCABULARY, job, params, small_ar, some_pairs
 
 ON_PAIRS = ("dpo", "ipo", "rpo", "simpo", "kto", "coh")
 
@@ -24,12 +27,12 @@ def ar():
 @pytest.fixture
 def reference(monkeypatch):
     """The methods that load the reference policy get an untrained copy."""
-    monkeypatch.setattr(Job, "reference", lambda self: small_ar().requires_grad_(False))
+    monkeypatch.setattr(Job, "load_reference", lambda self: small_ar().requires_grad_(False))
 
 
-def losses(plan, step=0):
-    batches = plan.batches(step)
-    return sum(plan.loss_of(plan.model, b)[0] for b in batches) / sum(b.weight for b in batches)
+def losses(method, step=0):
+    batches = method.batches(step)
+    return sum(method.loss(method.model, b)[0] for b in batches) / sum(b.weight for b in batches)
 
 
 def gap(pair):
@@ -41,44 +44,48 @@ def rpo_at_start(pairs, eta):
     return sum(math.log(2) + s * math.log(s) + (1 - s) * math.log(1 - s) for s in shares) / len(pairs)
 
 
-@pytest.mark.parametrize("method", ["dpo", "ipo", "rpo", "kto"])
-def test_the_loss_at_step_0_is_the_analytic_one_with_cached_reference_logprobs(ar, reference, method):
+def test_every_method_that_params_offer_has_a_class():
+    assert set(get_args(Align.model_fields["method"].annotation)) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", ["dpo", "ipo", "rpo", "kto"])
+def test_the_loss_at_step_0_is_the_analytic_one_with_cached_reference_logprobs(ar, reference, name):
     pairs = some_pairs(ar)
-    made = job(ar, pairs, method=method, batch_pairs=5, micro_pairs=5)
+    made = job(ar, pairs, method=name, batch_pairs=5, micro_pairs=5)
     expected = {
         "dpo": math.log(2),
         "ipo": 1 / (2 * made.beta) ** 2,
-        "rpo": rpo_at_start(pairs, made.settings.rpo.eta),
+        "rpo": rpo_at_start(pairs, made.align.rpo.eta),
         "kto": 0.5,
     }
-    assert losses(PLANS[method](made)).item() == pytest.approx(expected[method], rel=1e-4)
+    assert losses(METHODS[name](made)).item() == pytest.approx(expected[name], rel=1e-4)
 
 
-@pytest.mark.parametrize("method", [*ON_PAIRS, "dpo length-normalised"])
-def test_one_batch_of_four_equals_four_accumulated_batches_of_one(reference, method):
-    options = {"method": method.split()[0], "length_normalized": "length" in method, "nll_weight": 0.3}
+@pytest.mark.parametrize("name", [*ON_PAIRS, "dpo length-normalized"])
+def test_one_batch_of_four_equals_four_accumulated_batches_of_one(reference, name):
+    options = {"method": name.split()[0], "length_normalized": "length" in name, "nll_weight": 0.3}
     gradients = []
     for micro in (4, 1):
         ar = small_ar()
         pairs = some_pairs(ar, 8)
         with torch.no_grad():
             ar.lm_head.weight.mul_(1.3)  # away from the reference
-        losses(PLANS[options["method"]](job(ar, pairs, micro_pairs=micro, **options))).backward()
+        losses(METHODS[options["method"]](job(ar, pairs, micro_pairs=micro, **options))).backward()
         gradients.append([p.grad for p in ar.parameters()])
     for together, accumulated in zip(*gradients, strict=True):
         torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", ON_PAIRS)
-def test_training_prefers_the_chosen_side(ar, reference, method):
+@pytest.mark.parametrize("name", ON_PAIRS)
+def test_training_prefers_the_chosen_side(ar, reference, name):
     pairs = some_pairs(ar, 12)
-    plan = PLANS[method](job(ar, pairs, method=method, epochs=8))
+    method = METHODS[name](job(ar, pairs, method=name, epochs=8))
     before, rows = copy.deepcopy(ar), []
     fit(
-        plan.model,
-        plan.batches,
-        plan.loss_of,
-        Optimization(1e-2, plan.steps),
+        method.model,
+        method.batches,
+        method.loss,
+        Optimization(lr=1e-2, steps=method.steps),
         seed=1,
         cpu=True,
         on_step=lambda step, metrics: rows.append(metrics),
@@ -90,14 +97,14 @@ def test_training_prefers_the_chosen_side(ar, reference, method):
 
 
 def test_a_policy_aligned_by_hindsight_asks_for_good_speech_wherever_it_is_loaded(ar, tmp_path):
-    PLANS["coh"](job(ar, some_pairs(ar), method="coh"))
+    METHODS["coh"](job(ar, some_pairs(ar), method="coh"))
     policy.save(ar, tmp_path)
     vocabulary = policy.vocabulary_of(policy.load(tmp_path))
     plain = policy.vocabulary_of(small_ar())
     assert vocabulary.context("one", [1]) == plain.context(f"{GOOD}one", [1])
 
 
-def test_the_verdict_is_no_word_that_could_be_read_aloud():
+def test_the_verdict_is_no_word_that_could_be_synthesized():
     assert GOOD != BAD and not any(c.isalpha() for c in GOOD + BAD)
 
 
@@ -106,9 +113,9 @@ def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar
         {"id": f"g{i}", "speaker": "ab"[i % 2], "text": "one", "codes": [[1, 2, 3 + i % 5]], "seen": True}
         for i in range(30)
     ]
-    monkeypatch.setattr(Job, "train", rows)
+    monkeypatch.setattr(Job, "train_set", TrainSet(rows, VOCABULARY, params().prompt_frames))
     pairs = some_pairs(ar, 10)
-    control, pairwise = (PLANS[m](job(ar, pairs, method=m)) for m in ("sft", "dpo"))
+    control, pairwise = (METHODS[m](job(ar, pairs, method=m)) for m in ("sft", "dpo"))
     assert control.steps == pairwise.steps
     assert sum(b.weight for b in control.batches(0)) == 2 * params().align.batch_pairs
     assert [b.ids for b in control.batches(1)] == [b.ids for b in control.batches(1)]
@@ -117,8 +124,8 @@ def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar
 def test_a_loss_that_is_not_finite_stops_with_the_pairs_names_and_changes_nothing(ar):
     pairs = some_pairs(ar, 4)
     pairs[2]["chosen_logprob"] = float("nan")
-    plan = PLANS["dpo"](job(ar, pairs, method="dpo", epochs=1))
+    method = METHODS["dpo"](job(ar, pairs, method="dpo", epochs=1))
     before = [p.clone() for p in ar.parameters()]
     with pytest.raises(TrainingError, match="'u2@1'"):
-        fit(plan.model, plan.batches, plan.loss_of, Optimization(1e-2, plan.steps), seed=1, cpu=True)
+        fit(method.model, method.batches, method.loss, Optimization(lr=1e-2, steps=method.steps), seed=1, cpu=True)
     assert all((a == b).all() for a, b in zip(ar.parameters(), before, strict=True))

@@ -8,7 +8,7 @@ import torch
 from model.reward import RewardError
 from model.training import Optimization, TrainingError, fit
 from tasks.align import ppo, rollout
-from tasks.align.methods import PLANS
+from tasks.align.methods import METHODS
 from tests.tasks.align import files
 
 SMALL = {"rollouts": 3, "prompts": 8, "inner_epochs": 2, "clip": 0.2, "kl_weight": 0.05}
@@ -19,19 +19,19 @@ def workspace(tmp_path, monkeypatch):
     files.write_workspace(tmp_path, monkeypatch)
 
 
-def plan_of(**changes):
+def method_of(**changes):
     options = {"method": "ppo", "ppo": SMALL, "reward_model": {"lr": 1e-2, "epochs": 2}, **changes}
-    return PLANS["ppo"](files.job(**options))
+    return METHODS["ppo"](files.job(**options))
 
 
-def train(plan, lr=1e-2, **options):
-    fit(plan.model, plan.batches, plan.loss_of, Optimization(lr, plan.steps), seed=1, cpu=True, **options)
+def train(method, lr=1e-2, **options):
+    fit(method.model, method.batches, method.loss, Optimization(lr=lr, steps=method.steps), seed=1, cpu=True, **options)
 
 
 def judged_by(monkeypatch, points_of):
-    """``points_of(target)`` in place of a trained reward model."""
+    """Score by ``points_of(target)`` instead of a trained reward model."""
     monkeypatch.setattr(ppo, "train_reward", lambda job: None)
-    monkeypatch.setattr(rollout, "spread_of", lambda reward, job: (0.0, 1.0))
+    monkeypatch.setattr(rollout, "reward_mean_and_std", lambda reward, job: (0.0, 1.0))
     monkeypatch.setattr(
         rollout, "score", lambda model, sequences, ids, size: torch.tensor([points_of(t) for _, t in sequences])
     )
@@ -48,13 +48,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
         return on_step
 
-    expected = plan_of()
+    expected = method_of()
     train(expected, on_step=until(whole))
     state = {"state_file": tmp_path / "s.pt", "save_every_seconds": 0.0}
-    first = plan_of()
+    first = method_of()
     with pytest.raises(KeyboardInterrupt):  # in the middle of the second rollout
         train(first, on_step=until(pieces, stop=6), may_save=first.may_save, **state)
-    resumed = plan_of()
+    resumed = method_of()
     train(resumed, on_step=until(pieces), may_save=resumed.may_save, **state)
     for a, b in zip(expected.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -62,73 +62,77 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 
 def test_only_between_rollouts_may_the_state_be_saved_and_a_step_within_one_cannot_be_the_first():
-    plan = plan_of()
-    each = plan.steps // SMALL["rollouts"]
-    assert [step for step in range(plan.steps + 1) if plan.may_save(step)] == [0, each, 2 * each, 3 * each]
+    method = method_of()
+    each = method.steps // SMALL["rollouts"]
+    assert [step for step in range(method.steps + 1) if method.may_save(step)] == [0, each, 2 * each, 3 * each]
     with pytest.raises(TrainingError, match="whose policy is gone"):
-        plan.batches(each + 1)
+        method.batches(each + 1)
 
 
-def test_a_step_is_the_same_every_time_it_is_asked():
-    plan = plan_of()
+def test_a_step_is_the_same_at_every_call():
+    method = method_of()
     for step in (0, 1, 0):
-        first, again = plan.batches(step), plan.batches(step)
+        first, again = method.batches(step), method.batches(step)
         for a, b in zip(first, again, strict=True):
-            assert a.ids == b.ids and torch.equal(a.tokens, b.tokens) and torch.equal(a.advantages, b.advantages)
+            assert (
+                a.ids == b.ids
+                and torch.equal(a["tokens"], b["tokens"])
+                and torch.equal(a["advantages"], b["advantages"])
+            )
 
 
 def test_one_batch_of_four_equals_four_accumulated_batches_of_one():
     found = []
     for micro in (4, 1):
-        plan = plan_of(micro_pairs=micro)
-        plan.batches(0)
+        method = method_of(micro_pairs=micro)
+        method.batches(0)
         with torch.no_grad():  # away from the policy that sampled, and expecting something
-            plan.model.ar.lm_head.weight.mul_(1.3)
-            plan.model.value.weight.add_(0.1)
-        found.append(files.gradients(plan, step=1))
+            method.model.ar.lm_head.weight.mul_(1.3)
+            method.model.value.weight.add_(0.1)
+        found.append(files.gradients(method, step=1))
     for together, accumulated in zip(*found, strict=True):
         torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
 
 
 def test_at_the_first_step_no_ratio_is_clipped_and_the_kl_to_the_reference_is_0():
-    plan = plan_of(micro_pairs=4)
-    [batch] = plan.batches(0)
-    _, metrics = plan.loss_of(plan.model, batch)
+    method = method_of(micro_pairs=4)
+    [batch] = method.batches(0)
+    _, metrics = method.loss(method.model, batch)
     assert metrics["clipped"] == 0
     assert metrics["kl"] / batch.weight == pytest.approx(0.0, abs=1e-4)
 
 
-def test_the_advantages_of_a_rollout_are_normalised_over_it():
-    plan = plan_of()
-    steps = plan.steps // SMALL["rollouts"] // SMALL["inner_epochs"]
-    batches = [b for step in range(steps) for b in plan.batches(step)]  # one pass over the rollout
-    advantages = torch.cat([b.advantages[b.labels != -100] for b in batches])
+def test_the_advantages_of_a_rollout_are_normalized_over_it():
+    method = method_of()
+    steps = method.steps // SMALL["rollouts"] // SMALL["inner_epochs"]
+    batches = [b for step in range(steps) for b in method.batches(step)]  # one pass over the rollout
+    advantages = torch.cat([b["advantages"][b["labels"] != -100] for b in batches])
     assert advantages.mean().item() == pytest.approx(0.0, abs=1e-5)
     assert advantages.square().mean().item() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_bandit_ends_at_its_best_arm(monkeypatch):
-    """One code an utterance, one of sixteen rewarded: sampled, scored and learnt from as the stage does it."""
+    """One code per utterance, one of sixteen rewarded: sampled, scored and learned from as the stage does it."""
     best = files.VOCABULARY.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
     settings = {"rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 0.01}
-    plan = plan_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
-    assert files.probability_of(plan.model.ar, 7) < 0.1
-    train(plan, lr=1e-2)
-    assert files.probability_of(plan.model.ar, 7) > 0.9
+    method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
+    assert files.probability_of(method.model.ar, 7) < 0.1
+    train(method, lr=1e-2)
+    assert files.probability_of(method.model.ar, 7) > 0.9
 
 
 def test_a_heavy_kl_keeps_the_policy_at_its_reference(monkeypatch):
     best = files.VOCABULARY.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
     settings = {"rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 20.0}
-    plan = plan_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
-    train(plan, lr=1e-2)
-    assert files.probability_of(plan.model.ar, 7) < 0.2
+    method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
+    train(method, lr=1e-2)
+    assert files.probability_of(method.model.ar, 7) < 0.2
 
 
 def test_a_reward_that_is_not_finite_stops_with_the_texts_ids(monkeypatch):
-    plan = plan_of(reward_model={"lr": 1e-2, "epochs": 1})
+    method = method_of(reward_model={"lr": 1e-2, "epochs": 1})
     monkeypatch.setattr("model.reward.RewardModel.forward", lambda self, ids, last: torch.full((len(ids),), math.nan))
     with pytest.raises(RewardError, match=r"\['g\d+"):
-        plan.batches(0)
+        method.batches(0)

@@ -7,8 +7,8 @@ import torch
 
 from model import policy, reward
 from model.training import Optimization, TrainingError, fit
-from tasks.align.methods import PLANS
-from tasks.align.reward import plan_reward, train_reward
+from tasks.align.methods import METHODS
+from tasks.align.reward import RewardTraining, train_reward
 from tasks.common import paths
 from tests.tasks.align import files
 
@@ -18,16 +18,25 @@ def workspace(tmp_path, monkeypatch):
     files.write_workspace(tmp_path, monkeypatch)
 
 
-def run(plan, **options):
+def run(method, **options):
     rows = []
     keep = {"on_step": lambda step, metrics: rows.append(metrics)}
-    fit(plan.model, plan.batches, plan.loss_of, Optimization(plan.lr, plan.steps), seed=1, cpu=True, **keep, **options)
+    fit(
+        method.model,
+        method.batches,
+        method.loss,
+        Optimization(lr=method.lr, steps=method.steps),
+        seed=1,
+        cpu=True,
+        **keep,
+        **options,
+    )
     return rows
 
 
-def test_the_loss_is_ln_2_at_step_0_and_falls_until_every_pair_is_told_apart():
-    plan = plan_reward(files.job(reward_model={"lr": 1e-2, "epochs": 10}))
-    rows = run(plan)
+def test_the_loss_is_ln_2_at_step_0_and_falls_until_every_pair_is_ranked_right():
+    method = RewardTraining(files.job(reward_model={"lr": 1e-2, "epochs": 10}))
+    rows = run(method)
     assert rows[0]["loss"] == pytest.approx(math.log(2))
     assert rows[-1]["accuracy"] == 1.0 and rows[-1]["loss"] < 0.2
 
@@ -35,39 +44,39 @@ def test_the_loss_is_ln_2_at_step_0_and_falls_until_every_pair_is_told_apart():
 def test_one_batch_of_four_equals_four_accumulated_batches_of_one():
     found = []
     for micro in (4, 1):
-        plan = plan_reward(files.job(micro_pairs=micro))
+        method = RewardTraining(files.job(micro_pairs=micro))
         torch.manual_seed(0)
-        torch.nn.init.normal_(plan.model.head.weight)
-        found.append(files.gradients(plan))
+        torch.nn.init.normal_(method.model.head.weight)
+        found.append(files.gradients(method))
     for together, accumulated in zip(*found, strict=True):
         torch.testing.assert_close(together, accumulated, atol=1e-6, rtol=1e-4)
 
 
 def test_a_reward_that_is_not_finite_stops_with_the_pairs_names_even_where_the_loss_is_finite():
-    plan = plan_reward(files.job(micro_pairs=1))
-    [batch, *_] = plan.batches(0)
+    method = RewardTraining(files.job(micro_pairs=1))
+    [batch, *_] = method.batches(0)
 
     class Model(torch.nn.Linear):
         def forward(self, tokens, last):
             return torch.tensor([math.inf, 0.0])  # the chosen side's loss would be 0
 
     with pytest.raises(TrainingError, match=batch.ids[0]):
-        plan.loss_of(Model(1, 1), batch)
+        method.loss(Model(1, 1), batch)
 
 
 def test_best_of_n_leaves_the_policys_weights_and_adds_what_choosing_needs(tmp_path):
     job = files.job(method="best_of_n", best_of_n={"n": 3}, reward_model={"lr": 1e-2, "epochs": 2})
     before = [p.clone() for p in job.ar.parameters()]
-    plan = PLANS["best_of_n"](job)
-    run(plan)
+    method = METHODS["best_of_n"](job)
+    run(method)
     policy.save(job.ar, tmp_path / "new")
-    plan.finish(tmp_path / "new")
+    method.finish(tmp_path / "new")
     assert all(torch.equal(a, b) for a, b in zip(job.ar.parameters(), before, strict=True))
     assert policy.best_of_n(policy.load(tmp_path / "new")) == 3
     context = files.VOCABULARY.context("a", files.PROMPT)
     given = [(context, files.VOCABULARY.target([1, 2])), (context, files.VOCABULARY.target([9, 10, 11]))]
     saved = reward.score(reward.load(tmp_path / "new/reward"), given, ["x", "y"])
-    assert torch.equal(saved, reward.score(plan.model, given, ["x", "y"]))
+    assert torch.equal(saved, reward.score(method.model, given, ["x", "y"]))
     assert saved[0] != saved[1]
 
 

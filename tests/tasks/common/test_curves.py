@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+from model.batch import Batch
 from model.training import Optimization, fit
 from tasks.common import curves
 from tasks.common.curves import Curve
-
-
-@dataclass
-class Batch:
-    ids: list[str]
-    x: torch.Tensor
-    weight: float
 
 
 def train(curve: Curve, state: Path | None = None, stop: int | None = None) -> None:
@@ -30,15 +23,15 @@ def train(curve: Curve, state: Path | None = None, stop: int | None = None) -> N
 
     fit(
         torch.nn.Linear(4, 1),
-        lambda step: [Batch(["a"], torch.full((1, 4), step / 10), 1.0)],
-        lambda model, batch: (model(batch.x).square().sum(), {"x": batch.x[0, 0].item()}),
-        Optimization(1e-2, 12),
+        lambda step: [Batch(ids=["a"], weight=1.0, x=torch.full((1, 4), step / 10))],
+        lambda model, batch: (model(batch["x"]).square().sum(), {"x": batch["x"][0, 0].item()}),
+        Optimization(lr=1e-2, steps=12),
         seed=1,
         state_file=state,
         save_every_seconds=0.0,
         cpu=True,
         on_step=on_step,
-        carried=curve,
+        curve=curve,
     )
 
 

@@ -1,0 +1,101 @@
+"""What every method is given (:class:`Job`) and what it must offer to be trained (:class:`Method`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaForCausalLM
+
+from model import policy
+from model.batch import Batch
+from model.fast.onednn import use_onednn
+from model.tokens import Vocabulary
+from model.training import Metrics
+from tasks.align.schedule import schedule_of
+from tasks.align.train_set import TrainSet
+from tasks.common import paths, schemas
+from tasks.common.files import read_table
+from tasks.common.params import Params
+from tasks.common.params.aligning import Align
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One iteration to align: the policy to train (in place), its pairs, and the settings."""
+
+    ar: LlamaForCausalLM
+    pairs: list[Row]  # of schemas.PAIRS, checked
+    params: Params
+    iteration: str
+    device: torch.device
+
+    @property
+    def align(self) -> Align:
+        return self.params.align
+
+    @property
+    def beta(self) -> float:
+        return self.params.iteration(self.iteration).beta
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return policy.vocabulary_of(self.ar)
+
+    @cached_property
+    def train_set(self) -> TrainSet:
+        rows = read_table(paths.codes("train"), schemas.CODES)
+        return TrainSet(rows, self.vocabulary, self.params.prompt_frames)
+
+    def load_reference(self) -> LlamaForCausalLM:
+        """Load the reference policy, frozen: the previous one, or the SFT policy (``prefer.reference``)."""
+        anchor = self.params.iteration(self.iteration).prev if self.params.prefer.reference == "previous" else "0"
+        return use_onednn(policy.load(paths.ar(anchor), self.device)).requires_grad_(False)
+
+    def pair_schedule(self, epochs: int) -> list[list[Row]]:
+        """Return steps of ``align.batch_pairs`` pairs of like length, each pair once per epoch."""
+        lengths = [len(pair["chosen"]) + len(pair["rejected"]) for pair in self.pairs]
+        steps = schedule_of(lengths, epochs=epochs, batch_size=self.align.batch_pairs, seed=self.params.seed)
+        return [[self.pairs[i] for i in step] for step in steps]
+
+
+class Method(ABC):
+    """What to train, on what, by which loss, and in how many steps: arguments of :func:`model.training.fit`.
+
+    A method sets ``steps`` when it is made, and ``model`` and ``lr`` where they are not the policy and ``align.lr``.
+    """
+
+    steps: int
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.align = job.align
+        self.model: torch.nn.Module = job.ar
+        self.lr = job.align.lr
+
+    @abstractmethod
+    def batches(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step (from 0), the same at every call."""
+
+    @abstractmethod
+    def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
+        """Return the loss and the metrics to report, both summed over the batch's items."""
+
+    def may_save(self, step: int) -> bool:
+        """Whether a run can resume after this many steps."""
+        return True
+
+    def finish(self, folder: Path) -> None:  # noqa: B027
+        """Add to the new policy's folder what else it needs: by default nothing."""
+
+
+def pair_ids(pairs: Sequence[Row]) -> list[str]:
+    """Return what an error calls each pair."""
+    return [f"{pair['id']}@{pair['iteration']}" for pair in pairs]
