@@ -71,9 +71,9 @@ def run(
     """
     with _command():
         from flows import results
-        from flows.graph import read
+        from flows.current import current
 
-        graph = read()
+        graph = current()
         chosen = graph.closure(targets or graph.stages)
         if graph.up_to_date(chosen):  # said without Prefect, whose temporary server takes most of the time
             print(f"nothing to do: all {len(chosen)} stages are up to date")

@@ -12,7 +12,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from pydantic import Field
 
-from flows.graph import Graph, GraphError, Stage, read
+from flows.current import current
+from flows.graph import Graph, GraphError, Stage
 from flows.loop import walk
 from flows.schedule import Options
 from tasks.common import paths
@@ -37,7 +38,7 @@ def speechalign_evaluate(
         What became of each stage, or a failed state that names the error.
     """
     try:
-        graph = read()
+        graph = current()
         chosen, lacking = judging(graph, iterations)
     except GraphError as error:
         return Failed(message=str(error))

@@ -16,7 +16,8 @@ from prefect.states import Failed
 from pydantic import Field
 
 from flows import results
-from flows.graph import Graph, GraphError, read
+from flows.current import current
+from flows.graph import Graph, GraphError
 from flows.schedule import Options, Schedule
 from flows.stage import SKIPPED, UNCHANGED
 
@@ -42,7 +43,7 @@ def speechalign_loop(
         What became of each stage (ran, restored, unchanged, skipped), or a failed state that names the error.
     """
     try:
-        graph = read()
+        graph = current()
         chosen = graph.closure(targets or graph.stages)
     except GraphError as error:
         return Failed(message=str(error))

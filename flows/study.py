@@ -14,7 +14,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from pydantic import Field
 
-from flows.graph import STUDY, Graph, GraphError, read
+from flows.current import current
+from flows.graph import STUDY, Graph, GraphError
 from flows.loop import run_stages
 from flows.schedule import Options, least_rise
 
@@ -55,7 +56,7 @@ def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
     Raises:
         GraphError: no such stage, or the main loop, from which the arms start, is not up to date.
     """
-    loop, graph = read(), read(STUDY)
+    loop, graph = current(), current(STUDY)
     # All of it, whatever the arms read: they depend on the folder runs, so what is made later would make them anew.
     if changed := [name for name, stage in loop.stages.items() if stage.changed]:
         text = f"the study starts from the finished loop, and these stages are not up to date: {', '.join(changed)}"

@@ -30,9 +30,9 @@ from tasks.common.tracking.client import LOCAL_ARTIFACTS
 WORK = Path("study/.work")
 DONE = "done.json"  # the steps that have run in a workspace
 SHARED = ("checkpoints", "bootstrap", "model", "tasks", "study")
-# Whose change makes an arm stale, as study/dvc.yaml says.
-CODE = ("study/arm.py", "study/arms.py", "tasks/align", "model/objectives")
-UNUSED = ("compute", "gap", "register")  # blocks of params.yaml that change no arm's results
+# What the commands compute (tasks.code): this one's and those of the loop that an arm may run.
+OWN_CODE, LOOP_CODE = "study/.code/study.arm.txt", ".code/{}.txt"
+UNUSED = ("compute", "gap", "register")  # blocks of params.yaml that change no arm's results, the precision aside
 KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration
 
 
@@ -64,6 +64,11 @@ def links_of(arm: Arm) -> list[Path]:
     return linked
 
 
+def code_of(arm: Arm) -> list[str]:
+    """Return the files whose change makes the arm's workspace stale."""
+    return [OWN_CODE, *sorted({LOOP_CODE.format(step[0]) for step in steps_of(arm)})]
+
+
 def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
     """Make the arm's workspace, or keep the one that is there if nothing it rests on has changed.
 
@@ -79,9 +84,8 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
         "arm": arm.model_dump(),
         "params": {block: value for block, value in params.items() if block not in UNUSED},
         "inputs": {str(path): digests.md5(path) for path in links.values()},
-        "code": {
-            str(file): digests.compute_file(file) for folder in CODE for file in sorted(Path(folder).glob("*.py"))
-        },
+        "precision": params["compute"]["precision"],
+        "code": {file: digests.md5(Path(file)) for file in code_of(arm)},
     }
     note = folder / "basis.json"
     if note.is_file() and json.loads(note.read_text()) == json.loads(json.dumps(basis)):

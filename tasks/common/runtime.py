@@ -1,4 +1,4 @@
-"""What every training or sampling stage does first: parameters, threads, seeds, device, precision."""
+"""The first steps of every training or sampling stage: parameters, threads, seeds, device, precision."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tasks.common.params import Params, ParamsError, load
 def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
     """Read the parameters, set threads and determinism, choose the device.
 
-    ``SPEECHALIGN_THREADS`` overrides ``compute.threads``: the flow sets it when two stages run side by side, since
-    two PyTorch programs that each take every core slow each other tenfold.
+    ``SPEECHALIGN_THREADS`` overrides ``compute.threads``. The flow sets it when two stages run side by side: two
+    PyTorch programs that each take every core slow each other tenfold.
     """
     params = load(path)
-    # oneDNN keeps a kernel of each of the last 1,024 shapes, with its buffers: half a gigabyte where lengths vary much.
-    # It asks at its first product.
+    # oneDNN keeps a kernel for each of the last 1,024 shapes, with its buffers: half a gigabyte where lengths vary
+    # much. It reads this variable at its first product.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     torch.set_num_threads(int(os.environ.get("SPEECHALIGN_THREADS", params.compute.threads)))
     torch.manual_seed(params.seed)
@@ -26,7 +26,9 @@ def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
 
 
 def device_of(name: str) -> torch.device:
-    """The device to use; ``auto`` takes a GPU where there is one. Apple's has no float64, which the sampler needs.
+    """Return the device to use; ``auto`` takes an NVIDIA GPU if there is one.
+
+    Apple's GPU is not used: it has no float64, which the sampler needs.
 
     Raises:
         ParamsError: a device that this machine does not have.
@@ -39,9 +41,11 @@ def device_of(name: str) -> torch.device:
 
 
 def precision_of(name: str, device: torch.device) -> str:
-    """accelerate's name of the precision to train in; ``auto`` is bf16 where the hardware computes it, else full."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "bf16" if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() else "no"
+    """Return accelerate's name of the precision to train in; float32 is ``no``.
+
+    ``auto`` is float32 on every CPU, so that no result depends on the processor, and bf16 on a GPU that computes it.
+    """
+    if name == "auto":
+        computes_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bf16" if computes_bf16 else "float32"
+    return {"float32": "no"}.get(name, name)

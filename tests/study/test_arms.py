@@ -68,9 +68,10 @@ def test_an_arm_that_contradicts_itself_is_refused(tmp_path, changes):
 
 def test_dvc_and_the_workspace_rest_on_the_same_code_and_settings():
     declared = yaml.safe_load((REPOSITORY / "study/dvc.yaml").read_text())["stages"]["arm"]["do"]
-    assert set(runner.CODE) <= set(declared["deps"])
+    code = {dep for dep in declared["deps"] if ".code/" in dep}
+    assert code == {file for arm in arms().values() for file in runner.code_of(arm)}
     [blocks] = [part["params.yaml"] for part in declared["params"] if "params.yaml" in part]
-    assert set(blocks) | set(runner.UNUSED) == set(PARAMS)
+    assert set(blocks) | set(runner.UNUSED) == {*PARAMS, "compute.precision"}
     assert not set(blocks) & set(runner.UNUSED)
 
 
@@ -80,7 +81,7 @@ def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkey
     params = merged(arm, PARAMS)
     with pytest.raises(Exception, match="run `make demo` first"):
         runner.prepare_workspace(Path("w"), arm, params)
-    for path in runner.links_of(arm):
+    for path in (*runner.links_of(arm), *map(Path, runner.code_of(arm))):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("made") if path.suffix else path.mkdir(exist_ok=True)
     runner.prepare_workspace(Path("w"), arm, params)
@@ -90,12 +91,19 @@ def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkey
     where = {**params, "compute": {**params["compute"], "threads": 1}}
     runner.prepare_workspace(Path("w"), arm, where)
     assert (tmp_path / "w/done.json").exists()
+    (tmp_path / ".code/tasks.sample.txt").write_text("of a command that this arm does not run")
+    runner.prepare_workspace(Path("w"), arm, params)
+    assert (tmp_path / "w/done.json").exists()
+    half = {**params, "compute": {**params["compute"], "precision": "bf16"}}
+    runner.prepare_workspace(Path("w"), arm, half)
+    assert not (tmp_path / "w/done.json").exists()
+    runner.prepare_workspace(Path("w"), arm, params)
+    (tmp_path / "w/done.json").write_text("[]")
     (tmp_path / "runs/1/pairs.parquet").write_text("others")
     runner.prepare_workspace(Path("w"), arm, params)
     assert not (tmp_path / "w/done.json").exists()
     (tmp_path / "w/done.json").write_text("[]")
-    (tmp_path / "model/objectives").mkdir(parents=True)
-    (tmp_path / "model/objectives/dpo.py").write_text("loss = 0")
+    (tmp_path / ".code/tasks.align.txt").write_text("model.objectives.dpo 0123")
     runner.prepare_workspace(Path("w"), arm, params)
     assert not (tmp_path / "w/done.json").exists()
 
@@ -110,6 +118,9 @@ def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
         for made, text in ((path, "main's"), ("study/.work/other" / path, "other's")):
             made.parent.mkdir(parents=True, exist_ok=True)
             made.write_text(text) if made.suffix else made.mkdir(exist_ok=True)
+    for file in runner.code_of(arm):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text("code")
     runner.prepare_workspace(Path("w"), arm, params)
     assert (tmp_path / "w/runs/0/metrics.json").read_text() == "other's"
 

@@ -83,8 +83,8 @@ class Params(Block):
     def _half_precision(self):
         if self.compute.precision == "fp16" and "muon" in (self.sft_ar.optimizer, self.sft_nar.optimizer):
             raise ValueError(
-                "compute.precision fp16 scales the loss, which can't be undone for muon's two optimisers; set "
-                "compute.precision to bf16 or no, or the optimizer of sft_ar and sft_nar to adamw"
+                "compute.precision fp16 scales the loss, which can't be undone for muon's two optimizers; set "
+                "compute.precision to bf16 or float32, or the optimizer of sft_ar and sft_nar to adamw"
             )
         return self
 

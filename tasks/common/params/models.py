@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
@@ -13,9 +13,14 @@ from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 SAME_WHISPER = {"large": "large-v3", "turbo": "large-v3-turbo"}
 
 
+def _spelled_out(value: object) -> object:
+    """Return ``float32`` for ``no``, accelerate's name of it, which YAML reads as false."""
+    return "float32" if value is False or value == "no" else value
+
+
 class Compute(Block):
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "no", "bf16", "fp16"]
+    precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], BeforeValidator(_spelled_out)]
     threads: Positive
 
 

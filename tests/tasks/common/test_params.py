@@ -77,6 +77,20 @@ def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("no", "float32"), ('"no"', "float32"), ("float32", "float32"), ("bf16", "bf16"), ("auto", "auto")],
+)
+def test_each_spelling_of_the_precision_is_understood(tmp_path, written, meant):
+    assert load(changed(tmp_path, "precision: auto", f"precision: {written}")).compute.precision == meant
+
+
+@pytest.mark.parametrize("written", ["fp32", "yes", "null", "16", "0"])
+def test_another_precision_is_refused_with_the_ones_there_are(tmp_path, written):
+    with pytest.raises(ParamsError, match=r"compute\.precision: Input should be 'auto', 'float32', 'bf16' or 'fp16'"):
+        load(changed(tmp_path, "precision: auto", f"precision: {written}"))
+
+
 def test_half_precision_and_muon_are_refused_together(tmp_path):
     path = changed(tmp_path, "precision: auto", "precision: fp16")
     with pytest.raises(ParamsError, match=r"fp16 scales the loss.*optimizer of sft_ar and sft_nar to adamw"):

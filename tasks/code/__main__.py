@@ -1,0 +1,39 @@
+"""Stage ``code``: what each command computes, as digests of its modules. ``python -m tasks.code``
+
+Every other stage depends on the file of its own command, so an edit that matters makes just the right stages stale,
+and a changed comment makes none. Each file has one line per module that the command imports.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.code.closure import Project
+from tasks.common.stage import stage
+
+
+def commands(folder: Path) -> list[str]:
+    """Return the modules and packages below a folder that ``python -m`` runs."""
+    files = [file for file in folder.rglob("*.py") if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")]
+    return sorted(".".join(file.with_suffix("").parts).removesuffix(".__main__") for file in files)
+
+
+@stage
+def main(
+    folder: Annotated[Path, typer.Argument(help="where the commands lie")] = Path("tasks"),
+    out: Annotated[Path, typer.Argument(help="folder for the digests")] = Path(".code"),
+) -> None:
+    """Write, for each command below a folder, the digests of the modules it imports."""
+    project = Project()
+    closures = {command: project.closure(command) for command in commands(folder)}
+    out.mkdir(exist_ok=True)
+    for command, modules in closures.items():
+        lines = "".join(f"{module} {digest}\n" for module, digest in modules.items())
+        (out / f"{command}.txt").write_text(lines, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,39 @@
+"""Code that reports on the work and computes nothing: an edit to it makes no stage stale.
+
+This is the one place where such code is named. ``tests/tasks/code/test_neutral.py`` checks that the modules import
+nothing that computes.
+"""
+
+from __future__ import annotations
+
+MODULES = {
+    "tasks.common.progress": "draws progress bars on the terminal or in the log",
+    "tasks.common.stage": "turns errors into messages and notes how long a stage took",
+    "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",
+    "logging": "writes log lines",
+}
+# Names whose calls, as statements of their own, are log lines.
+LOGGERS = {"print", "logger", "logging"}
+# Calls inside a log line that may come and go with it: they format, and change nothing.
+FORMATTING = {
+    "abs",
+    "float",
+    "format",
+    "int",
+    "items",
+    "join",
+    "keys",
+    "len",
+    "repr",
+    "round",
+    "str",
+    "strip",
+    "values",
+}
+ITERATING = {"track"}  # functions of the modules above that hand on the items of their first argument
+
+
+def is_neutral(module: str) -> bool:
+    """Return whether a module, by its dotted name, is listed here or lies in a package that is."""
+    parts = module.split(".")
+    return any(".".join(parts[:end]) in MODULES for end in range(1, len(parts) + 1))

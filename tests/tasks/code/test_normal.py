@@ -1,0 +1,123 @@
+"""A digest changes with what a module computes and with nothing else."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tasks.code.normal import digest, reduce
+from tests.conftest import REPOSITORY
+
+MODULE = '''
+"""A stage."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.common import paths, tracking
+from tasks.common.progress import Bar, track
+
+# The usual.
+SCALE = 2.0
+
+
+def main(run: tracking.Run, waves):
+    """Work."""
+    print(f"{len(waves)} waves")
+    logging.info("begin")
+    with tracking.resume({}, "1") as own, Bar("waves", len(waves)) as bar:
+        for wave in track(waves, "waves", 3):
+            total = wave * SCALE  # louder
+            bar.advance(note=f"at {total}")
+            own.log_metrics({"total": total}, 1)
+    run.set_tags({"a": "b"})
+    return total
+'''
+
+
+def of(source: str) -> str:
+    return digest(reduce(ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# The usual.", "# Something else."),
+        ('"""A stage."""', '"""Another docstring."""'),
+        ('    """Work."""\n', ""),
+        ("SCALE = 2.0", "SCALE = (\n    2.0\n)"),
+        ('"{len(waves)} waves"', '"waves: {len(waves):>4}"'),
+        ('    print(f"{len(waves)} waves")\n', ""),
+        ('    logging.info("begin")\n', "    logging.warning('begin: %d', len(waves))\n"),
+        ('Bar("waves", len(waves))', 'Bar("speech", 2 * len(waves))'),
+        ('note=f"at {total}"', "2"),
+        ("            bar.advance", "            print(total)\n            bar.advance"),
+        ('own.log_metrics({"total": total}, 1)', 'own.log_metrics({"sum": total, "scale": SCALE}, 2)'),
+        ('            own.log_metrics({"total": total}, 1)\n', ""),
+        ('    run.set_tags({"a": "b"})\n', ""),
+        ("import logging\n", ""),
+        ("import logging\n", "from tasks.common.tracking import Run\n"),
+    ],
+)
+def test_an_edit_that_computes_nothing_changes_no_digest(before, after):
+    assert before in MODULE
+    assert of(MODULE.replace(before, after)) == of(MODULE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("SCALE = 2.0", "SCALE = 2"),
+        ("wave * SCALE", "SCALE * wave"),
+        ("return total", "return -total"),
+        ("for wave in track(waves,", "for wave in track(waves[1:],"),
+        ("from tasks.common import paths, tracking", "from tasks.common import tracking"),
+        # A log line that does work of its own.
+        ('print(f"{len(waves)} waves")', 'print(f"{waves.pop()} waves")'),
+        ('print(f"{len(waves)} waves")', "print(first := waves[0])"),
+        ('run.set_tags({"a": "b"})', 'run.set_tags({"a": take(waves)})'),
+        ("    run.set_tags(", "    waves.extend("),
+        # A name that elsewhere stands for something else is not taken for a progress bar or a run.
+        ("def main(run: tracking.Run, waves):", "def main(run, waves):"),
+        ("            total = wave", "            bar = total = wave"),
+    ],
+)
+def test_an_edit_that_may_change_a_result_changes_the_digest(before, after):
+    assert before in MODULE
+    assert of(MODULE.replace(before, after)) != of(MODULE)
+
+
+def test_a_progress_bar_or_a_run_may_be_added_or_taken_away():
+    plain = re.sub(r" *(with|bar\.|own\.).*\n", "", MODULE).replace('track(waves, "waves", 3)', "waves")
+    plain = "\n".join(line[4:] if line.startswith(" " * 8) else line for line in plain.split("\n"))
+    assert "Bar(" not in plain and "\n    for wave in waves:" in plain
+    assert of(plain) == of(MODULE)
+
+
+def test_an_import_for_the_type_checker_only_does_not_count():
+    importing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from model.tokens import Vocabulary\n"
+    assert of(importing + "x = 1") == of("from typing import TYPE_CHECKING\nx = 1")
+
+
+def test_a_constant_and_no_constant_differ():
+    assert len({of(f"x = {value}") for value in ("None", "''", "0", "False", "0.0", "[]", "()", "b''")}) == 8
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12"])
+def test_every_supported_python_gives_the_same_digests(version):
+    # The stage without its command line, which needs a package.
+    script = "from tasks.code.closure import Project; print(*map(Project().closure, ('tasks.align', 'tasks.report')))"
+    done = [
+        subprocess.run([python, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
+        for python in (sys.executable, shutil.which(f"python{version}") or "no-such-python")
+        if shutil.which(python)
+    ]
+    if len(done) < 2 or done[1].returncode == 127:
+        pytest.skip(f"python{version} is not installed")
+    assert done[0].stdout == done[1].stdout, done[1].stderr
