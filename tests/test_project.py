@@ -22,7 +22,7 @@ from tasks.common import params
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
-FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap"]
+FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "results"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 STAGES = ["code", "prepare", "extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "nar_synthetic", "gap_sft"]
@@ -164,6 +164,7 @@ MAY_IMPORT = {
     "study": {"study", "tasks", "model"},
     "profiles": {"profiles", "tasks", "model"},
     "bootstrap": {"bootstrap", "tasks", "model"},
+    "results": {"results", "study", "tasks", "model"},
     "flows": {"flows", "study", "profiles", "tasks", "model"},
 }
 # And of what drives it: only flows know Prefect and DVC's graph, only stages know MLflow.

@@ -1,0 +1,67 @@
+"""Blocks of the documents that are made from kept runs.
+
+``<!-- results: TABLE RUN ARGUMENTS -->`` up to the next ``<!-- end -->`` is a block. What stands between the two is
+replaced by that table of that run. ``value`` and ``origin`` fit into a sentence; all others are tables of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from results import tables
+from results.runs import FOLDER, load
+from tasks.common.files import DataError
+
+BLOCK = re.compile(r"(<!-- results: ([^>]*?) -->).*?(<!-- end -->)", re.DOTALL)
+INLINE: dict[str, Callable[..., str]] = {"value": tables.value, "origin": tables.origin}
+TABLES: dict[str, Callable[..., str]] = {
+    "loop": tables.loop,
+    "differences": tables.differences,
+    "voices": tables.voices,
+    "study": tables.study,
+    "gap": tables.gap,
+    "gap_cost": tables.gap_cost,
+    "temperature": tables.temperature,
+    "printed": tables.printed,
+}
+
+
+def documents() -> list[Path]:
+    """Return the documents that have blocks."""
+    files = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    return [file for file in files if file.is_file() and BLOCK.search(file.read_text(encoding="utf-8"))]
+
+
+def render(document: Path) -> str:
+    """Return the document's text with every block made from the kept runs.
+
+    Raises:
+        DataError: an unknown table, wrong arguments, or a run that lacks what the table needs.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        begin, what, end = match.groups()
+        try:
+            return begin + _content(*what.split()) + end
+        except (TypeError, KeyError, DataError) as error:
+            raise DataError(f"{document}: the block `{what}` cannot be made: {error}") from error
+
+    return BLOCK.sub(block, document.read_text(encoding="utf-8"))
+
+
+def stale(document: Path) -> list[str]:
+    """Return the blocks that differ from what the kept runs say."""
+    written = BLOCK.finditer(document.read_text(encoding="utf-8"))
+    return [w[2] for w, made in zip(written, BLOCK.finditer(render(document)), strict=True) if w[0] != made[0]]
+
+
+def _content(name: str, run_name: str, *arguments: str) -> str:
+    inline = name in INLINE
+    make = INLINE.get(name) or TABLES.get(name)
+    if make is None:
+        raise DataError(f"there is no table {name!r}; expected one of {', '.join([*INLINE, *TABLES])}")
+    run = load(run_name)
+    text = f"*no run is kept in {FOLDER / run_name} yet*" if run is None else make(run, *arguments)
+    return text if inline else f"\n{text}\n"

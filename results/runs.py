@@ -1,0 +1,150 @@
+"""A kept run: the small files of a run that the documents quote, in ``results/<name>/``.
+
+``run.yaml`` says where the numbers come from: commit, date, machine and command. The other files are copies:
+``dvc.lock`` (digests of data, code and outputs), ``params.yaml``, every ``metrics.json`` and ``gap.json``, those of
+the study's arms, and printed outputs of benchmarks.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.common.files import DataError, atomic_path
+
+FOLDER = Path("results")
+REQUIRED = ("dvc.lock", "params.yaml", "runs/0/metrics.json", "runs/ceiling/metrics.json")
+OPTIONAL = (
+    "runs/*/metrics.json",
+    "runs/*/gap.json",
+    "runs/0/nar_synthetic/result.json",
+    "study/params.yaml",
+    "study/results/*/*/metrics.json",
+    "reports/temperature.md",
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the numbers of a run come from."""
+
+    commit: str
+    date: str
+    machine: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A kept run."""
+
+    folder: Path
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Commit, date, machine and command of the run."""
+        return Origin(**yaml.safe_load((self.folder / "run.yaml").read_text(encoding="utf-8")))
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Return the content of a JSON file of the run."""
+        return json.loads(self.text(path))
+
+    def text(self, path: str) -> str:
+        """Return the text of a file of the run.
+
+        Raises:
+            DataError: the run has no such file.
+        """
+        file = self.folder / path
+        if not file.is_file():
+            raise DataError(f"{file} does not exist; keep the run again once {path} is in its workspace")
+        return file.read_text(encoding="utf-8")
+
+    def iterations(self) -> list[str]:
+        """Return the iterations with results, in order; "0" is the SFT policy."""
+        found = [path.parent.name for path in self.folder.glob("runs/*/metrics.json")]
+        return sorted((name for name in found if name.isdecimal()), key=int)
+
+    def metrics(self, iteration: str) -> dict[str, Any]:
+        """Return ``metrics.json`` of an iteration."""
+        return self.read(f"runs/{iteration}/metrics.json")
+
+
+def load(name: str) -> Run | None:
+    """Return a kept run; None where there is none of this name."""
+    folder = FOLDER / name
+    return Run(folder) if (folder / "run.yaml").is_file() else None
+
+
+def keep(name: str, workspace: Path, command: str, commit: str = "", machine: str = "") -> Run:
+    """Copy a run's small files from its workspace to ``results/<name>``. Printed outputs kept there stay.
+
+    Args:
+        commit: found by git in the workspace, if empty. machine: of metrics.json or of this machine, if empty.
+
+    Raises:
+        DataError: the workspace has no finished run.
+    """
+    if missing := [path for path in REQUIRED if not (workspace / path).is_file()]:
+        raise DataError(f"{workspace} has no finished run: {', '.join(missing)} not found; run `make demo` there first")
+    metrics = workspace / "runs/0/metrics.json"
+    origin = Origin(
+        commit=commit or commit_of(workspace),
+        date=datetime.fromtimestamp(metrics.stat().st_mtime, UTC).date().isoformat(),
+        machine=machine or json.loads(metrics.read_text()).get("environment", {}).get("processor") or processor(),
+        command=command,
+    )
+    with atomic_path(FOLDER / name) as folder:
+        printed = FOLDER / name / "printed"
+        if printed.is_dir():
+            shutil.copytree(printed, folder / "printed")
+        for pattern in (*REQUIRED, *OPTIONAL):
+            for source in workspace.glob(pattern):
+                target = folder / source.relative_to(workspace)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+        (folder / "run.yaml").write_text(yaml.safe_dump(asdict(origin), sort_keys=False), encoding="utf-8")
+    return Run(FOLDER / name)
+
+
+def keep_output(run: str, name: str, command: Sequence[str]) -> Path:
+    """Run a command and keep what it prints, the command in the first line, as ``results/<run>/printed/<name>.txt``.
+
+    Raises:
+        DataError: the command failed.
+    """
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"`{' '.join(command)}` ended with exit status {done.returncode}; nothing was kept")
+    with atomic_path(FOLDER / run / "printed" / f"{name}.txt") as file:
+        file.write_text(f"$ {' '.join(command)}\n{done.stdout}", encoding="utf-8")
+    return FOLDER / run / "printed" / f"{name}.txt"
+
+
+def commit_of(workspace: Path) -> str:
+    """Return the commit of a workspace, marked where files differ from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=workspace, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DataError(f"git finds no commit in {workspace}; name it with --commit")
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "--short=12", "HEAD") + (" with local changes" if changed else "")
+
+
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

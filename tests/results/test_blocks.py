@@ -1,0 +1,114 @@
+"""Blocks of documents, made from kept runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from results import blocks, runs
+from results.__main__ import app
+from tasks.common.files import DataError
+from tests.conftest import REPOSITORY
+from tests.results import kept
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    runs.keep("demo", kept.workspace(tmp_path / "work"), "make demo", commit="abc123")
+    return tmp_path
+
+
+def made(what: str) -> str:
+    """Content of one block."""
+    Path("README.md").write_text(f"before <!-- results: {what} -->old<!-- end --> after")
+    text = blocks.render(Path("README.md"))
+    assert text.startswith("before <!-- results: ") and text.endswith("<!-- end --> after")
+    return text.split("-->", 1)[1].removesuffix("<!-- end --> after")
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("value demo 1 all wer", "2.0 [1.0, 3.0]"),
+        ("value demo 1 versus_sft wer", "−3.00 [−4.00, −2.00]"),
+        ("value demo 1 all cer", "–"),
+    ],
+)
+def test_a_value_fits_into_a_sentence(folder: Path, what: str, expected: str) -> None:
+    assert made(what) == expected
+
+
+def test_the_origin_names_command_commit_machine_and_size(folder: Path) -> None:
+    text = made("origin demo")
+    assert "`make demo` at commit `abc123`" in text and "Some CPU, 96 test utterances" in text
+
+
+@pytest.mark.parametrize(
+    ("what", "row"),
+    [
+        ("loop demo", "| SFT | 5.0 [4.0, 6.0] | – | 0.700 [0.690, 0.710] | – | – |"),
+        ("loop demo", "| golden speech | 6.0 [5.0, 7.0] | – |"),
+        ("differences demo", "| iteration 1 | −3.00 [−4.00, −2.00] | – | – | – | – |"),
+        ("voices demo", "| iteration 1 | 2.0 [1.0, 3.0] | 2.0 [1.0, 3.0] | 0.700 [0.690, 0.710] |"),
+        (
+            "study demo methods",
+            "| IPO | 1.1 [0.1, 2.1] | 1.1 | 1.1 | 0.700 [0.690, 0.710] | −3.90 [−4.90, −2.90] | – |",
+        ),
+        ("gap demo", "| no gap, by chance | 0.0010 | – | 50 | – | 0.1 | 1 |"),
+        ("gap demo", "| iteration 1 | 0.0200 [0.0100, 0.0300] | +0.0040 [−0.0060, +0.0140] |"),
+        ("gap_cost demo", "| synthetic, SFT | 5.0 [4.0, 6.0] | +2.00 [+1.00, +3.00] |"),
+    ],
+)
+def test_a_table_has_the_numbers_of_the_run(folder: Path, what: str, row: str) -> None:
+    text = made(what)
+    assert row in text
+    assert len({line.count("|") for line in text.strip().splitlines()}) == 1
+
+
+def test_printed_outputs_and_the_temperature_table_are_taken_over(folder: Path) -> None:
+    runs.keep_output("demo", "speed", ["echo", "3.3x"])
+    assert made("printed demo speed") == "\n```\n$ echo 3.3x\n3.3x\n```\n"
+    (folder / "results/demo/reports").mkdir()
+    (folder / "results/demo/reports/temperature.md").write_text("# Title\n\n| a |\n|---|\n| 1 |\n")
+    assert made("temperature demo") == "\n| a |\n|---|\n| 1 |\n"
+
+
+def test_a_run_that_is_not_kept_leaves_a_note(folder: Path) -> None:
+    assert made("loop fsdd") == "\n*no run is kept in results/fsdd yet*\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nothing demo", "there is no table 'nothing'"),
+        ("value demo 9 all wer", "runs/9/metrics.json does not exist"),
+        ("loop demo 1", "loop demo 1"),
+        ("printed demo none", "none.txt does not exist"),
+    ],
+)
+def test_a_block_that_cannot_be_made_is_named(folder: Path, what: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        made(what)
+
+
+def test_check_finds_what_write_would_change(folder: Path) -> None:
+    def run(command: str):
+        return CliRunner().invoke(app, [command])
+
+    Path("docs").mkdir()
+    Path("docs/results.md").write_text("# Results\n\n<!-- results: loop demo -->\n<!-- end -->\n")
+    assert run("check").exit_code == 1
+    assert run("write").exit_code == 0
+    assert run("check").exit_code == 0
+    runs.keep("demo", kept.workspace(folder / "work", wer=0.04), "make demo", commit="abc123")
+    assert run("check").exit_code == 1
+    assert blocks.stale(Path("docs/results.md")) == ["loop demo"]
+
+
+def test_the_documents_of_this_project_say_what_its_kept_runs_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    stale = {document.name: blocks.stale(document) for document in blocks.documents()}
+    assert stale and not any(stale.values()), "run `python -m results write`"

@@ -1,0 +1,58 @@
+"""Keeping the small files of a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from results import runs
+from tasks.common.files import DataError
+from tests.results import kept
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_small_files_are_kept_with_their_origin(tmp_path: Path) -> None:
+    run = runs.keep("demo", kept.workspace(tmp_path / "work"), "make demo", commit="abc123")
+    assert run.origin.commit == "abc123" and run.origin.machine == "Some CPU" and run.origin.command == "make demo"
+    assert run.iterations() == ["0", "1"]
+    files = {file.relative_to(run.folder).as_posix() for file in run.folder.rglob("*") if file.is_file()}
+    assert {"dvc.lock", "params.yaml", "run.yaml", "runs/1/gap.json", "study/results/ipo/1/metrics.json"} <= files
+    assert not [file for file in files if file.endswith(".parquet")]
+    assert runs.load("demo") == run and runs.load("other") is None
+
+
+def test_keeping_again_replaces_the_run_and_leaves_printed_outputs(tmp_path: Path) -> None:
+    work = kept.workspace(tmp_path / "work")
+    runs.keep("demo", work, "make demo", commit="abc123")
+    file = runs.keep_output("demo", "speed", [sys.executable, "-c", "print('3.3x')"])
+    (work / "runs/1/gap.json").unlink()
+    run = runs.keep("demo", work, "make demo", commit="def456")
+    assert run.origin.commit == "def456" and not (run.folder / "runs/1/gap.json").exists()
+    first, *rest = file.read_text().splitlines()
+    assert first.startswith("$ ") and first.endswith("print('3.3x')") and rest == ["3.3x"]
+
+
+def test_a_command_that_fails_leaves_no_output() -> None:
+    with pytest.raises(DataError, match="exit status 3"):
+        runs.keep_output("demo", "speed", [sys.executable, "-c", "raise SystemExit(3)"])
+    assert not list(Path().rglob("*.txt"))
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    work = kept.workspace(tmp_path / "work")
+    (work / "dvc.lock").unlink()
+    with pytest.raises(DataError, match=r"no finished run: dvc\.lock not found"):
+        runs.keep("demo", work, "make demo", commit="abc123")
+    assert not (tmp_path / "results").exists()
+
+
+def test_without_git_the_commit_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    with pytest.raises(DataError, match="name it with --commit"):
+        runs.keep("demo", kept.workspace(tmp_path / "work"), "make demo")
