@@ -31,7 +31,7 @@ def load_split(split: str) -> list[MonoCut]:
     """
     path = paths.cuts(split)
     if not path.is_file():
-        raise DataError(f"{path} is not there; run `python -m tasks.prepare` (or `dvc repro prepare`) first")
+        raise DataError(f"{path} is not there; run `speechalign run --targets prepare` first")
     return list(CutSet.from_file(path))
 
 

@@ -1,8 +1,8 @@
-"""Prefect flows: when and where the stages of ``dvc.yaml`` run. What depends on what is DVC's business alone.
+"""Prefect flows: when and where the stages of ``dvc.yaml`` run. DVC alone decides what depends on what.
 
-Prefect reads its settings on import, so the defaults below stand here: a run without a server keeps its database in
-the project's own ``.prefect`` folder, phones nobody, and gives the temporary server time to start on a slow machine.
-Anything already set in the environment wins.
+Prefect reads its settings on import, so the defaults are set here. A run without a server keeps its database in the
+project's own ``.prefect`` folder, reports no usage, and gives the temporary server time to start on a slow machine.
+Variables already set in the environment win.
 """
 
 import os
@@ -27,7 +27,7 @@ _DEFAULTS = {
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 if not os.environ.get("PREFECT_API_URL", "unset"):
-    del os.environ["PREFECT_API_URL"]  # empty means no server, but Prefect would take it for an address
+    del os.environ["PREFECT_API_URL"]  # empty means no server; Prefect would read it as an address
 if "prefect" not in sys.modules:  # a worker has loaded its own settings already
     for _name, _value in _DEFAULTS.items():
         os.environ.setdefault(_name, _value)

@@ -1,6 +1,6 @@
 """Evaluation alone: judge the policies as they lie in the workspace and make the report. Nothing is trained.
 
-python -m flows evaluate
+speechalign evaluate
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def judging(graph: Graph, iterations: list[str] | None = None) -> tuple[set[str]
         wanted = [*judges.values(), *(stage for stage in others if stage)]
     lacking = _lacking([stage for stage in graph.stages.values() if stage in wanted])
     if lacking and (iterations or len(lacking) == len(wanted)):
-        raise GraphError(f"{_needs(lacking)}: run the whole loop first (python -m flows run)")
+        raise GraphError(f"{_needs(lacking)}: run the whole loop first (`speechalign run`)")
     return {stage.name for stage in wanted} - lacking.keys(), lacking
 
 

@@ -1,6 +1,6 @@
 """The whole loop as a Prefect flow: one task a stage of ``dvc.yaml``, in the order of DVC's graph.
 
-    python -m flows run
+    speechalign run
 
 Works without a server (Prefect starts a temporary one) and as a deployment (``prefect.yaml``).
 """

@@ -1,4 +1,4 @@
-"""A child process whose output is read as it comes, and of which nothing is left behind."""
+"""A child process whose output is read line by line, and which leaves no process behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import psutil
 
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
-_DRAIN_SECONDS = 1.0  # a process that outlives the child may hold its output open: read no longer than this
+_DRAIN_SECONDS = 1.0  # a process that outlives the child may hold its output open: read for this long only
 
-# The child leads its own session, so a Ctrl-C or a signal to the flow does not reach it. Should the flow itself be
-# killed outright, this watcher sees its input close and ends the child's process group in the flow's place. The child
-# starts its command only at a line on its input, that is once it is watched.
+# The child leads its own session, so a Ctrl-C or a signal to the flow does not reach it. If the flow itself is killed,
+# this watcher sees its input close and ends the child's process group. The child waits for a line on its input before
+# it starts its command: by then it is watched.
 _WATCHER = 'trap "" TERM INT; read -r _; kill -s TERM -- -"$1"; sleep 5; kill -s KILL -- -"$1"'
 _CHILD = 'read -r _ && exec "$@" </dev/null'
 
@@ -29,24 +29,24 @@ _stopping = threading.Event()
 
 
 class StoppedError(RuntimeError):
-    """The flow is ending, so no further process may start."""
+    """The flow is ending, so no other process may start."""
 
 
 class TimeLimitError(RuntimeError):
-    """The process ran longer than it may."""
+    """The process ran longer than its limit."""
 
 
 def run(
     command: Sequence[str], env: Mapping[str, str], on_line: Callable[[str, str], None], timeout: float | None = None
 ) -> int:
-    """Run a command to its end and return its exit code; negative means killed by that signal.
+    """Run a command to its end and return its exit code; a negative one is the signal that killed it.
 
     Args:
         on_line: called with "stdout" or "stderr" and each line as it comes.
         timeout: seconds after which the process and everything it started are killed.
 
     Raises:
-        TimeLimitError: after the processes are gone.
+        TimeLimitError: the time is up; the processes are gone.
         StoppedError: :func:`stop_all` was called.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -63,7 +63,7 @@ def run(
 
 
 def stop_all() -> None:
-    """Kill every running child with all it started, and let no other start until :func:`allow`."""
+    """Kill every running child and what it started; no other starts until :func:`allow`."""
     _stopping.set()
     with _lock:
         children = list(_running)
@@ -72,7 +72,7 @@ def stop_all() -> None:
 
 
 def allow() -> None:
-    """Undo :func:`stop_all`: a flow begins."""
+    """Undo :func:`stop_all`, as a flow begins."""
     _stopping.clear()
 
 
@@ -125,7 +125,7 @@ def _child(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subproces
 
 
 def _lines(child: subprocess.Popen[bytes], deadline: float | None) -> Iterator[tuple[str, str]]:
-    """Lines of both streams until both are closed, the child is gone, or time is up."""
+    """Yield (stream, line) until both streams are closed, the child is gone, or time is up."""
     ended: float | None = None
     with selectors.DefaultSelector() as selector:
         for name, pipe in (("stdout", child.stdout), ("stderr", child.stderr)):
@@ -153,7 +153,7 @@ def _lines(child: subprocess.Popen[bytes], deadline: float | None) -> Iterator[t
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child, its process group, and descendants that left the group (a launcher's workers may)."""
+    """End the child, its process group, and descendants that left the group, as a launcher's workers may."""
     descendants: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         descendants = psutil.Process(child.pid).children(recursive=True)

@@ -1,6 +1,6 @@
 """The study as a Prefect flow: one task an arm of ``study/params.yaml``, two at a time, then their tables.
 
-python -m flows study
+speechalign study
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
     if changed := [name for name, stage in loop.stages.items() if stage.changed]:
         text = f"the study starts from the finished loop, and these stages are not up to date: {', '.join(changed)}"
         if stopped_early(loop):
-            hint = "an early stop left iterations out, so run `python -m flows run --no-early-stop` first"
+            hint = "an early stop left iterations out, so run `speechalign run --no-early-stop` first"
         else:
-            hint = "run `python -m flows run` first"
+            hint = "run `speechalign run` first"
         raise GraphError(f"{text}; {hint}")
     return graph, graph.closure(targets or graph.stages)
 

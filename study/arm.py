@@ -78,7 +78,7 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
     base = WORK / arm.base if arm.base else Path()
     links = {path: base / path for path in links_of(arm)}
     if missing := [str(path) for path in links.values() if not path.exists()]:
-        first = f"python -m study.arm --name {arm.base}" if arm.base else "make demo"
+        first = f"speechalign study --targets arm@{arm.base}" if arm.base else "make demo"
         raise DataError(f"the arm starts from {missing}, which do not exist; run `{first}` first")
     basis = {
         "arm": arm.model_dump(),

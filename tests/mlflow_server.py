@@ -19,7 +19,7 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1", "MLFLOW_SERVER
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A port on which no server is."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -37,7 +37,7 @@ def serve(
     Args:
         folder: holds its database, its log and, by default, its artifacts.
         artifacts: options of ``mlflow server`` that say where artifacts go instead.
-        environment: the server's, in place of this process's.
+        environment: the server's, instead of this process's.
     """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

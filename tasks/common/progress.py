@@ -1,4 +1,4 @@
-"""Progress bars with an estimate: a live bar on a terminal, a line every few seconds in a log."""
+"""Progress with an estimate of the time left: a live bar on a terminal, a line every few seconds in a log."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LOG_EVERY_SECONDS = 5.0
 
 
 class Bar:
-    """``with Bar("sample", total) as bar: bar.advance(n, "loss 0.3")``."""
+    """Progress bar: ``with Bar("sample", total) as bar: bar.advance(n, "loss 0.3")``."""
 
     def __init__(self, title: str, total: int):
         self.title, self.total, self.done = title, total, 0
         self._live = sys.stderr.isatty()
         self._started = self._printed = time.monotonic()
-        self._lock = threading.Lock()  # workers of model.fast.parallel advance the same bar
+        self._lock = threading.Lock()  # workers of model.fast.parallel share the bar
 
     def __enter__(self) -> Bar:
         if self._live:
@@ -41,19 +41,17 @@ class Bar:
         return self
 
     def advance(self, n: int = 1, note: str = "") -> None:
+        """Count ``n`` more items as done; safe to call from several threads."""
         with self._lock:
-            self._advance(n, note)
-
-    def _advance(self, n: int, note: str) -> None:
-        self.done += n
-        if self._live:
-            self._progress.update(self._task, advance=n, note=note)
-            return
-        now = time.monotonic()
-        if now - self._printed >= LOG_EVERY_SECONDS:
-            self._printed = now
-            left = (now - self._started) / max(self.done, 1) * (self.total - self.done)
-            print(f"{self.title}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), flush=True)
+            self.done += n
+            if self._live:
+                self._progress.update(self._task, advance=n, note=note)
+                return
+            now = time.monotonic()
+            if now - self._printed >= LOG_EVERY_SECONDS:
+                self._printed = now
+                left = (now - self._started) / max(self.done, 1) * (self.total - self.done)
+                print(f"{self.title}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), flush=True)
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._live:
@@ -63,7 +61,7 @@ class Bar:
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
-    """Iterate with a bar."""
+    """Yield the items under a bar."""
     with Bar(title, total) as bar:
         for item in items:
             yield item

@@ -72,5 +72,5 @@ def test_without_prepare_it_says_what_to_run(
     with pytest.raises(SystemExit) as stopped:
         from_cuts.main(tmp_path / "work")
     assert stopped.value.code == 1
-    assert "run `python -m tasks.prepare`" in capsys.readouterr().err
+    assert "run `speechalign run --targets prepare`" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from flows.graph import STUDY, read
 from flows.loop import speechalign_loop
 from flows.study import speechalign_study
-from tests.flows.test_main import command
+from tests.flows.test_cli import command
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -53,7 +53,7 @@ def test_a_loop_that_has_changed_comes_first(study):
     state = speechalign_study(return_state=True)
     assert isinstance(state, State)
     assert state.is_failed()
-    assert "not up to date: align@1; run `python -m flows run` first" in state.message
+    assert "not up to date: align@1; run `speechalign run` first" in state.message
     assert not (study.folder / "ran").exists()
 
 
@@ -64,7 +64,7 @@ def test_a_loop_that_stopped_early_says_how_to_go_on(study):
     assert isinstance(state, State)
     assert state.is_failed()
     assert "not up to date: align@2, evaluate@2; an early stop left iterations out" in state.message
-    assert "run `python -m flows run --no-early-stop` first" in state.message
+    assert "run `speechalign run --no-early-stop` first" in state.message
     speechalign_loop(early_stop=False)
     assert set(speechalign_study().values()) == {"ran"}
 
@@ -79,7 +79,7 @@ def test_the_command_shows_the_tables_again(study):
     process = command("study", "--targets", "arm@third")
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert errors.splitlines()[0].startswith("study/dvc.yaml has no stage 'arm@third'")
+    assert errors.splitlines()[0].startswith("error: study/dvc.yaml has no stage 'arm@third'")
 
 
 def test_an_arm_that_fails_is_named(study):

@@ -112,7 +112,7 @@ def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arm = Arm(**{**BASE, "set": {}, "pairs": "own", "after": "study/results/other"})
     params = merged(arm, PARAMS)
-    with pytest.raises(Exception, match="--name other` first"):
+    with pytest.raises(Exception, match="arm@other` first"):
         runner.prepare_workspace(Path("w"), arm, params)
     for path in runner.links_of(arm):
         for made, text in ((path, "main's"), ("study/.work/other" / path, "other's")):

@@ -1,4 +1,4 @@
-"""MLflow runs of the loop: one parent run a loop, one child an iteration.
+"""MLflow runs of the loop: one parent run per loop, one child per iteration.
 
 ``sft_ar`` opens the loop and iteration "0", ``align@k`` opens iteration k under the same parent; the ids travel
 between stages in ``runs/k/mlflow.json``. Any later stage resumes the child by these ids::
@@ -47,7 +47,7 @@ def start_loop(params: Params) -> dict[str, Any]:
     """Create the parent run of a new loop and its child "iteration 0"; return their ids, ready for JSON.
 
     Raises:
-        TrackingError: MLflow cannot be reached. Call this before training.
+        TrackingError: MLflow cannot be reached. Call this before training, so that no training is lost.
     """
     client = connect()
     experiment = experiment_id(client)
@@ -66,10 +66,10 @@ def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params)
 
 @contextlib.contextmanager
 def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
-    """Go on with the run that ``ids`` names; it ends FINISHED, or FAILED/KILLED when the block raises.
+    """Resume the run that ``ids`` names; it ends FINISHED, or FAILED/KILLED when the block raises.
 
-    Where the server does not know the run (a clone that has pulled ``runs/`` but not MLflow's database), a new
-    one stands in for it, tagged ``source_run_id``.
+    A clone that has pulled ``runs/`` has not pulled MLflow's database. Where the server does not know the run, a new
+    one replaces it, tagged ``source_run_id``.
     """
     client = connect()
     experiment = experiment_id(client)
@@ -91,7 +91,7 @@ def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
 
 
 def flatten(params: Params) -> dict[str, str]:
-    """``params.yaml`` as dotted names and printable values."""
+    """Return ``params.yaml`` as dotted names and printable values."""
     flat: dict[str, str] = {}
 
     def walk(prefix: str, value: Any) -> None:
@@ -106,7 +106,7 @@ def flatten(params: Params) -> dict[str, str]:
 
 
 def environment_tags() -> dict[str, str]:
-    """What the run depends on besides params and data: commit, ``dvc.lock``, torch. What is missing is left out."""
+    """Tags of what the run depends on in addition to params and data; those that are not known are left out."""
     tags = {"torch": metadata.version("torch"), "python": sys.version.split()[0]}
     if digests.LOCK.is_file():
         tags["dvc_lock_md5"] = digests.compute_file(digests.LOCK)
@@ -120,7 +120,7 @@ def environment_tags() -> dict[str, str]:
 def make_current(client: MlflowClient, experiment: str, parent: str, child: str, iteration: str) -> None:
     """Tag every other run of this iteration in the loop as superseded by ``child``.
 
-    Also the other way round: DVC's run cache may bring back ids of a run that a later one had superseded.
+    A superseded run can become current again: DVC's run cache may restore its ids.
     """
     with failures():
         for run in _search(client, experiment, {PARENT: parent, ITERATION: iteration}):
@@ -129,7 +129,7 @@ def make_current(client: MlflowClient, experiment: str, parent: str, child: str,
                     client.delete_tag(child, SUPERSEDED)
             elif run.data.tags.get(SUPERSEDED) != child:
                 client.set_tag(run.info.run_id, SUPERSEDED, child)
-                if run.info.status == "RUNNING":  # killed without a chance to say so
+                if run.info.status == "RUNNING":  # killed before it could set its status
                     client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -158,7 +158,7 @@ def _create(client: MlflowClient, experiment: str, name: str, tags: Mapping[str,
 def _known(
     client: MlflowClient, experiment: str, ids: Mapping[str, Any], iteration: str | None, parent: str | None = None
 ) -> str:
-    """The parent run (``iteration`` None) or child of ``ids`` on this server, or the run that stands in for it."""
+    """Return the id of the parent run (``iteration`` None) or child of ``ids`` here, or of the run that replaces it."""
     from mlflow.exceptions import MlflowException
 
     wanted = ids["parent_run_id" if iteration is None else "run_id"]
@@ -169,8 +169,8 @@ def _known(
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-        if stand_in := _search(client, experiment, {SOURCE: wanted}):
-            return stand_in[0].info.run_id
+        if replacement := _search(client, experiment, {SOURCE: wanted}):
+            return replacement[0].info.run_id
         if iteration is None:
             return _create(client, experiment, "loop", {SOURCE: wanted})
         tags = {SOURCE: wanted, ITERATION: iteration, PARENT: str(parent)}

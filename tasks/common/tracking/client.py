@@ -1,6 +1,6 @@
 """Connecting to MLflow: the local SQLite file by default, any server by ``MLFLOW_TRACKING_URI``.
 
-MLflow is imported inside functions: it takes seconds, and ``--help`` or a bad parameter should not wait for it.
+MLflow is imported inside functions: the import takes seconds, and ``--help`` or a bad parameter should not wait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOCAL_URI = "sqlite:///mlflow.db"
 LOCAL_ARTIFACTS = "mlartifacts"
 EXPERIMENT = "speechalign"
-# Otherwise MLflow's pages take it for an application of language models, and open on its (empty) traces.
+# Otherwise MLflow's pages open on traces of a language-model application, which are empty here.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 SECONDS_TO_ANSWER = 5
 _FOREIGN = {"mlflow", "sqlalchemy", "sqlite3", "botocore", "boto3", "requests", "urllib3"}
@@ -42,19 +42,19 @@ def tracking_uri() -> str:
 
 
 def without_password(uri: str) -> str:
-    """The address as it may be written to a file: without ``user:password@``."""
+    """Return the address without ``user:password@``, as it may be written to a file."""
     return re.sub(r"^(\w[\w+.-]*://)[^/@]*@", r"\1", uri)
 
 
 def connect() -> MlflowClient:
-    """A client of the tracking server and registry, once something answers there.
+    """Return a client of the tracking server and registry, after checking that the server answers.
 
     Raises:
-        TrackingError: nothing answers, or the address is none that MLflow knows.
+        TrackingError: nothing answers, or MLflow does not know this kind of address.
     """
     uri = tracking_uri()
     _check_answers(uri)
-    # A server that has just answered fails for a moment at most; MLflow's own default is minutes of retrying.
+    # A server that has just answered fails briefly at most; MLflow's own default retries for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -62,7 +62,7 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
-    # A hundred schema steps of a new SQLite file, and notes on every model logged.
+    # They log a hundred schema steps of a new SQLite file, and a note per model.
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.tracking._model_registry.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # an environment made by uv has no pip
@@ -74,9 +74,9 @@ def connect() -> MlflowClient:
 
 
 def _alone(uri: str) -> contextlib.AbstractContextManager[Any]:
-    """No other process of this project opens the SQLite file meanwhile.
+    """Lock the SQLite file against other processes of this project.
 
-    Two that find it new at once both create its tables, and one of them fails ("table runs already exists").
+    Two that find it new would both create its tables, and one of them would fail ("table runs already exists").
     """
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and database.parent.is_dir():
@@ -85,7 +85,7 @@ def _alone(uri: str) -> contextlib.AbstractContextManager[Any]:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """The experiment of this project (``MLFLOW_EXPERIMENT_NAME``, else "speechalign"), made where it is missing."""
+    """Return the id of the experiment (``MLFLOW_EXPERIMENT_NAME``, else "speechalign"); create it if needed."""
     from mlflow.exceptions import MlflowException
 
     name = experiment_name()
@@ -116,7 +116,7 @@ def failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # By module, since boto3 and SQLAlchemy need not be imported to be told from a bug of ours.
+        # Recognized by module name: boto3 and SQLAlchemy need not be imported for it.
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _FOREIGN:
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -138,7 +138,7 @@ def _check_answers(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        # Credentials in the address are not for /health, and urllib would take them for a part of the host.
+        # /health needs no credentials, and urllib would read them as part of the host.
         urllib.request.urlopen(f"{without_password(uri).rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
     except urllib.error.HTTPError as error:
         if error.code == 403:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-FLUSH_SECONDS, FLUSH_POINTS = 5.0, 500  # MLflow takes at most 1,000 metrics a request
+FLUSH_SECONDS, FLUSH_POINTS = 5.0, 500  # MLflow takes at most 1,000 metrics per request
 
 
 class Run:
@@ -30,13 +30,13 @@ class Run:
         self._warned = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Note metrics at a step. Cheap: points are sent every few seconds, many in one request."""
+        """Log metrics at a step. Cheap: points are sent every few seconds, many in one request."""
         self._points += _points(metrics, step)
         if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
     def log_curve(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
-        """Note rows of a training curve, each at its step, as ``name/metric``."""
+        """Log rows of a training curve, each at its step, as ``name/metric``."""
         for row in rows:
             self.log_metrics({f"{name}/{key}": value for key, value in row.items() if key != "step"}, int(row["step"]))
 
@@ -47,7 +47,7 @@ class Run:
             self._client.log_batch(self.parent_run_id, metrics=_points(metrics, self.position))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Note parameters beside those of ``params.yaml``, which the run has from its start."""
+        """Log parameters in addition to those of ``params.yaml``, which the run has from its start."""
         with failures():
             log_params(self._client, self.run_id, values)
 
@@ -70,7 +70,7 @@ class Run:
             log(self.run_id, str(path), folder)
 
     def log_dataset(self, name: str, path: Path, context: str = "training") -> str:
-        """Note what data the run read, by DVC's digest, which is returned."""
+        """Log which data the run read, by DVC's digest; return the digest."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         digest = digests.md5(Path(path))
@@ -81,7 +81,7 @@ class Run:
         return digest
 
     def close(self, status: str) -> None:
-        """Send what is left and end the run and, with it, the loop's as far as it has come."""
+        """Send the remaining points, and end this run and the loop's."""
         self._flush()
         for run_id in (self.run_id, self.parent_run_id):
             try:
@@ -99,7 +99,7 @@ class Run:
                 with failures():
                     self._client.log_batch(self.run_id, metrics=self._points[:FLUSH_POINTS])
             except TrackingError as error:
-                # An hour of training is worth more than its curve, which the stage writes to a CSV anyway.
+                # The training goes on without its curve, which the stage also writes to a CSV.
                 self._warn(error)
                 return
             self._points = self._points[FLUSH_POINTS:]
@@ -122,5 +122,5 @@ def log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> 
     from mlflow.entities import Param
 
     entries = [Param(key, str(value)) for key, value in values.items()]
-    for start in range(0, len(entries), 100):  # MLflow's limit a request
+    for start in range(0, len(entries), 100):  # MLflow's limit per request
         client.log_batch(run_id, params=entries[start : start + 100])

@@ -1,7 +1,7 @@
 """Human votes on an iteration's samples: a listening test for raters, and a check of the votes they send back.
 
-``python -m tasks.prefer.votes export --iteration 1 --pairs 50 --out listening/1`` then, when votes are in,
-``python -m tasks.prefer.votes check FILE --iteration 1``. docs/votes.md describes every step.
+``speechalign votes export --iteration 1 --pairs 50 --out listening/1`` then, when votes are in,
+``speechalign votes check FILE --iteration 1``. docs/votes.md describes every step.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def load(
     if not own and not problems:
         raise DataError(
             f"{path} holds {len(sheet.lines)} votes, none of them on iteration {iteration}; "
-            f"`python -m tasks.prefer.votes export --iteration {iteration}` makes the sheet to fill in"
+            f"`speechalign votes export --iteration {iteration}` makes the sheet to fill in"
         )
     draws: dict[str, dict[str, int]] = defaultdict(dict)
     for index, sample in enumerate(samples):
