@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from model import espeak
 from model.audio import resample
-from tasks.prepare.readers import digits, espeak
+from tasks.prepare.readers import digits
 
 OUT = Path("bootstrap/work/data")
 

@@ -22,7 +22,7 @@ from tasks.common import params
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
-FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "results"]
+FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "examples", "results"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 STAGES = ["code", "prepare", "extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "nar_synthetic", "gap_sft"]
@@ -160,6 +160,7 @@ def imports(file: Path) -> set[str]:
 # What each folder may import of this project.
 MAY_IMPORT = {
     "model": {"model"},
+    "examples": {"model"},
     "tasks": {"tasks", "model"},
     "study": {"study", "tasks", "model"},
     "profiles": {"profiles", "tasks", "model"},

@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 
+from model import espeak
 from tasks.common import params
 from tasks.common.files import DataError
-from tasks.prepare.readers import digits, espeak, synthetic
+from tasks.prepare.readers import digits, synthetic
 from tests.conftest import REPOSITORY
 
 

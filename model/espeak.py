@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.common.files import DataError
+from model.errors import InputError
 
 SAMPLE_RATE = 22050
 
@@ -40,7 +40,7 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     rate = library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0)
     if rate != SAMPLE_RATE:
-        raise DataError(f"espeak-ng should start at {SAMPLE_RATE} Hz, but answered {rate}")
+        raise InputError(f"espeak-ng should start at {SAMPLE_RATE} Hz, but answered {rate}")
     library.espeak_SetSynthCallback(_collect)
     library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # the library itself seeds from the clock
     return library
@@ -64,13 +64,13 @@ def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_ra
         pitch: base pitch, 0-100. pitch_range: how far intonation moves it, 0-100.
 
     Raises:
-        DataError: the voice does not exist, or the text gave no sound.
+        InputError: the voice does not exist, or the text gave no sound.
     """
     library = _library()
     if voice not in variants():  # the library itself would use its default voice
-        raise DataError(f"espeak-ng has no voice variant {voice!r}; it has {', '.join(sorted(variants()))}")
+        raise InputError(f"espeak-ng has no voice variant {voice!r}; it has {', '.join(sorted(variants()))}")
     if library.espeak_SetVoiceByName(f"en-us+{voice}".encode()) != 0:
-        raise DataError(f"espeak-ng could not load the voice en-us+{voice}")
+        raise InputError(f"espeak-ng could not load the voice en-us+{voice}")
     for parameter, value in ((_PARAM_RATE, rate), (_PARAM_PITCH, pitch), (_PARAM_RANGE, pitch_range)):
         library.espeak_SetParameter(parameter, int(value), 0)
     _chunks.clear()
@@ -78,5 +78,5 @@ def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_ra
     library.espeak_Synth(data, len(data) + 1, 0, 0, 0, _CHARS_UTF8, None, None)
     library.espeak_Synchronize()
     if not _chunks:
-        raise DataError(f"espeak-ng made no sound for {text!r}")
+        raise InputError(f"espeak-ng made no sound for {text!r}")
     return np.concatenate(_chunks).astype(np.float32) / 32768.0

@@ -1,0 +1,156 @@
+"""One iteration of alignment in one file: sample, form pairs, train by DPO, evaluate.
+
+    python -m examples.one_iteration           about two minutes on a CPU; it trains a small policy first
+    python -m examples.one_iteration --policy runs/0/policy --nar runs/0/nar    starts from the policy of `make demo`
+
+Read it from top to bottom. The pipeline's stages do the same with files between them. The policy (AR) turns text and a
+voice prompt into level-1 codes, the NAR adds the other levels, and the codec decodes all levels to audio. A recognizer
+transcribes the audio. WER is the share of words that differ from the text.
+"""
+
+import argparse
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from model import espeak, nar, policy
+from model.audio import resample
+from model.codecs.registry import load_codec
+from model.judges import asr
+from model.metrics import edit_counts
+from model.objectives.dpo import dpo_loss
+from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.objectives.pair_logprobs import PairLogprobs
+from model.sampling import Decoding, Request, Sampled, sample
+from model.statistics import paired_interval
+from model.tokens import Vocabulary
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--policy", type=Path, help="folder of a trained policy; needs --nar")
+parser.add_argument("--nar", type=Path, help="folder of its NAR")
+parser.add_argument("--sft-steps", type=int, default=400, help="training steps of the small policy and of its NAR")
+parser.add_argument("--dpo-steps", type=int, default=30)
+parser.add_argument("--draws", type=int, default=3, help="how often the texts are sampled, for pairs and evaluation")
+parser.add_argument("--tiny", action="store_true", help="for a test: few steps, so the policy stays bad")
+args = parser.parse_args()
+if (args.policy is None) != (args.nar is None):
+    parser.error("--policy and --nar go together")
+if args.tiny:
+    args.sft_steps, args.dpo_steps, args.draws = 120, 10, 1
+torch.manual_seed(0)
+random.seed(0)
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+codec = load_codec(str(CHECKPOINTS / "codec"))
+recognizer = asr.load_recognizer(CHECKPOINTS / "whisper")
+
+# --- 1. Speech. A synthesizer with one voice stands in for recordings; the codec turns audio into codes. --------------
+
+DIGITS = "one two three four five six seven eight nine".split()
+texts = [f"{first} {second}" for first in DIGITS for second in DIGITS]
+random.shuffle(texts)
+waves = [espeak.synthesize(text, voice="m1", rate=190) for text in texts]
+waves = [resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=codec.sample_rate) for wave in waves]
+golden = codec.encode([torch.from_numpy(wave) for wave in waves])  # (levels, frames) each
+prompt = golden[0][:, :50]  # the voice prompt: up to one second of the speaker
+n_levels = len(prompt)
+
+# --- 2. A policy to align. Supervised training lowers the negative log-likelihood of golden codes. --------------------
+
+if args.policy:
+    ar, completer = policy.load(args.policy), nar.load(args.nar)
+else:
+    ar = policy.build(policy.ArShape(layers=2, width=128, heads=4), Vocabulary(codec.codebook_size))
+    completer = nar.Nar(nar.NarConfig(n_codebooks=n_levels, codebook_size=codec.codebook_size, layers=2, width=96))
+vocabulary = policy.vocabulary_of(ar)
+for model in () if args.policy else (ar, completer):
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=args.sft_steps)
+    for step in range(args.sft_steps):
+        batch = random.sample(range(len(texts)), 8)
+        if model is ar:  # the AR predicts each level-1 code from the text, the prompt and the codes before it
+            contexts = [vocabulary.context(texts[i], prompt[0].tolist()) for i in batch]
+            tokens, labels = collate(contexts, [vocabulary.target(golden[i][0].tolist()) for i in batch])
+            loss = -sequence_logprobs(next_token_logits(ar, tokens), labels).sum() / (labels != IGNORE).sum()
+        else:  # the NAR predicts one level from all levels below it, all frames at once
+            level = 1 + step % (n_levels - 1)
+            codes, lengths = nar.pad_codes([golden[i] for i in batch])
+            logits = completer(codes[:, :level], lengths, *nar.pad_codes([prompt] * len(batch)), level)
+            real = torch.arange(codes.shape[-1]) < lengths[:, None]
+            loss = F.cross_entropy(logits[real], codes[:, level][real])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    print(f"{type(model).__name__}: {loss.item():.2f} nats per code after {args.sft_steps} steps")
+    model.eval()
+
+
+# --- 3. Sample and judge: text → level-1 codes → all levels → audio → transcript → word errors. -----------------------
+
+
+def sample_and_judge(texts: list[str], seed: int) -> tuple[list[Sampled], np.ndarray]:
+    """Return a sample of each text and its word errors. Nothing is skipped: empty audio has every word wrong."""
+    decoding = Decoding(temperature=1.0)
+    contexts = [tuple(vocabulary.context(text, prompt[0].tolist())) for text in texts]
+    requests = [Request(contexts[i], decoding.max_frames(text), seed + i) for i, text in enumerate(texts)]
+    samples = sample(ar, requests, decoding)
+    codes = nar.complete(completer, [torch.from_numpy(s.tokens) for s in samples], [prompt] * len(texts))
+    audio = [resample(wave.numpy(), from_rate=codec.sample_rate, to_rate=16000) for wave in codec.decode(codes)]
+    pairs_of_text = zip(texts, asr.transcribe(recognizer, audio), strict=True)
+    return samples, np.array([edit_counts(asr.normalize(a), asr.normalize(b)).errors for a, b in pairs_of_text])
+
+
+# Pairs come from half of the texts, and the evaluation reads the other half.
+for_pairs, for_evaluation = texts[:40] * args.draws, texts[40:] * args.draws
+_, errors_before = sample_and_judge(for_evaluation, seed=10_000)
+
+# --- 4. Pairs: of two draws of one text, the one with fewer word errors is chosen. Ties teach nothing. ----------------
+
+draws, draw_errors = zip(*(sample_and_judge(for_pairs, seed) for seed in (20_000, 30_000)), strict=True)
+gaps = draw_errors[1] - draw_errors[0]  # above 0: the first draw is the better one
+pairs = [i for i in range(len(for_pairs)) if gaps[i]]
+chosen_samples = [draws[0 if gaps[i] > 0 else 1][i] for i in pairs]
+rejected_samples = [draws[1 if gaps[i] > 0 else 0][i] for i in pairs]
+print(f"{len(pairs)} pairs from {len(for_pairs)} texts with two draws each")
+if not pairs:
+    raise SystemExit("no two draws differ in word errors; raise --draws")
+contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
+targets = [vocabulary.target(s.tokens.tolist(), s.finished) for s in chosen_samples + rejected_samples]
+tokens, labels = collate(contexts * 2, targets)  # all chosen rows, then all rejected rows
+chosen_lengths = (labels != IGNORE).sum(dim=1).chunk(2)[0]
+
+# --- 5. DPO: L = -log sigmoid(beta * margin), where a side's log-ratio is log pi - log ref, and -----------------------
+#        margin = the chosen side's log-ratio - the rejected side's.
+
+with torch.no_grad():  # the reference is the policy before the first step, so these are computed once
+    reference_chosen, reference_rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
+policy.train_only(ar, "final_norm")  # all weights would memorize so few pairs; one gain per direction can't
+optimizer = torch.optim.AdamW([parameter for parameter in ar.parameters() if parameter.requires_grad], lr=0.02)
+for step in range(args.dpo_steps):
+    chosen, rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
+    logprobs = PairLogprobs(
+        chosen=chosen,
+        rejected=rejected,
+        reference_chosen=reference_chosen,
+        reference_rejected=reference_rejected,
+    )
+    nll = -chosen / chosen_lengths  # DPO alone may lower both sides; this term holds the chosen one up
+    loss = (dpo_loss(logprobs, beta=0.05) + 0.2 * nll).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    if step % 5 == 0 or step == args.dpo_steps - 1:
+        print(f"step {step + 1}: loss {loss.item():.3f}, margin {logprobs.margin.mean().item():.2f} nats")
+
+# --- 6. Evaluate on the same texts with the same seeds, so that the comparison is paired. -----------------------------
+
+_, errors_after = sample_and_judge(for_evaluation, seed=10_000)
+words = np.array([len(text.split()) for text in for_evaluation])
+change = paired_interval(errors_before, errors_after, words, words)
+print(f"\n{'policy':<12}{'WER':>8}")
+print(f"{'before':<12}{errors_before.sum() / words.sum():>8.1%}")
+print(f"{'after DPO':<12}{errors_after.sum() / words.sum():>8.1%}")
+print(f"change {100 * change.value:+.1f} points, 95 % interval [{100 * change.low:+.1f}, {100 * change.high:+.1f}]")
