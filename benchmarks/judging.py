@@ -27,7 +27,8 @@ from lhotse import CutSet
 from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 
 from benchmarks.ratios import ratio_line
-from model.judges import asr, panel
+from model.judges import asr
+from model.judges.waves import at_judge_rate
 from tasks.common import paths, runtime
 
 # These options make each of whisper's ways the same greedy decoding as ours.
@@ -51,7 +52,7 @@ def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
     module.N_FRAMES = module.N_SAMPLES // HOP_LENGTH  # type: ignore[attr-defined]
     cuts = list(CutSet.from_file(paths.cuts("test")))
     chosen = [cuts[i] for i in np.random.default_rng(params.seed).permutation(len(cuts))[:utterances]]
-    waves = [w for c in chosen for w in panel.at_judge_rate([c.load_audio()[0]], c.sampling_rate)]
+    waves = [w for c in chosen for w in at_judge_rate([c.load_audio()[0]], c.sampling_rate)]
     seconds = sum(map(len, waves)) / SAMPLE_RATE
 
     def ours() -> list[str]:

@@ -20,7 +20,7 @@ import typer
 
 from model.codecs.facts import codec_facts
 from model.judges import speaker, timbre
-from model.judges.panel import at_judge_rate
+from model.judges.waves import at_judge_rate
 from tasks.common import judges, params, paths, schemas
 from tasks.common.files import read_table
 from tasks.common.golden_audio import load_waves

@@ -19,6 +19,7 @@ import yaml
 from model import metrics, statistics
 from model.codecs.registry import load_codec
 from model.judges import asr, grammar, speaker
+from model.judges.waves import cosine
 from tasks.common.stage import one_message
 
 
@@ -51,7 +52,7 @@ def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]
     words = [c.n_reference for c in before]
     difference = statistics.paired_interval([c.errors for c in before], [c.errors for c in after], words, words)
     encoder = speaker.load_speaker_encoder()
-    same = metrics.count_missing(speaker.similarity(speaker.embed(encoder, waves), speaker.embed(encoder, copies)))
+    same = metrics.count_missing(cosine(speaker.embed(encoder, waves), speaker.embed(encoder, copies)))
     by_voice = {v: float(np.mean([s for s, w in zip(same, voices, strict=True) if w == v])) for v in set(voices)}
     worst = min(by_voice, key=lambda v: by_voice[v])
     return {
@@ -88,7 +89,7 @@ def main(
     for split, suffix in (("test", ""), ("unseen", "_unseen_voices")):
         file = work / "data" / f"{split}.npz"
         if split == "unseen" and not file.is_file():
-            print(f"{file} is not there: the corpus has no unseen speakers, so their numbers are left out", flush=True)
+            print(f"{file} is missing: the corpus has no unseen speakers, so their numbers are left out", flush=True)
             for name in (f"codec{suffix}", f"recognizer{suffix}"):
                 result.pop(name, None)  # of an earlier corpus
             continue

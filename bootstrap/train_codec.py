@@ -78,7 +78,7 @@ def load_audio(path: Path, skip_voices: list[str]) -> torch.Tensor:
 
 
 def scale_gains(model: torch.nn.Module, gain: float) -> None:
-    """Multiply every weight-norm gain, so that the signal survives a stack of ELUs at initialisation."""
+    """Multiply every weight-norm gain, so that the signal survives a stack of ELUs at initialization."""
     for name, parameter in model.named_parameters():
         if name.endswith("weight_g"):
             parameter.data.mul_(gain)

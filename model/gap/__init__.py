@@ -1,1 +1,1 @@
-"""The gap between golden and synthetic level-1 tokens: as the NAR sees them, measured, and beside pure chance."""
+"""The gap between golden and synthetic level-1 tokens in the NAR's representation, and its noise floor."""

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from model.judges.waves import SAMPLE_RATE, audible
+
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GRAMMAR = f"#JSGF V1.0; grammar digits; public <digits> = ({' | '.join(WORDS)})+ ;"
-SAMPLE_RATE = 16000
 # The same white noise at -60 dBFS is added to every waveform. The recognizer is made for microphones: on the digital
 # silences of synthetic speech its word error rate doubles without noise.
 NOISE_AMPLITUDE = 1e-3
@@ -58,10 +59,7 @@ def transcribe_digits(waves: Sequence[np.ndarray | torch.Tensor], decoder: Decod
 
 
 def _transcribe(decoder: Decoder, wave: np.ndarray | torch.Tensor) -> str:
-    samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float32)
-    if samples.ndim != 1:
-        raise ValueError(f"waveform has shape {samples.shape}; expected (samples,)")
-    if samples.size == 0 or not np.isfinite(samples).all() or not samples.any():
+    if (samples := audible(wave)) is None:
         return ""
     noise = np.random.default_rng(0).standard_normal(samples.size, dtype=np.float32) * NOISE_AMPLITUDE
     pcm = ((samples + noise).clip(-1, 1) * 32767).astype(np.int16)

@@ -14,7 +14,7 @@ import torch
 from whisper.model import Whisper
 
 from model.judges import asr, grammar, pitch, timbre
-from model.judges.panel import at_judge_rate
+from model.judges.waves import at_judge_rate, cosine
 from model.metrics import count_missing, edit_counts
 
 DIGITS = "pocketsphinx-digits"  # the name of the grammar recognizer; any other is a Whisper's
@@ -77,7 +77,7 @@ class HeldOut:
         hypotheses = self.transcribe(resampled) if self.transcribe else [None] * len(waves)
         similarities: list[float | None] = [None] * len(waves)
         if self.timbre:
-            similarities = count_missing(timbre.similarity(self.timbre.embed(resampled), voices)).tolist()
+            similarities = count_missing(cosine(self.timbre.embed(resampled), voices)).tolist()
         return [
             SecondOpinion(
                 hypothesis,

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.audio import resample
 from model.judges import asr, speaker
+from model.judges.waves import at_judge_rate, cosine
 from model.metrics import count_missing, edit_counts
-
-JUDGE_RATE = 16000  # of Whisper and Resemblyzer
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Panel:
             part = slice(first, first + 4 * self.batch_size)
             resampled = at_judge_rate(waves[part], sample_rate)
             hypotheses = asr.transcribe(self.recognizer, resampled, self.batch_size)
-            similarities = count_missing(speaker.similarity(speaker.embed(self.speaker, resampled), voices[part]))
+            similarities = count_missing(cosine(speaker.embed(self.speaker, resampled), voices[part]))
             for text, hypothesis, similarity in zip(texts[part], hypotheses, similarities, strict=True):
                 found, expected = asr.normalize(hypothesis), asr.normalize(text)
                 words, characters = edit_counts(expected, found), edit_counts(expected, found, unit="char")
@@ -78,8 +76,3 @@ class Panel:
             if on_done:
                 on_done(len(resampled))
         return judgements
-
-
-def at_judge_rate(waves: Sequence[np.ndarray], sample_rate: int) -> list[np.ndarray]:
-    """Return mono waveforms ``(samples,)`` resampled to the judges' 16 kHz."""
-    return [resample(wave, from_rate=sample_rate, to_rate=JUDGE_RATE) for wave in waves]

@@ -6,6 +6,8 @@ import numpy as np
 import parselmouth
 import torch
 
+from model.judges.waves import audible
+
 FLOOR, CEILING = 60.0, 500.0  # Hz: Praat's own floor of 75 would miss the lowest voices
 TIME_STEP = 0.01
 MIN_VOICED_FRAMES = 10
@@ -22,11 +24,9 @@ def f0_spread(wave: np.ndarray | torch.Tensor, sample_rate: int) -> float | None
     Raises:
         ValueError: a waveform with more than one dimension.
     """
-    samples = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float64)
-    if samples.ndim != 1:
-        raise ValueError(f"waveform has shape {samples.shape}; expected (samples,)")
+    samples = audible(wave, np.float64)
     # Praat's window holds three periods of the lowest pitch.
-    if samples.size <= 3 * sample_rate / FLOOR or not np.isfinite(samples).all() or not samples.any():
+    if samples is None or samples.size <= 3 * sample_rate / FLOOR:
         return None
     sound = parselmouth.Sound(samples, sampling_frequency=sample_rate)
     f0 = sound.to_pitch(time_step=TIME_STEP, pitch_floor=FLOOR, pitch_ceiling=CEILING).selected_array["frequency"]

@@ -17,8 +17,10 @@ from resemblyzer import VoiceEncoder
 from resemblyzer.audio import normalize_volume
 from resemblyzer.hparams import audio_norm_target_dBFS
 
+from model.judges.waves import SAMPLE_RATE, audible
+
 RATE, MIN_COVERAGE = 1.3, 0.75  # VoiceEncoder.embed_utterance's defaults: windows a second, least filled share
-N_FFT, HOP, N_MELS, SAMPLE_RATE = 400, 160, 40, 16000  # the encoder's 25 ms windows every 10 ms
+N_FFT, HOP, N_MELS = 400, 160, 40  # the encoder's 25 ms windows every 10 ms
 MEL_FILTERS = torchaudio.functional.melscale_fbanks(
     N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, N_MELS, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
 )
@@ -27,16 +29,6 @@ MEL_FILTERS = torchaudio.functional.melscale_fbanks(
 def load_speaker_encoder(device: str | torch.device = "cpu") -> VoiceEncoder:
     """Return Resemblyzer's encoder in evaluation mode: 16 kHz in, 256 numbers out."""
     return VoiceEncoder(torch.device(device), verbose=False).eval()
-
-
-def loudness_normalized(wave: np.ndarray | torch.Tensor) -> np.ndarray | None:
-    """Return the waveform raised to the encoder's -30 dBFS if it is softer; None for silence or non-finite samples."""
-    wave = np.asarray(wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave, dtype=np.float32)
-    if wave.ndim != 1:
-        raise ValueError(f"waveform has shape {wave.shape}; expected (samples,)")
-    if wave.size == 0 or not np.isfinite(wave).all() or not wave.any():
-        return None
-    return normalize_volume(wave, audio_norm_target_dBFS, increase_only=True).astype(np.float32)
 
 
 def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
@@ -60,9 +52,10 @@ def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], bat
     windows: list[np.ndarray] = []
     owners: list[int] = []
     for index, wave in enumerate(waves):
-        normalized = loudness_normalized(wave)
-        if normalized is None:
+        if (samples := audible(wave)) is None:
             continue
+        # As the encoder was trained: at least -30 dBFS.
+        normalized = normalize_volume(samples, audio_norm_target_dBFS, increase_only=True).astype(np.float32)
         wave_slices, mel_slices = encoder.compute_partial_slices(len(normalized), RATE, MIN_COVERAGE)
         missing = wave_slices[-1].stop - len(normalized)
         mel = mel_spectrogram(np.pad(normalized, (0, max(0, missing))))
@@ -74,10 +67,3 @@ def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], bat
         np.add.at(sums, owners[start : start + batch_size], encoder(mels).cpu().numpy())
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     return np.divide(sums, norms, out=np.full_like(sums, np.nan), where=norms > 0)
-
-
-def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the cosine ``(n,)`` of each row of ``a (n, 256)`` with the same row of ``b``; NaN where either is NaN."""
-    if a.shape != b.shape:
-        raise ValueError(f"embeddings differ in shape: {a.shape} and {b.shape}")
-    return (a * b).sum(axis=-1)

@@ -20,8 +20,9 @@ import torchaudio
 from sklearn.covariance import ledoit_wolf
 
 from model.errors import InputError
+from model.judges.waves import SAMPLE_RATE, audible
 
-SAMPLE_RATE, N_FFT, HOP = 16000, 400, 160  # 25 ms windows every 10 ms
+N_FFT, HOP = 400, 160  # 25 ms windows every 10 ms
 N_MELS, N_COEFFICIENTS = 40, 20
 SPEECH_BELOW_PEAK = 1e-3  # frames 30 dB or more below the loudest are pauses, which say nothing about the voice
 
@@ -38,13 +39,6 @@ class Timbre:
         found = (statistics(waves) - self.mean) @ self.whitening
         norms = np.linalg.norm(found, axis=1, keepdims=True)
         return np.divide(found, norms, out=np.full_like(found, np.nan), where=norms > 0)
-
-
-def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the cosine ``(n,)`` of each row of ``a`` with the same row of ``b``; NaN where either is NaN."""
-    if a.shape != b.shape:
-        raise ValueError(f"embeddings differ in shape: {a.shape} and {b.shape}")
-    return (a * b).sum(axis=-1)
 
 
 def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> Timbre:
@@ -86,11 +80,9 @@ def statistics(waves: Sequence[np.ndarray | torch.Tensor]) -> np.ndarray:
 
 @torch.inference_mode()
 def _statistics(wave: np.ndarray | torch.Tensor) -> np.ndarray:
-    samples = torch.as_tensor(wave).detach().cpu().float()
-    if samples.dim() != 1:
-        raise ValueError(f"waveform has shape {tuple(samples.shape)}; expected (samples,)")
-    if not samples.numel() or not torch.isfinite(samples).all() or not samples.any():
+    if (found := audible(wave)) is None:
         return np.full(2 * (N_COEFFICIENTS - 1), np.nan)
+    samples = torch.from_numpy(found)
     samples = samples / samples.abs().max()  # the logarithm's floor is absolute
     samples = torch.nn.functional.pad(samples, (0, max(0, N_FFT - samples.numel())))
     cepstra = _mfcc()(samples)  # (coefficients, frames)

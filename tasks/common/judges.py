@@ -15,7 +15,7 @@ from model.codecs.facts import codec_facts
 from model.errors import InputError
 from model.judges import grammar, timbre
 from model.judges.held_out import DIGITS, HeldOut
-from model.judges.panel import at_judge_rate
+from model.judges.waves import at_judge_rate
 from tasks.common import digests, paths, schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.golden_audio import load_waves

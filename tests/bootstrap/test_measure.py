@@ -29,7 +29,7 @@ def test_a_corpus_without_unseen_speakers_is_measured_without_them(
     assert set(recognizer(tmp_path)) == {"recognizer", "recognizer_unseen_voices"}
     (tmp_path / "data" / "unseen.npz").unlink()
     capsys.readouterr()
-    told = recognizer(tmp_path)
-    assert set(told) == {"recognizer"}
-    assert told["recognizer"]["wer_golden"]["utterances"] == len(TEXTS)
-    assert "unseen.npz is not there: the corpus has no unseen speakers" in capsys.readouterr().out
+    found = recognizer(tmp_path)
+    assert set(found) == {"recognizer"}
+    assert found["recognizer"]["wer_golden"]["utterances"] == len(TEXTS)
+    assert "unseen.npz is missing: the corpus has no unseen speakers" in capsys.readouterr().out

@@ -122,7 +122,7 @@ def test_a_codec_of_an_unknown_kind_names_the_known_ones(codec, tmp_path):
 
 def test_another_codec_is_a_class_and_one_entry(codec, tmp_path, monkeypatch):
     class Halved(Encodec):
-        """The same, but it passes on half of the levels."""
+        """EnCodec with half of its levels."""
 
         def encode_batch(self, waves):
             return super().encode_batch(waves)[:, : self.n_codebooks // 2]

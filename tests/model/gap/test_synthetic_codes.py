@@ -14,7 +14,7 @@ def ar():
     return policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=256), Vocabulary(CODES)).eval()
 
 
-def spoken(n, seed=0):
+def utterances(n, seed=0):
     generator = torch.Generator().manual_seed(seed)
     golden = [torch.randint(CODES, (5 + 3 * i,), generator=generator) for i in range(n)]
     prompts = [torch.randint(CODES, (3, 4), generator=generator) for _ in range(n)]
@@ -22,7 +22,7 @@ def spoken(n, seed=0):
 
 
 def test_each_frame_is_drawn_given_the_golden_frames_before_it(ar):
-    texts, prompts, golden, _ = spoken(1)
+    texts, prompts, golden, _ = utterances(1)
     vocabulary = policy.vocabulary_of(ar)
     context = vocabulary.context(texts[0], prompts[0][0].tolist())
     ids = torch.tensor([context + vocabulary.codes(golden[0].tolist())])
@@ -34,7 +34,7 @@ def test_each_frame_is_drawn_given_the_golden_frames_before_it(ar):
 
 
 def test_draws_follow_the_policys_probabilities(ar):
-    texts, prompts, golden, _ = spoken(1)
+    texts, prompts, golden, _ = utterances(1)
     drawn = torch.stack(resampled(ar, texts * 2000, prompts * 2000, golden * 2000, list(range(2000)), batch_size=500))
     vocabulary = policy.vocabulary_of(ar)
     context = vocabulary.context(texts[0], prompts[0][0].tolist())
@@ -45,14 +45,14 @@ def test_draws_follow_the_policys_probabilities(ar):
 
 
 def test_only_the_likeliest_codes_are_drawn_where_the_policy_is_sampled_so(ar):
-    texts, prompts, golden, seeds = spoken(4)
+    texts, prompts, golden, seeds = utterances(4)
     one, again = (torch.cat(resampled(ar, texts, prompts, golden, s, top_k=1)) for s in (seeds, [7, 8, 9, 10]))
     assert torch.equal(one, again)
     assert not torch.equal(one, torch.cat(resampled(ar, texts, prompts, golden, seeds)))
 
 
 def test_an_utterances_draw_is_its_own_whatever_shares_the_batch(ar):
-    texts, prompts, golden, seeds = spoken(4)
+    texts, prompts, golden, seeds = utterances(4)
     together = resampled(ar, texts, prompts, golden, seeds)
     alone = resampled(ar, texts, prompts, golden, seeds, batch_size=1)
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))

@@ -38,7 +38,7 @@ def test_versions_of_one_utterance_are_never_on_both_sides():
 
 def test_knowing_the_utterance_does_not_help():
     # Each utterance differs from its golden version in a way of its own, the same in all four rows: what a classifier
-    # learns of one utterance tells nothing of another, and everything of the same one.
+    # learns from one utterance is useless for another, and decisive for the same one.
     rng = np.random.default_rng(0)
     groups = np.repeat(IDS[:30], 4)
     own = np.repeat(5 * rng.normal(size=(30, 200)), 4, axis=0)

@@ -1,4 +1,4 @@
-"""The judge of content: what normalisation promises, windows, loading and odd input."""
+"""The judge of content: normalization, windows, loading and odd input."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_load_says_what_is_wrong(untrained, tmp_path):
 
 
 @pytest.mark.skipif(not (EMBEDDED / "model.safetensors").is_file(), reason="checkpoints/whisper is not here")
-def test_embedded_recognizer_hears_digits_and_leaves_silence_empty():
+def test_embedded_recognizer_transcribes_digits_and_leaves_silence_empty():
     model = asr.load_recognizer(EMBEDDED)
     texts = ["seven two nine", "zero one", "four four five eight six"]
     waves = [torch.from_numpy(synthesized(t, "m1", 170)) for t in texts]
@@ -110,5 +110,5 @@ def test_embedded_recognizer_hears_digits_and_leaves_silence_empty():
     assert asr.transcribe(model, [*waves, silence, noise]) == [*texts, "", ""]
     pause = torch.zeros(8000)
     both = torch.cat([waves[2], pause, waves[2], pause, waves[0], pause, waves[2]])  # longer than the context
-    heard = asr.normalize(asr.transcribe(model, [both])[0]).split()
-    assert abs(len(heard) - 18) <= 2
+    words = asr.normalize(asr.transcribe(model, [both])[0]).split()
+    assert abs(len(words) - 18) <= 2

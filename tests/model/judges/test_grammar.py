@@ -1,4 +1,4 @@
-"""The independent digit judge: hears easy synthetic digits, is deterministic, bears odd input."""
+"""The independent digit judge: transcribes easy synthetic digits, is deterministic, accepts odd input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def decoder():
     return grammar.load_decoder()
 
 
-def test_clear_synthetic_digits_are_mostly_heard_and_order_does_not_matter(decoder):
+def test_clear_synthetic_digits_are_mostly_recognized_and_order_does_not_matter(decoder):
     texts = ["zero two zero", "eight one", "three five nine", "six six four"]
     waves = [synthesized(t, "m1") for t in texts]
-    heard = grammar.transcribe_digits(waves, decoder)
-    assert grammar.transcribe_digits(waves[::-1], decoder)[::-1] == heard
-    assert all(set(h.split()) <= set(grammar.WORDS) for h in heard)
-    assert sum(h == t for h, t in zip(heard, texts, strict=True)) >= 2
+    found = grammar.transcribe_digits(waves, decoder)
+    assert grammar.transcribe_digits(waves[::-1], decoder)[::-1] == found
+    assert all(set(h.split()) <= set(grammar.WORDS) for h in found)
+    assert sum(h == t for h, t in zip(found, texts, strict=True)) >= 2
 
 
-def test_nothing_to_hear_is_an_empty_text(decoder):
+def test_silence_is_an_empty_text(decoder):
     nan = np.zeros(1600, np.float32)
     nan[0] = np.nan
     assert grammar.transcribe_digits([np.zeros(0), np.zeros(16000), nan], decoder) == ["", "", ""]

@@ -1,4 +1,4 @@
-"""The held-out judges together: every utterance has an opinion, in its place, of each judge that there is."""
+"""The held-out judges together: every utterance gets its scores, in order, from each judge."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def test_speech_and_nothing_are_both_judged_in_order(waves):
     assert sum(done) == len(opinions) == 5
     nothing = [opinions[1], opinions[2], opinions[4]]
     assert nothing == [SecondOpinion("", n, 0.0, None) for n in (2, 3, 2)]
-    for heard in (opinions[0], opinions[3]):
-        assert heard.similarity == pytest.approx(1, abs=1e-6)
-        assert heard.hypothesis and heard.word_errors is not None and heard.f0_spread and heard.f0_spread > 0
+    for opinion in (opinions[0], opinions[3]):
+        assert opinion.similarity == pytest.approx(1, abs=1e-6)
+        assert opinion.hypothesis and opinion.word_errors is not None and opinion.f0_spread and opinion.f0_spread > 0
     assert judges.judge(given, 16000, TEXTS, voices) == opinions
 
 
-def test_a_judge_that_is_not_wanted_has_no_opinion(waves):
+def test_a_judge_that_is_left_out_gives_no_score(waves):
     judges = HeldOut(None, None)
     voices = judges.embed(waves, 16000)
     for opinion in judges.judge(waves, 16000, TEXTS, voices):

@@ -1,4 +1,4 @@
-"""The spread of pitch: equal to what was put in, none where nothing is voiced."""
+"""The spread of pitch: the glide's own, and none where nothing is voiced."""
 
 from __future__ import annotations
 
