@@ -15,9 +15,9 @@ class ActorCritic(nn.Module):
         self.ar = ar
         self.value = nn.Linear(ar.config.hidden_size, 1).to(ar.device)
         for parameter in self.value.parameters():
-            nn.init.zeros_(parameter)  # expects nothing at first, and leaves the body alone until it does
+            nn.init.zeros_(parameter)  # predicts 0 at first, so it gives the body no gradient
 
     def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits ``(batch, length, vocabulary)`` of the next token and the value ``(batch, length)`` of drawing it."""
+        """Return next-token logits ``(batch, length, vocabulary)`` and the value ``(batch, length)`` of each state."""
         hidden = self.ar.model(input_ids=input_ids, use_cache=False).last_hidden_state
         return self.ar.lm_head(hidden).float(), self.value(hidden).float()[..., 0]

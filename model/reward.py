@@ -1,7 +1,7 @@
-"""The reward model: how much a reading of a text in a voice would be preferred, as one number.
+"""The reward model: one number that says how much a rendering of a text in a voice would be preferred.
 
-The AR's body (its own copy) and a linear head on the last token of the sequence: the end mark or, of an utterance that
-was cut off, its last code. Saved as ``config.json`` and ``model.safetensors``.
+A copy of the AR's body and a linear head on the last token of the sequence: the end mark, or the last code of an
+utterance that was cut off. Saved as ``config.json`` and ``model.safetensors``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]  # context and target 
 
 
 class RewardError(SpeechAlignError):
-    """A reward that is not a finite number, which nothing may be learnt from or chosen by."""
+    """A reward that is not a finite number, so nothing may be learned from it or chosen by it."""
 
 
 class RewardModel(nn.Module):
@@ -38,11 +38,11 @@ class RewardModel(nn.Module):
 
     @classmethod
     def from_policy(cls, ar: LlamaForCausalLM) -> RewardModel:
-        """Starts from a copy of the AR's body; the AR is left as it is."""
+        """Return a model that starts from a copy of the AR's body; the AR is left as it is."""
         return cls(copy.deepcopy(ar.model)).to(ar.device).requires_grad_()
 
     def forward(self, input_ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-        """Rewards ``(batch,)``.
+        """Return rewards ``(batch,)``.
 
         Args:
             input_ids: ``(batch, length)``, right-padded. Padding changes nothing: no real position sees a later one.
@@ -53,7 +53,7 @@ class RewardModel(nn.Module):
 
 
 def pad(sequences: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
-    """Right-padded ``input_ids (batch, length)`` of context and target, and ``last (batch,)``."""
+    """Return right-padded ``input_ids (batch, length)`` of context and target, and ``last (batch,)``."""
     joined = [torch.tensor([*context, *target]) for context, target in sequences]
     input_ids = nn.utils.rnn.pad_sequence(joined, batch_first=True, padding_value=PAD)
     return input_ids, torch.tensor([len(s) - 1 for s in joined])
@@ -61,7 +61,7 @@ def pad(sequences: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.inference_mode()
 def score(model: RewardModel, sequences: Sequences, ids: Sequence[str], batch_size: int = 64) -> torch.Tensor:
-    """Rewards ``(n,)`` of sequences, float32 on the CPU, in the order given.
+    """Return rewards ``(n,)`` of sequences, float32 on the CPU, in the order given.
 
     Raises:
         RewardError: a reward that is not finite, with the ids of those that have one.

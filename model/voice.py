@@ -18,7 +18,7 @@ from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
 from model.audio import MAX_RATE, MIN_RATE, resample
-from model.best_of_n import best, draws_of, every
+from model.best_of_n import best, draws_of, reporting_utterances
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from model.errors import CheckpointError, InputError
@@ -159,7 +159,7 @@ class Voice:
             return sample(self.ar, requests, decoding, batch_size, on_done)
         n, vocabulary = policy.best_of_n(self.ar), policy.vocabulary_of(self.ar)
         draws = [draw for request in requests for draw in draws_of(request, n)]
-        sampled = sample(self.ar, draws, decoding, batch_size, every(n, on_done))
+        sampled = sample(self.ar, draws, decoding, batch_size, reporting_utterances(n, on_done))
         targets = [vocabulary.target(s.tokens.tolist(), s.finished) for s in sampled]
         sequences = [(draw.context, target) for draw, target in zip(draws, targets, strict=True)]
         rewards = reward_lib.score(self.reward, sequences, [text for text in texts for _ in range(n)], batch_size)

@@ -1,1 +1,1 @@
-"""Where preference pairs come from: one module a source."""
+"""Sources of preference pairs: one module per source."""

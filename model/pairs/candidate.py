@@ -1,4 +1,4 @@
-"""What a pair source is given, and what it makes."""
+"""Input and output of every source of pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Preference:
-    """Keys of the two sides and, in words, why the first is preferred."""
+    """The two sides and, in words, why the first is preferred."""
 
     chosen: Candidate
     rejected: Candidate

@@ -1,8 +1,8 @@
 """The policy's own samples, ranked by a Pareto rule over WER and similarity.
 
-As Koel-TTS does (arXiv 2502.05236, section 3.2): a sample is preferred only to one that it beats in intelligibility
-without losing the voice. Both sides come from the policy, so the pair says nothing about how golden speech differs
-from synthetic; it says which of the policy's own ways of speaking to keep.
+As in Koel-TTS (arXiv 2502.05236, section 3.2), a sample is preferred only to one that it beats in intelligibility
+without losing the voice. Both sides come from the policy, so a pair can't teach how golden speech differs from
+synthetic. It ranks two of the policy's own renderings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from model.pairs.candidate import Candidate, Preference
 
 
 def prefer(samples: Sequence[Candidate], min_wer_gap: float, similarity_slack: float = 0.02) -> Preference | None:
-    """The best and the worst sample, if they are far enough apart.
+    """Return the best and the worst sample, if they are far enough apart.
 
     Chosen is the finished sample of lowest WER, ties broken by similarity; rejected the one of highest WER among those
     whose similarity is not above the chosen's by more than ``similarity_slack`` (embedding noise). None where no such

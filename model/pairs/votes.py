@@ -48,10 +48,10 @@ def majority(votes: Sequence[Vote]) -> int | None:
 def prefer(candidates: Mapping[int, Candidate], votes: Iterable[Vote]) -> list[Preference]:
     """Return a preference for each two candidates of which a majority prefers one.
 
-    Two that make no sound, or one, teach nothing that can be scored: they are left out.
+    Candidates without any frames can't be scored, so they are left out.
 
     Args:
-        candidates: by key. votes: on these; one a rater and two candidates.
+        candidates: by key. votes: on these, at most one per rater and two candidates.
     """
     preferences = []
     for (a, b), group in sorted(by_sides(votes).items()):

@@ -1,11 +1,11 @@
-"""Best-of-N: which sample is kept, and the chain that speaks with it."""
+"""Best-of-N: the sample that is kept, and the chain that uses it."""
 
 import numpy as np
 import pytest
 import torch
 
 from model import policy, reward
-from model.best_of_n import best, draws_of, every
+from model.best_of_n import best, draws_of, reporting_utterances
 from model.reward import RewardError, RewardModel
 from model.sampling import Decoding, Request, Sampled, sample
 from model.tokens import EOS
@@ -62,13 +62,13 @@ def test_the_first_draw_is_the_requests_own_and_the_others_follow_from_its_seed(
 
 def test_an_utterance_is_done_when_all_its_draws_are():
     done = []
-    count = every(4, done.append)
+    count = reporting_utterances(4, done.append)
     for n in (3, 1, 6, 2):
         count(n)
-    assert done == [0, 1, 1, 1] and every(4, None) is None
+    assert done == [0, 1, 1, 1] and reporting_utterances(4, None) is None
 
 
-def test_it_speaks_the_draw_with_the_highest_reward(voice):
+def test_it_renders_the_draw_with_the_highest_reward(voice):
     spoken = voice.synthesize(TEXTS, prompts(4), [1, 2, 3, 4], DECODING)
     for text, seed, utterance in zip(TEXTS, [1, 2, 3, 4], spoken, strict=True):
         draws = draws_of(voice.request(text, prompts(1)[0], DECODING, seed), 4)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
-# Methods that need a judge's number for both sides of a pair; the others can use every source.
+# Methods that need a judge's score of both sides of a pair; the others can use every source.
 USABLE_SOURCES = {"rpo": ("own_samples",), "grpo": ("own_samples",)}
 # prefer.votes is a dependency of prefer@k in dvc.yaml, so it names a file that exists even where nobody voted.
 NO_VOTES = "tasks/prefer/votes/none.csv"

@@ -1,6 +1,6 @@
 """Our losses and TRL's own, on the same policy, reference and pairs: values and the gradient of every weight.
 
-RPO has no counterpart there; the loops in the files beside this one hold every objective.
+TRL has no RPO; the other files of this folder check every objective against a loop.
 """
 
 from __future__ import annotations

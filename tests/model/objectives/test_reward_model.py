@@ -6,7 +6,7 @@ import torch
 from model.objectives.reward_model import reward_loss
 
 
-def test_equal_rewards_cost_ln_2_whatever_they_are():
+def test_equal_rewards_cost_ln_2_at_any_level():
     rewards = torch.tensor([-300.0, 0.0, 5.0])
     torch.testing.assert_close(reward_loss(chosen=rewards, rejected=rewards), torch.full((3,), math.log(2)))
 
