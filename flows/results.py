@@ -28,8 +28,9 @@ def rows(graph: Graph) -> list[dict[str, str]]:
         if (content := _read(paths.metrics(iteration))) is not None:
             name = "0 (SFT)" if iteration == "0" else iteration
             table.append({"iteration": name, **_cells(content["all"])})
-    ceiling = _read(paths.CEILING / "metrics.json") or {}
-    table.extend({"iteration": _CEILING.get(name, name), **_cells(content["all"])} for name, content in ceiling.items())
+    for name, content in (_read(paths.CEILING / "metrics.json") or {}).items():
+        if "all" in content:  # a system, not the environment
+            table.append({"iteration": _CEILING.get(name, name), **_cells(content["all"])})
     return table
 
 

@@ -81,6 +81,8 @@ def test_every_stage_wrote_what_it_declares(workspace):
     assert not stage(workspace, "dvc", "status", "--json").stdout.strip("{}\n ")
     metrics = json.loads((workspace / "runs/1/metrics.json").read_text())
     assert metrics["utterances"] == 24
+    assert metrics["environment"]["sft_precision"] == "float32"
+    assert json.loads((workspace / "runs/ceiling/metrics.json").read_text())["environment"] == metrics["environment"]
     for part in ("all", "seen", "unseen", "versus_sft", "versus_previous"):
         assert set(metrics[part]) | {"f0_spread"} == set(METRICS)  # what untrained models say may have no pitch
     assert "<html" in (workspace / "reports/index.html").read_text()

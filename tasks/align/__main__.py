@@ -17,7 +17,7 @@ from model.training import Optimization, fingerprint_of, fit
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.pairwise import reward_gap
-from tasks.common import paths, runtime, schemas, tracking
+from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
 from tasks.common.files import DataError, atomic_path, read_json, read_table, write_json
@@ -77,6 +77,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
     curve, state = Curve(every=max(1, method.steps // 50)), paths.STATE / f"align-{iteration}.pt"
     with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", method.steps) as bar:
+        run.set_tags(environment.tags("trained", environment.describe(params, device)))
         run.log_dataset("pairs", paths.pairs(iteration))
 
         def on_step(step: int, metrics: dict[str, float]) -> None:

@@ -15,7 +15,7 @@ from model import nar as nar_lib
 from model.codecs.registry import load_codec
 from model.fast.onednn import use_onednn
 from model.judges.panel import Panel
-from tasks.common import judges, paths, runtime, schemas
+from tasks.common import environment, judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, audio_choice, flac_pcm
 from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.progress import Bar
@@ -67,7 +67,7 @@ def main() -> None:
         write_json(folder / "index.json", index)
     write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)
     metrics = {system: {kind: to_json(part) for kind, part in kinds.items()} for system, kinds in scores.items()}
-    write_json(paths.CEILING / "metrics.json", metrics)
+    write_json(paths.CEILING / "metrics.json", {**metrics, "environment": environment.describe(params, device)})
     for system, kinds in scores.items():
         print(f"ceiling: {system}: " + ", ".join(f"{name} {score:.4f}" for name, score in kinds["all"].items()))
 

@@ -7,6 +7,7 @@ nothing that computes.
 from __future__ import annotations
 
 MODULES = {
+    "tasks.common.environment": "names the machine and the libraries next to the numbers",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",
     "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",

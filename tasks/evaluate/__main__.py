@@ -11,7 +11,7 @@ import typer
 from model import policy
 from model.judges.panel import Panel
 from model.voice import Utterance, Voice
-from tasks.common import curves, judges, paths, runtime, schemas, tracking
+from tasks.common import curves, environment, judges, paths, runtime, schemas, tracking
 from tasks.common.evaluation import EvaluationSet, audio_choice, evaluate_policy, flac_pcm
 from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
 from tasks.common.params import Params
@@ -39,6 +39,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         "failed": sum(map(unspoken, table)),
         "cut_off": sum(not u.sampled.finished for u in spoken),
         **{kind: to_json(part) for kind, part in scores.items()},
+        "environment": environment.describe(params, device),
     }
     if iteration != "0":
         previous = params.iteration(iteration).prev
@@ -100,6 +101,7 @@ def log(iteration: str, metrics: dict[str, Any]) -> None:
         if iteration == "0":
             for row in curves.read(paths.run("0") / "nar_curve.csv"):
                 run.log_metrics({f"sft_nar/{k}": v for k, v in row.items() if k != "step"}, int(row["step"]))
+        run.set_tags(environment.tags("judged", metrics["environment"]))
         run.log_dict(metrics, "metrics.json")
         run.log_artifact(paths.utterances(iteration))
         run.log_artifact(paths.audio(iteration), "audio")

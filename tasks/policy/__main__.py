@@ -12,7 +12,7 @@ from model.codecs.facts import codec_facts
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
 from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
-from tasks.common import paths, runtime, schemas, tracking
+from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.decoding import decoding_of
 from tasks.common.digests import md5
@@ -99,6 +99,7 @@ def main() -> None:
     ids = tracking.start_loop(params)
     curve, state = Curve(every=max(1, len(schedule) // 300)), paths.STATE / "sft_ar.pt"
     with tracking.resume(ids, "0") as run, Bar("sft_ar", len(schedule)) as bar:
+        run.set_tags(environment.tags("trained", environment.describe(params, device)))
 
         def on_step(step: int, metrics: dict[str, float]) -> None:
             curve.add(step, metrics)

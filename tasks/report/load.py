@@ -30,6 +30,7 @@ class Judged:
     cut_off: int | None = None
     versus_sft: Scores = field(default_factory=dict)
     versus_previous: Scores = field(default_factory=dict)
+    environment: dict[str, Any] | None = None  # machine, libraries and precision (tasks/common/environment.py)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Ceiling:
     utterances: Rows
     index: Rows  # utterances to listen to: id, text, speaker, seen, prompt_id
     audio: dict[tuple[str, str], Path]  # by (utterance id, prompt or system)
+    environment: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _ceiling() -> Ceiling:
     content = read_json(where) or {}
     return Ceiling(
         judged={system: _judged(content[system], where) for system in SYSTEMS if system in content},
+        environment=content.get("environment"),
         utterances=read_rows(paths.CEILING / "utterances.parquet", schemas.UTTERANCES),
         index=index,
         audio=audio,
@@ -143,6 +146,7 @@ def _judged(content: Any, path: Path) -> Judged:
         cut_off=content.get("cut_off"),
         versus_sft=_scores(content.get("versus_sft"), path),
         versus_previous=_scores(content.get("versus_previous"), path),
+        environment=content.get("environment"),
     )
 
 

@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from tasks.common.scores import by_judge, confirmable, to_json
-from tasks.report import breakdown, gap, headline, held_out, numbers, preferences, results
+from tasks.report import breakdown, gap, headline, held_out, numbers, preferences, provenance, results
 from tasks.report import examples as listening
 from tasks.report.load import Inputs, Judged
 
@@ -85,6 +85,7 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
         improved=improved,
         worsened=worsened,
         tally=tally,
+        environments=provenance.environments(inputs),
         versions=versions(),
         seeds=_seeds(inputs),
         judges=_judges(inputs),

@@ -39,7 +39,7 @@ EDITS = {
         "model",
         r"out\.substitutions, out",
         "0, out",
-        {"prefer", "evaluate", "ceiling", "nar.synthetic", "gap", "report", "register"},
+        {"prefer", "evaluate", "ceiling", "nar.synthetic", "register"},  # gap reads what they write
         False,
     ),
     "AdamW's betas": ("model", r"0\.9, 0\.98", "0.9, 0.999", {"policy", "nar", "nar.synthetic", "align"}, True),
