@@ -34,15 +34,16 @@ from model.training import Optimization, fit
 from tasks.align.method import Job, Row
 from tasks.align.pairwise import Pairwise
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import read_table
+from tasks.common.files import read_token_rows
 from tasks.common.params import Params
+from tasks.common.utterances import Utterances
 
 
 @torch.inference_mode()
 def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list[Row]:
     """Return the paper's pairs: a golden utterance against a sample of the policy for the same text and prompt."""
-    vocabulary, decoding, rows = policy.vocabulary_of(ar), Decoding(), read_table(paths.codes("train"), schemas.CODES)
-    rows = [rows[i] for i in np.random.default_rng(params.seed).permutation(len(rows))[:n]]
+    vocabulary, decoding, train = policy.vocabulary_of(ar), Decoding(), Utterances.read("train", levels=1)
+    rows = [train[i] for i in np.random.default_rng(params.seed).permutation(len(train))[:n]]
     prompts = [row["codes"][0][: params.prompt_frames] for row in rows]
     contexts = [vocabulary.context(row["text"], prompt) for row, prompt in zip(rows, prompts, strict=True)]
     targets = [vocabulary.target(row["codes"][0]) for row in rows]
@@ -64,7 +65,7 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
                 "text": row["text"],
                 "prompt": prompt,
                 "chosen": row["codes"][0],
-                "rejected": s.tokens.tolist(),
+                "rejected": s.tokens,
                 "chosen_finished": True,
                 "rejected_finished": s.finished,
                 "chosen_logprob": sequence_logprobs(ar(ids).logits, labels).item(),
@@ -150,7 +151,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     beta, n = params.iteration("1").beta, steps * align.batch_pairs
     start = use_onednn(policy.load(paths.ar("0"), device))
     if paths.pairs("1").is_file():
-        pairs = read_table(paths.pairs("1"), schemas.PAIRS)[:n]
+        pairs = read_token_rows(paths.pairs("1"), schemas.PAIRS)[:n]
     else:
         pairs = golden_against_sampled(start, params, n)
     pairs = pairs[: len(pairs) // align.batch_pairs * align.batch_pairs]  # whole batches, wherever the order puts them

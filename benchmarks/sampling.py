@@ -20,8 +20,8 @@ from benchmarks.ratios import ratio_line
 from model import policy
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, FIRST_CODE, PAD
-from tasks.common import paths, runtime, schemas
-from tasks.common.files import read_table
+from tasks.common import paths, runtime
+from tasks.common.utterances import Utterances
 
 
 def generate(model: LlamaForCausalLM, contexts: list[list[int]], max_new: int, draws: int = 1) -> int:
@@ -50,7 +50,7 @@ def main(utterances: int = 256, batch_size: int = 64, one_by_one: int = 8, round
     ar = policy.load(paths.ar("0"), device)
     theirs = LlamaForCausalLM.from_pretrained(paths.ar("0")).eval().to(device)
     vocabulary = policy.vocabulary_of(ar)
-    rows = read_table(paths.codes("test"), schemas.CODES)
+    rows = Utterances.read("test")
     decoding = Decoding(max_frames_per_character=params.decoding.max_frames_per_character)
     speeds: dict[str, list[float]] = {"speechalign": [], "generate, batched": [], "generate, one by one": []}
     for round_ in range(rounds):

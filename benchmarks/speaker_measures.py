@@ -21,9 +21,8 @@ import typer
 from model.codecs.facts import codec_facts
 from model.judges import speaker, timbre
 from model.judges.waves import at_judge_rate
-from tasks.common import judges, params, paths, schemas
-from tasks.common.files import read_table
-from tasks.common.golden_audio import load_waves
+from tasks.common import judges, params
+from tasks.common.utterances import Utterances, load_waves
 
 Waves = list[np.ndarray]
 
@@ -71,16 +70,16 @@ def main(
     settings, encoder = params.load(), speaker.load_speaker_encoder()
     rate = codec_facts(settings.models.codec).sample_rate
 
-    def golden(split: str, rows: list[dict]) -> tuple[Waves, list[str]]:
-        found = load_waves(split, [row["id"] for row in rows])
-        return at_judge_rate([found[row["id"]] for row in rows], rate), [row["speaker"] for row in rows]
+    def golden(split: str, utterances: Utterances, chosen: list[int]) -> tuple[Waves, list[str]]:
+        found = load_waves(split, [utterances.ids[i] for i in chosen])
+        waves = at_judge_rate([found[utterances.ids[i]] for i in chosen], rate)
+        return waves, [utterances.speakers[i] for i in chosen]
 
-    train = judges.fitting_sample(read_table(paths.codes("train"), schemas.CODES), settings.seed)
-    measure = timbre.fit(*golden("train", train))
-    test = read_table(paths.codes("test"), schemas.CODES)
+    train, test = Utterances.read("train", levels=0), Utterances.read("test", levels=0)
+    measure = timbre.fit(*golden("train", train, judges.fitting_sample(train, settings.seed)))
     for kind in ("seen", "unseen"):
-        if rows := [row for row in test if row["seen"] is (kind == "seen")]:
-            report(f"test, {kind} speakers", *golden("test", rows), measure, encoder)
+        if chosen := np.flatnonzero(test.seen == (kind == "seen")).tolist():
+            report(f"test, {kind} speakers", *golden("test", test, chosen), measure, encoder)
     if librispeech:
         files = sorted((librispeech / "LibriSpeech/test-other").rglob("*.flac"))
         waves = [soundfile.read(file, dtype="float32")[0] for file in files]

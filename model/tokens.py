@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from model.errors import InputError
 
+Codes = Sequence[int] | npt.NDArray[np.integer]  # level-1 codes of one utterance
 CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
 PAD, BOS, EOS, PROMPT, SPEECH = range(5)
 _FIRST_CHARACTER = 5
@@ -32,7 +36,7 @@ class Vocabulary:
     def size(self) -> int:
         return FIRST_CODE + self.codebook_size
 
-    def context(self, text: str, prompt: Sequence[int]) -> list[int]:
+    def context(self, text: str, prompt: Codes) -> list[int]:
         """Return what the AR is given: ``<s> text <prompt> p… <speech>``.
 
         Raises:
@@ -46,12 +50,13 @@ class Vocabulary:
             ) from None
         return [BOS, *characters, PROMPT, *self.codes(prompt), SPEECH]
 
-    def codes(self, level1: Sequence[int]) -> list[int]:
+    def codes(self, level1: Codes) -> list[int]:
         """Return the vocabulary ids of level-1 codes."""
-        if len(level1) and not 0 <= min(level1) <= max(level1) < self.codebook_size:
-            raise InputError(f"codes from {min(level1)} to {max(level1)}; expected 0 to {self.codebook_size - 1}")
-        return [FIRST_CODE + int(c) for c in level1]
+        codes = np.asarray(level1)
+        if codes.size and not 0 <= codes.min() <= codes.max() < self.codebook_size:
+            raise InputError(f"codes from {codes.min()} to {codes.max()}; expected 0 to {self.codebook_size - 1}")
+        return (FIRST_CODE + codes.astype(np.int64)).tolist()
 
-    def target(self, level1: Sequence[int], finished: bool = True) -> list[int]:
+    def target(self, level1: Codes, finished: bool = True) -> list[int]:
         """Return what the AR should write: the codes and, unless the utterance was cut off, the end mark."""
         return [*self.codes(level1), EOS] if finished else self.codes(level1)

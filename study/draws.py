@@ -17,12 +17,13 @@ import typer
 from model.judges.panel import Panel
 from model.voice import Voice
 from study.table import Rows, judged
-from tasks.common import judges, paths, runtime, schemas
+from tasks.common import judges, paths, runtime
 from tasks.common.evaluation import EvaluationSet, evaluate_policy, seed_of
-from tasks.common.files import atomic_path, read_table
+from tasks.common.files import atomic_path
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, compare, summarize
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 OUT = Path("reports/draws.md")
 
@@ -57,9 +58,9 @@ def merged(draws: list[Rows]) -> Rows:
 
 def evaluate(iterations: list[str], draws: int, params: Params, device: Any) -> dict[str, list[Rows]]:
     """Every iteration's draws; the first is that of ``evaluate@k``."""
-    rows = read_table(paths.codes("test"), schemas.CODES)
+    rows = Utterances.read("test")
     test = EvaluationSet(rows, params)
-    texts = [row["text"] for row in rows]
+    texts = list(rows.texts)
     panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
     drawn = {}
     for k in iterations:
@@ -67,7 +68,7 @@ def evaluate(iterations: list[str], draws: int, params: Params, device: Any) -> 
         drawn[k] = [judged(paths.utterances(k))]
         for n in range(1, draws):
             again = copy.copy(test)
-            again.seeds = [seed_of(params.seed, f"{row['id']}/draw {n}") for row in rows]
+            again.seeds = [seed_of(params.seed, f"{id_}/draw {n}") for id_ in rows.ids]
             title = f"iteration {k}, draw {n + 1} of {draws}"
             drawn[k].append(evaluate_policy(voice, again, panel, others, params, title)[0])
     return drawn

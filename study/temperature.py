@@ -17,12 +17,13 @@ from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
 from study.table import Rows, judged
-from tasks.common import paths, runtime, schemas
+from tasks.common import paths, runtime
 from tasks.common.evaluation import EvaluationSet, evaluate_policy
-from tasks.common.files import atomic_path, read_table
+from tasks.common.files import atomic_path
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, compare, summarize
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 OUT = Path("reports/temperature.md")
 
@@ -43,7 +44,7 @@ def at(params: Params, temperature: float) -> Params:
 
 def evaluate(iterations: list[str], temperatures: list[float], params: Params, device: Any) -> list[Evaluated]:
     """Every iteration at every temperature; the results of ``evaluate@k`` are used where they fit."""
-    test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), params)
+    test = EvaluationSet(Utterances.read("test"), params)
     panel, nobody = Panel(params.models.recognizer, device), HeldOut(None, None, device)
     evaluations = []
     for k in iterations:

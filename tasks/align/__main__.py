@@ -20,7 +20,7 @@ from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
-from tasks.common.files import DataError, atomic_path, read_json, read_table, write_json
+from tasks.common.files import DataError, atomic_path, read_json, read_token_rows, write_json
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 
@@ -38,9 +38,9 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
         raise DataError("there are no preference pairs; run `prefer` again with a lower prefer.min_wer_gap")
     for pair in pairs:
         where = f"pair {pair['id']} of iteration {pair['iteration']}"
-        if not pair["chosen"] or not pair["rejected"]:
+        if not len(pair["chosen"]) or not len(pair["rejected"]):
             raise DataError(f"{where} has an empty side: {len(pair['chosen'])} and {len(pair['rejected'])} tokens")
-        if pair["chosen"] == pair["rejected"]:
+        if np.array_equal(pair["chosen"], pair["rejected"]):
             raise DataError(f"{where} has two equal sides; expected a preference")
         for side in ("chosen", "rejected"):
             if wrong := [code for code in pair[side] if not 0 <= code < codebook]:
@@ -66,7 +66,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     """Align the previous policy on this iteration's preference pairs."""
     params, device = runtime.start()
     align, block = params.align, params.iteration(iteration)
-    pairs = read_table(paths.pairs(iteration), schemas.PAIRS)
+    pairs = read_token_rows(paths.pairs(iteration), schemas.PAIRS)
     ar = use_onednn(policy.load(paths.ar(block.prev), device))
     check(pairs, align.method, policy.vocabulary_of(ar).codebook_size)
     if align.method != "sft":

@@ -13,7 +13,7 @@ from model.objectives.advantages import group_advantages
 from model.training import TrainingError
 from tasks.align.method import Job, Row
 from tasks.common import paths, schemas
-from tasks.common.files import DataError, read_table
+from tasks.common.files import DataError, read_table, read_token_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ def reward_of(sample: Row, judgement: Row, similarity_weight: float) -> float:
         TrainingError: a reward that is not finite.
     """
     wer = judgement["word_errors"] / judgement["words"] if judgement["words"] else math.nan
-    if not sample["finished"] or not sample["tokens"]:
+    if not sample["finished"] or not len(sample["tokens"]):
         wer = max(wer, 1.0)
     reward = -wer + similarity_weight * judgement["similarity"]
     if not math.isfinite(reward):
@@ -54,7 +54,7 @@ def groups_of(job: Job) -> list[list[Episode]]:
         DataError: samples of another policy or without judgement, or no group whose rewards differ.
         TrainingError: a reward that is not finite.
     """
-    samples = read_table(paths.samples(job.iteration), schemas.SAMPLES)
+    samples = read_token_rows(paths.samples(job.iteration), schemas.SAMPLES)
     judged = read_table(paths.judgements(job.iteration), schemas.JUDGEMENTS)
     previous = policy.digest(paths.ar(job.params.iteration(job.iteration).prev))
     if other := {s["policy"] for s in samples} - {previous}:
@@ -72,7 +72,7 @@ def groups_of(job: Job) -> list[list[Episode]]:
         advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64))
         if advantages is None:
             continue
-        context = train.context(text=train.index_of[utterance], voice=train.index_of[prompt])
+        context = train.context(text=train.position(utterance), voice=train.position(prompt))
         episodes = []
         for (s, reward), advantage in zip(members, advantages.tolist(), strict=True):
             target, old = job.vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])

@@ -19,10 +19,10 @@ from model.tokens import Vocabulary
 from model.training import Metrics
 from tasks.align.schedule import schedule_of
 from tasks.align.train_set import TrainSet
-from tasks.common import paths, schemas
-from tasks.common.files import read_table
+from tasks.common import paths
 from tasks.common.params import Params
 from tasks.common.params.aligning import Align
+from tasks.common.utterances import Utterances
 
 Row = dict[str, Any]
 
@@ -51,8 +51,7 @@ class Job:
 
     @cached_property
     def train_set(self) -> TrainSet:
-        rows = read_table(paths.codes("train"), schemas.CODES)
-        return TrainSet(rows, self.vocabulary, self.params.prompt_frames)
+        return TrainSet(Utterances.read("train", levels=1), self.vocabulary, self.params.prompt_frames)
 
     def load_reference(self) -> LlamaForCausalLM:
         """Load the reference policy, frozen: the previous one, or the SFT policy (``prefer.reference``)."""

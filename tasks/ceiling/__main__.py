@@ -17,27 +17,27 @@ from model.fast.onednn import use_onednn
 from model.judges.panel import Panel
 from tasks.common import environment, judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, audio_choice, flac_pcm
-from tasks.common.files import atomic_path, read_table, write_json, write_table
+from tasks.common.files import atomic_path, write_json, write_table
 from tasks.common.progress import Bar
-from tasks.common.prompts import codes_of
 from tasks.common.scores import Scores, by_speaker_kind, to_json
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 
 @stage
 def main() -> None:
     """Judge golden, resynthesized and golden-through-the-NAR speech of the test split."""
     params, device = runtime.start()
-    rows = read_table(paths.codes("test"), schemas.CODES)
+    rows = Utterances.read("test")
     test = EvaluationSet(rows, params)
     codec = load_codec(params.models.codec, device)
     nar = use_onednn(nar_lib.load(paths.NAR, device))
-    texts = [row["text"] for row in rows]
+    texts = list(rows.texts)
     panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
-    codes = [codes_of(row) for row in rows]
+    codes = [rows.codes(i) for i in range(len(rows))]
     completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
-        "golden": [test.golden[row["id"]] for row in rows],
+        "golden": [test.golden[i] for i in rows.ids],
         "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),
         "golden_nar": _to_length(codec.decode(completed), rows, codec.sample_rate),
     }
@@ -72,9 +72,9 @@ def main() -> None:
         print(f"ceiling: {system}: " + ", ".join(f"{name} {score:.4f}" for name, score in kinds["all"].items()))
 
 
-def _to_length(waves: list[torch.Tensor], rows: list[dict], sample_rate: int) -> list[np.ndarray]:
+def _to_length(waves: list[torch.Tensor], rows: Utterances, sample_rate: int) -> list[np.ndarray]:
     """Cut the codec's last partial frame back to the golden length."""
-    return [w[: round(row["seconds"] * sample_rate)].numpy() for w, row in zip(waves, rows, strict=True)]
+    return [w[: round(s * sample_rate)].numpy() for w, s in zip(waves, rows.seconds.tolist(), strict=True)]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ import torch
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.voice import Utterance, Voice
-from tasks.common.decoding import decoding_of
-from tasks.common.golden_audio import load_waves
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.prompts import Prompts, codes_of
+from tasks.common.runtime import decoding_of
+from tasks.common.utterances import Utterances, load_waves
 
 Row = dict[str, Any]
 
@@ -27,14 +26,14 @@ Row = dict[str, Any]
 class EvaluationSet:
     """The test utterances with all that a system is given or compared to: prompt, voice, golden audio, seed."""
 
-    def __init__(self, rows: list[Row], params: Params):
-        prompts = Prompts(rows)
+    def __init__(self, rows: Utterances, params: Params):
         self.rows = rows
-        self.prompt_rows = [rows[prompts.fixed(i, params.seed)] for i in range(len(rows))]
-        self.prompts = [codes_of(r)[:, : params.prompt_frames] for r in self.prompt_rows]
+        voices = [rows.fixed(i, params.seed) for i in range(len(rows))]
+        self.prompt_rows = [rows[i] for i in voices]
+        self.prompts = [rows.codes(i)[:, : params.prompt_frames] for i in voices]
         # A seed of the utterance's own: the same in every iteration, so that differences are paired.
-        self.seeds = [seed_of(params.seed, row["id"]) for row in rows]
-        self.golden = load_waves("test", [r["id"] for r in rows])
+        self.seeds = [seed_of(params.seed, id_) for id_ in rows.ids]
+        self.golden = load_waves("test", rows.ids)
 
     def voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
         """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""

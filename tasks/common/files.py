@@ -103,7 +103,9 @@ def open_table(path: Path, schema: pa.Schema | None = None) -> Iterator[pq.Parqu
             if schema is not None and not found.equals(schema):
                 raise DataError(f"{path} has columns {found.names}, expected {schema.names} with types {schema.types}")
             yield file
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None):  # the machine's fault, not the file's
+            raise
         raise DataError(f"{path} is not a readable parquet file: {error}") from error
 
 

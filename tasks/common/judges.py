@@ -6,7 +6,6 @@ import hashlib
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,11 @@ from model.errors import InputError
 from model.judges import grammar, timbre
 from model.judges.held_out import DIGITS, HeldOut
 from model.judges.waves import at_judge_rate
-from tasks.common import digests, paths, schemas
-from tasks.common.files import DataError, read_table
-from tasks.common.golden_audio import load_waves
+from tasks.common import digests, paths
+from tasks.common.files import DataError
 from tasks.common.params import Params
+from tasks.common.utterances import Utterances, load_waves
 
-Row = dict[str, Any]  # of schemas.CODES
 SPEAKER_ENCODER = f"resemblyzer@{version('resemblyzer')}"  # its weights come with the package
 FIT_UTTERANCES = 400  # of train; more change nothing that can be measured
 FEWEST_EACH = 4  # of a speaker, if there are so many: one alone does not show how a speaker varies
@@ -76,8 +74,8 @@ def load_held_out(params: Params, device: torch.device, texts: list[str]) -> Hel
 
 def _fitted_timbre(params: Params) -> timbre.Timbre | None:
     """The speaker measure fitted to golden train speech; None, with a warning, where train has one speaker only."""
-    train = read_table(paths.codes("train"), schemas.CODES)
-    if len({row["speaker"] for row in train}) < 2:
+    train = Utterances.read("train", levels=0)
+    if len(set(train.speakers)) < 2:
         if train:
             print(
                 f"warning: models.held_out_speaker is {params.models.held_out_speaker}, which tells speakers apart, "
@@ -85,26 +83,27 @@ def _fitted_timbre(params: Params) -> timbre.Timbre | None:
                 file=sys.stderr,
             )
         return None
-    rows = fitting_sample(train, params.seed)
-    golden = load_waves("train", [row["id"] for row in rows])
+    chosen = fitting_sample(train, params.seed)
+    ids = [train.ids[i] for i in chosen]
+    golden = load_waves("train", ids)
     rate = codec_facts(params.models.codec).sample_rate
-    waves = at_judge_rate([golden[row["id"]] for row in rows], rate)
+    waves = at_judge_rate([golden[i] for i in ids], rate)
     try:
-        return timbre.fit(waves, [row["speaker"] for row in rows])
+        return timbre.fit(waves, [train.speakers[i] for i in chosen])
     except InputError as error:
         raise DataError(
             f"models.held_out_speaker is timbre, which can't be fitted to train: {error}; set it to null"
         ) from error
 
 
-def fitting_sample(rows: list[Row], seed: int) -> list[Row]:
-    """Train utterances to fit the speaker measure to: as many per speaker, drawn with ``seed``."""
-    by_speaker: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row["id"]):
-        by_speaker.setdefault(row["speaker"], []).append(row)
+def fitting_sample(train: Utterances, seed: int) -> list[int]:
+    """Positions of the utterances to fit the speaker measure to: as many per speaker, drawn with ``seed``."""
+    by_speaker: dict[str, list[int]] = {}
+    for index in train.order.tolist():
+        by_speaker.setdefault(train.speakers[index], []).append(index)
     rng = np.random.default_rng(seed)
     each = max(FEWEST_EACH, -(-FIT_UTTERANCES // max(1, len(by_speaker))))
-    taken: list[Row] = []
+    taken: list[int] = []
     for speaker in rng.permutation(sorted(by_speaker)):
         members = by_speaker[str(speaker)]
         taken += [members[i] for i in rng.permutation(len(members))[:each]]

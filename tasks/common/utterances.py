@@ -51,18 +51,19 @@ class Utterances(Sequence[Row]):
     """
 
     def __init__(self, table: pa.Table):
-        self.ids, self.texts, self.speakers = (Strings(table[name]) for name in ("id", "text", "speaker"))
-        self.seen, self.seconds = (table[name].to_numpy() for name in ("seen", "seconds"))
+        facts = table.drop_columns("codes").combine_chunks()
+        self.ids, self.texts, self.speakers = (Strings(facts[name]) for name in ("id", "text", "speaker"))
+        self.seen, self.seconds = (facts[name].to_numpy() for name in ("seen", "seconds"))
+        self._facts = facts
         self._chunks = [_Chunk.of(chunk) for chunk in table["codes"].chunks if len(chunk)]
         self._first = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
-        self.frames = np.concatenate([np.zeros(0, np.int32), *(chunk.frames() for chunk in self._chunks)])
 
     @classmethod
     def read(cls, split: str, levels: int | None = None) -> Utterances:
         """Read a split's golden utterances.
 
         Args:
-            levels: keep the codes of so many levels only, to hold less; None: of all.
+            levels: keep the codes of this many levels only, to hold less; None: all.
 
         Raises:
             DataError: the file is missing, unreadable, or has other columns than ``schemas.CODES``.
@@ -80,6 +81,11 @@ class Utterances(Sequence[Row]):
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Utterances:
         """Utterances of rows in memory."""
         return cls(pa.Table.from_pylist(list(rows), schema=schemas.CODES))
+
+    def with_codes(self, codes: Iterable[Sequence[np.ndarray]]) -> Utterances:
+        """The same utterances with other codes ``(levels, frames)``, given a part of them after another."""
+        column = pa.chunked_array([codes_column(part) for part in codes], schemas.CODES.field("codes").type)
+        return Utterances(self._facts.append_column("codes", column))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -101,6 +107,11 @@ class Utterances(Sequence[Row]):
             "seconds": float(self.seconds[index]),
             "codes": self._codes(index),
         }
+
+    @cached_property
+    def frames(self) -> np.ndarray:
+        """Frames of each utterance, int32 ``(utterances,)``."""
+        return np.concatenate([np.zeros(0, np.int32), *(chunk.frames() for chunk in self._chunks)])
 
     def _codes(self, index: int) -> np.ndarray:
         """Codes of an utterance, int16 ``(levels, frames)``; a view, not to be written to."""

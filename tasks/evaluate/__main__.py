@@ -17,6 +17,7 @@ from tasks.common.files import atomic_path, read_json, read_table, write_json, w
 from tasks.common.params import Params
 from tasks.common.scores import by_speaker_kind, compare, to_json, unspoken
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 
 @stage
@@ -25,11 +26,11 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     params, device = runtime.start()
     if iteration != "0":
         params.iteration(iteration)
-    rows = read_table(paths.codes("test"), schemas.CODES)
+    rows = Utterances.read("test")
     voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
     test = EvaluationSet(rows, params)
     panel = Panel(params.models.recognizer, device)
-    others = judges.load_held_out(params, device, [row["text"] for row in rows])
+    others = judges.load_held_out(params, device, list(rows.texts))
     table, spoken = evaluate_policy(voice, test, panel, others, params, f"evaluate@{iteration}")
     resamples = params.evaluate.bootstrap_samples
     scores = by_speaker_kind(table, resamples, params.seed)
@@ -50,7 +51,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         folder.mkdir()
         for index in audio_choice(rows, params.evaluate.audio_samples):
             soundfile.write(
-                folder / f"{rows[index]['id']}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
+                folder / f"{rows.ids[index]}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
             )
     write_table(paths.utterances(iteration), table, schemas.UTTERANCES)
     sampled = sample_rows(test, spoken, params, policy.digest(paths.ar(iteration)))
@@ -74,8 +75,8 @@ def sample_rows(
             "prompt_id": prompt["id"],
             "draw": 0,
             "seed": seed,
-            "tokens": utterance.sampled.tokens.tolist(),
-            "logprobs": utterance.sampled.logprobs.tolist(),
+            "tokens": utterance.sampled.tokens,
+            "logprobs": utterance.sampled.logprobs,
             "finished": utterance.sampled.finished,
             "temperature": params.decoding.temperature,
             "top_k": params.decoding.top_k,

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pyarrow as pa
 import torch
 import typer
 from lhotse import CutSet
+from lhotse.cut import Cut
 
+from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import DataError, write_table
+from tasks.common.files import DataError, write_row_groups
+from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
+from tasks.common.utterances import codes_column
 
-CHUNK = 512  # cuts in memory at a time
+CHUNK = 512  # cuts whose audio is in memory at a time
+# Codes in a row group, six times the demo's. Bounds what is held; a list's 32-bit offsets reach to 256 times as many.
+CODES_IN_A_ROW_GROUP = 1 << 23
 
 
 @stage
@@ -21,33 +33,55 @@ def main() -> None:
     params, device = runtime.start()
     codec = load_codec(params.models.codec, device)
     for split in paths.SPLITS:
-        cuts = list(CutSet.from_file(paths.cuts(split)))
-        rows = []
-        with Bar(f"extract {split}", len(cuts)) as bar:
-            for first in range(0, len(cuts), CHUNK):
-                part = cuts[first : first + CHUNK]
-                waves = []
-                for cut in part:
-                    if cut.sampling_rate != codec.sample_rate:
-                        raise DataError(
-                            f"cut {cut.id} is at {cut.sampling_rate} Hz, codec {params.models.codec} at "
-                            f"{codec.sample_rate} Hz; run `prepare` again with this codec"
-                        )
-                    waves.append(torch.from_numpy(cut.load_audio()[0]))
-                for cut, codes in zip(part, codec.encode(waves, params.extract.batch_seconds), strict=True):
-                    supervision = cut.supervisions[0]
-                    rows.append(
-                        {
-                            "id": cut.id,
-                            "speaker": supervision.speaker,
-                            "text": supervision.text,
-                            "seen": bool(cut.custom["seen"]),
-                            "seconds": cut.duration,
-                            "codes": codes.tolist(),
-                        }
-                    )
-                bar.advance(len(part))
-        write_table(paths.codes(split), rows, schemas.CODES)
+        write_row_groups(paths.codes(split), row_groups(split, codec, params), schemas.CODES)
+
+
+def row_groups(split: str, codec: Codec, params: Params) -> Iterator[pa.Table]:
+    """Yield the split's utterances as tables of ``schemas.CODES``; one at least, which may be empty.
+
+    Raises:
+        DataError: a cut at another sampling rate than the codec's.
+    """
+    with gzip.open(paths.cuts(split)) as lines:
+        total = sum(1 for _ in lines)
+    cuts = iter(CutSet.from_file(paths.cuts(split)))  # read as they are needed: a cut takes kilobytes
+    parts = [schemas.CODES.empty_table()]
+    yielded = codes_held = 0
+    with Bar(f"extract {split}", total) as bar:
+        while part := list(islice(cuts, CHUNK)):
+            encoded = codec.encode([_wave(cut, codec, params) for cut in part], params.extract.batch_seconds)
+            parts.append(_table(part, [codes.numpy().astype(np.int16) for codes in encoded]))
+            codes_held += sum(codes.numel() for codes in encoded)
+            bar.advance(len(part))
+            if codes_held >= CODES_IN_A_ROW_GROUP:
+                yield pa.concat_tables(parts).combine_chunks()
+                parts, codes_held, yielded = [], 0, yielded + 1
+    if codes_held or not yielded:
+        yield pa.concat_tables(parts).combine_chunks()
+
+
+def _wave(cut: Cut, codec: Codec, params: Params) -> torch.Tensor:
+    if cut.sampling_rate != codec.sample_rate:
+        raise DataError(
+            f"cut {cut.id} is at {cut.sampling_rate} Hz, codec {params.models.codec} at "
+            f"{codec.sample_rate} Hz; run `prepare` again with this codec"
+        )
+    return torch.from_numpy(cut.load_audio()[0])
+
+
+def _table(cuts: list[Cut], codes: list[np.ndarray]) -> pa.Table:
+    facts = [
+        {
+            "id": cut.id,
+            "speaker": cut.supervisions[0].speaker,
+            "text": cut.supervisions[0].text,
+            "seen": bool(cut.custom["seen"]),
+            "seconds": cut.duration,
+        }
+        for cut in cuts
+    ]
+    columns = pa.Table.from_pylist(facts, schema=schemas.CODES.remove(schemas.CODES.get_field_index("codes")))
+    return columns.append_column(schemas.CODES.field("codes"), codes_column(codes))
 
 
 if __name__ == "__main__":

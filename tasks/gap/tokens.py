@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,9 @@ from model import nar as nar_lib
 from model.fast.onednn import use_onednn
 from model.gap.representation import Basis, pooled
 from tasks.common import paths, schemas
-from tasks.common.files import DataError, read_table
+from tasks.common.files import DataError, read_token_rows
 from tasks.common.params import Params
-from tasks.common.prompts import Prompts, codes_of
-
-Row = dict[str, Any]
+from tasks.common.utterances import Row, Utterances
 
 
 @dataclass(frozen=True)
@@ -41,26 +38,26 @@ def see(iteration: str, params: Params, device: torch.device) -> Seen:
     Raises:
         DataError: samples of other utterances, prompts or seeds than the test set's or SFT's.
     """
-    rows = {row["id"]: row for row in read_table(paths.codes("test"), schemas.CODES)}
-    samples, first = _samples(iteration, rows), _samples("0", rows)
+    test = Utterances.read("test")
+    samples, first = _samples(iteration, test), _samples("0", test)
     if different := [i for i in samples if any(samples[i][k] != first[i][k] for k in ("prompt_id", "seed"))]:
         raise DataError(
             f"{len(different)} test utterances of iteration {iteration} were sampled with another prompt or seed than "
             f"SFT's (the first is {different[0]}); run `evaluate` of both again"
         )
-    ids = sorted(i for i in samples if samples[i]["tokens"] and first[i]["tokens"])
+    ids = sorted(i for i in samples if len(samples[i]["tokens"]) and len(first[i]["tokens"]))
     nar = use_onednn(nar_lib.load(paths.NAR, device))
-    prompts = [codes_of(rows[samples[i]["prompt_id"]])[:, : params.prompt_frames] for i in ids]
+    prompts = [test.codes(test.find(samples[i]["prompt_id"]))[:, : params.prompt_frames] for i in ids]
 
     def states(level1: list[np.ndarray]) -> np.ndarray:
         return pooled(nar, [torch.from_numpy(t) for t in level1], prompts, params.evaluate.batch_size)
 
-    golden_tokens = [np.array(rows[i]["codes"][0], dtype=np.int64) for i in ids]
-    tokens, sft_tokens = ([np.array(s[i]["tokens"], dtype=np.int64) for i in ids] for s in (samples, first))
+    golden_tokens = [test.level1(test.find(i)).astype(np.int64) for i in ids]
+    tokens, sft_tokens = ([s[i]["tokens"].astype(np.int64) for i in ids] for s in (samples, first))
     synthetic = states(tokens)
     return Seen(
         ids=ids,
-        left_out=len(rows) - len(ids),
+        left_out=len(test) - len(ids),
         codebook_size=nar.config.codebook_size,
         basis=_basis(nar, params),
         golden_tokens=golden_tokens,
@@ -72,21 +69,20 @@ def see(iteration: str, params: Params, device: torch.device) -> Seen:
     )
 
 
-def _samples(iteration: str, rows: dict[str, Row]) -> dict[str, Row]:
-    found = {row["id"]: row for row in read_table(paths.test_samples(iteration), schemas.SAMPLES)}
-    if found.keys() != rows.keys():
+def _samples(iteration: str, test: Utterances) -> dict[str, Row]:
+    found = {row["id"]: row for row in read_token_rows(paths.test_samples(iteration), schemas.SAMPLES)}
+    if different := found.keys() ^ set(test.ids):
         raise DataError(
-            f"{paths.test_samples(iteration)} and {paths.codes('test')} differ in {len(found.keys() ^ rows.keys())} "
-            "utterances; run `evaluate` again"
+            f"{paths.test_samples(iteration)} and {paths.codes('test')} differ in {len(different)} utterances; "
+            "run `evaluate` again"
         )
     return found
 
 
 def _basis(nar: nar_lib.Nar, params: Params) -> Basis:
     """Principal directions of golden train utterances, which neither side of the comparison takes part in."""
-    rows = read_table(paths.codes("train"), schemas.CODES)
-    prompts = Prompts(rows)
-    chosen = np.random.default_rng([params.seed, 5]).permutation(len(rows))[: params.gap.reference].tolist()
-    level1 = [codes_of(rows[i])[0] for i in chosen]
-    voices = [codes_of(rows[prompts.fixed(i, params.seed)])[:, : params.prompt_frames] for i in chosen]
+    train = Utterances.read("train")
+    chosen = np.random.default_rng([params.seed, 5]).permutation(len(train))[: params.gap.reference].tolist()
+    level1 = [train.codes(i)[0] for i in chosen]
+    voices = [train.codes(train.fixed(i, params.seed))[:, : params.prompt_frames] for i in chosen]
     return Basis.fit(pooled(nar, level1, voices, params.evaluate.batch_size), params.gap.dimensions)

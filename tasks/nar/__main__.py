@@ -5,18 +5,19 @@ from __future__ import annotations
 import typer
 
 from model import nar
-from tasks.common import paths, runtime, schemas
-from tasks.common.files import atomic_path, read_table
+from tasks.common import paths, runtime
+from tasks.common.files import atomic_path
 from tasks.common.stage import stage
-from tasks.nar.training import Utterances, state_of, train
+from tasks.common.utterances import Utterances
+from tasks.nar.training import Examples, state_of, train
 
 
 @stage
 def main() -> None:
     """Train the NAR on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()
-    rows = read_table(paths.codes("train"), schemas.CODES)
-    model, curve = train(Utterances(rows, params.prompt_frames), params, device, "sft_nar")
+    data = Examples(Utterances.read("train"), params.prompt_frames)
+    model, curve = train(data, params, device, "sft_nar")
     with atomic_path(paths.NAR) as folder:
         nar.save(model, folder)
     curve.write(paths.run("0") / "nar_curve.csv")

@@ -8,8 +8,10 @@ notes that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import typer
 
@@ -20,14 +22,13 @@ from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
 from tasks.common import judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, seed_of
-from tasks.common.files import atomic_path, read_table, write_json
-from tasks.common.golden_audio import load_waves
+from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.prompts import Prompts, codes_of
 from tasks.common.scores import compare, summarize, to_json
 from tasks.common.stage import stage
-from tasks.nar.training import Utterances, state_of, train
+from tasks.common.utterances import Utterances, load_waves
+from tasks.nar.training import Examples, state_of, train
 
 SHOWN = ("wer", "similarity")  # the columns of the paper's Table 1
 CHUNK = 256  # utterances whose audio is in memory at a time
@@ -43,10 +44,10 @@ def main() -> None:
             write_json(folder / "result.json", {"why": "gap.train_synthetic_nar is off"})
         print("nar_synthetic: off (gap.train_synthetic_nar)")
         return
-    rows = read_table(paths.codes("train"), schemas.CODES)
-    codes = synthetic_codes(rows, params, device)
-    kept = share_of_golden_codes(rows, codes)
-    data = Utterances(rows, params.prompt_frames, codes)
+    golden = Utterances.read("train")
+    synthetic = golden.with_codes(synthetic_codes(golden, params, device))
+    kept = share_of_golden_codes(golden, synthetic)
+    data = Examples(golden, params.prompt_frames, synthetic)
     model, _ = train(data, params, device, "nar_synthetic", policy.digest(paths.ar("0")))
     result = {"level1_kept": kept, **judge(model, params, device)}
     with atomic_path(paths.SYNTHETIC_NAR) as folder:
@@ -60,46 +61,44 @@ def main() -> None:
     )
 
 
-def synthetic_codes(rows: list[dict], params: Params, device: torch.device) -> list[torch.Tensor]:
-    """Codes ``(levels, frames)`` of each train utterance with the SFT policy's level 1."""
+def synthetic_codes(golden: Utterances, params: Params, device: torch.device) -> Iterator[list[np.ndarray]]:
+    """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the SFT policy."""
     ar, codec = use_onednn(policy.load(paths.ar("0"), device)), load_codec(params.models.codec, device)
-    prompts = Prompts(rows)
-    seeds = [seed_of(params.seed, row["id"]) for row in rows]
-    codes: list[torch.Tensor] = []
-    with Bar("nar_synthetic codes", len(rows)) as bar:
-        for first in range(0, len(rows), CHUNK):
-            part = range(first, min(first + CHUNK, len(rows)))
-            golden = [codes_of(rows[i]) for i in part]
-            voices = [codes_of(rows[prompts.fixed(i, params.seed)])[:, : params.prompt_frames] for i in part]
+    with Bar("nar_synthetic codes", len(golden)) as bar:
+        for first in range(0, len(golden), CHUNK):
+            part = range(len(golden))[first : first + CHUNK]
+            own = [golden.codes(i) for i in part]
             level1 = resampled(
                 ar,
-                [rows[i]["text"] for i in part],
-                voices,
-                [g[0] for g in golden],
-                [seeds[i] for i in part],
+                [golden.texts[i] for i in part],
+                [golden.codes(golden.fixed(i, params.seed))[:, : params.prompt_frames] for i in part],
+                [codes[0] for codes in own],
+                [seed_of(params.seed, golden.ids[i]) for i in part],
                 params.decoding.temperature,
                 params.decoding.top_k,
             )
-            waves = load_waves("train", [rows[i]["id"] for i in part])
-            for i, own, tokens in zip(part, golden, level1, strict=True):
-                wave = torch.from_numpy(waves[rows[i]["id"]])
-                codes.append(codec.requantize(wave, tokens, own.shape[0]))
+            waves = load_waves("train", [golden.ids[i] for i in part])
+            found = []
+            for i, codes, tokens in zip(part, own, level1, strict=True):
+                wave = torch.from_numpy(waves[golden.ids[i]])
+                found.append(codec.requantize(wave, tokens, codes.shape[0]).numpy().astype(np.int16))
+            yield found
             bar.advance(len(part))
-    return codes
 
 
-def share_of_golden_codes(rows: list[dict], codes: list[torch.Tensor]) -> float:
+def share_of_golden_codes(golden: Utterances, synthetic: Utterances) -> float:
     """Share of frames whose synthetic level-1 code is the golden one."""
-    same = sum(int((codes_of(row)[0] == own[0]).sum()) for row, own in zip(rows, codes, strict=True))
-    return same / sum(own.shape[1] for own in codes)
+    same = sum(int((golden.level1(i) == synthetic.level1(i)).sum()) for i in range(len(golden)))
+    return same / int(synthetic.frames.sum())
 
 
 def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
     """Scores of the SFT policy's test samples through ``model``, and the paired difference to the golden NAR's."""
-    rows = read_table(paths.codes("test"), schemas.CODES)
-    test, texts = EvaluationSet(rows, params), [row["text"] for row in rows]
-    sampled = {row["id"]: row for row in read_table(paths.test_samples("0"), schemas.SAMPLES)}
-    level1 = [torch.tensor(sampled[row["id"]]["tokens"], dtype=torch.long) for row in rows]
+    golden = Utterances.read("test")
+    test, texts = EvaluationSet(golden, params), list(golden.texts)
+    by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
+    sampled = [by_id[i] for i in golden.ids]
+    level1 = [torch.tensor(row["tokens"], dtype=torch.long) for row in sampled]
     codec = load_codec(params.models.codec, device)
     completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
     waves = [wave.numpy() for wave in codec.decode(completed)]
@@ -107,7 +106,7 @@ def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any
     panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
     judgements = panel.judge(waves, rate, texts, test.voices(panel, rate))
     opinions = others.judge(waves, rate, texts, test.voices(others, rate))
-    finished = [sampled[row["id"]]["finished"] for row in rows]
+    finished = [row["finished"] for row in sampled]
     table = test.table("policy", judgements, opinions, [len(w) / rate for w in waves], finished)
     resamples, seed = params.evaluate.bootstrap_samples, params.seed
     scores = summarize(table, resamples, seed)

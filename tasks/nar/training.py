@@ -1,7 +1,8 @@
-"""Training of a NAR: batches, loss and schedule, whatever the level-1 tokens are that it is to learn from."""
+"""Training of a NAR on golden or on synthetic level-1 tokens: batches, loss and schedule."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,40 +13,34 @@ from model import nar
 from model.batch import Batch
 from model.codecs.facts import codec_facts
 from model.fast.padding import PAD_TO
-from model.training import Optimization, fingerprint_of, fit, length_buckets
+from model.training import Optimization, fingerprint_of, fit
 from tasks.common import paths, runtime
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
+from tasks.common.epochs import Epochs
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.prompts import Prompts, codes_of
+from tasks.common.utterances import Utterances
 
 
-class Utterances:
+class Examples:
     """Utterances with random crops of other golden utterances by the speaker as prompts.
 
-    ``codes`` are what is learnt, ``(levels, frames)`` each; the golden codes of ``rows`` unless others are given.
+    Args:
+        codes: the same utterances with the codes to learn from, if these are not the golden ones.
     """
 
-    def __init__(self, rows: list[dict], prompt_frames: int, codes: list[torch.Tensor] | None = None):
-        self.rows, self.prompt_frames = rows, prompt_frames
-        self.prompts = Prompts(rows)
-        self.golden = [codes_of(row) for row in rows]
-        self.codes = self.golden if codes is None else codes
-        self.lengths = [c.shape[1] for c in self.codes]
+    def __init__(self, golden: Utterances, prompt_frames: int, codes: Utterances | None = None):
+        self.golden, self.prompt_frames = golden, prompt_frames
+        self.codes = golden if codes is None else codes
 
-    def batch(self, indices: list[int], level: int, rng: np.random.Generator) -> Batch:
+    def batch(self, indices: Sequence[int] | np.ndarray, level: int, rng: np.random.Generator) -> Batch:
         """Return padded codes up to ``level``, which is to be predicted, and prompts; the weight counts frames."""
-        prompts = []
-        for index in indices:
-            prompt = self.golden[self.prompts.other(index, rng)]
-            start = int(rng.integers(max(0, prompt.shape[1] - self.prompt_frames) + 1))
-            prompts.append(prompt[:, start : start + self.prompt_frames])
-        codes, lengths = nar.pad_codes([self.codes[i] for i in indices], PAD_TO)
-        prompt, prompt_lengths = nar.pad_codes(prompts)
-        ids = [self.rows[i]["id"] for i in indices]
+        crops = [self.golden.random_prompt(i, self.prompt_frames, rng) for i in indices]
+        prompt, prompt_lengths = nar.pad_codes([torch.from_numpy(crop.astype(np.int64)) for crop in crops])
+        codes, lengths = nar.pad_codes([self.codes.codes(i) for i in indices], PAD_TO)
         return Batch(
-            ids=ids,
+            ids=[self.golden.ids[i] for i in indices],
             weight=float(lengths.sum()),
             codes=codes[:, : level + 1],
             lengths=lengths,
@@ -66,15 +61,15 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
     return F.cross_entropy(scored, target, reduction="sum"), {"accuracy": float(correct)}
 
 
-def train(data: Utterances, params: Params, device: torch.device, name: str, source: str = "") -> tuple[nar.Nar, Curve]:
-    """A NAR trained on ``data`` as ``params.sft_nar`` says, and its curve.
+def train(data: Examples, params: Params, device: torch.device, name: str, source: str = "") -> tuple[nar.Nar, Curve]:
+    """Return a NAR trained on ``data`` with the settings ``params.sft_nar``, and its curve.
 
     Args:
         name: of the stage: shown with the progress, and where the state to resume from is kept.
-        source: digest of what made the data, if that is not the corpus: a state of other data is not resumed from.
+        source: digest of the policy that made the data, if one did; a state of other data is not resumed from.
     """
     p = params.sft_nar
-    n_levels = data.codes[0].shape[0]
+    n_levels = data.codes.codes(0).shape[0]
     config = nar.NarConfig(
         n_codebooks=n_levels,
         codebook_size=codec_facts(params.models.codec).codebook_size,
@@ -82,11 +77,7 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
         width=params.nar.width,
     )
     model = nar.Nar(config)
-    schedule = [
-        batch
-        for epoch in range(p.epochs)
-        for batch in length_buckets(data.lengths, p.batch_frames, np.random.default_rng([params.seed, 2, epoch]))
-    ]
+    schedule = Epochs(data.codes.frames, p.batch_frames, ([params.seed, 2, epoch] for epoch in range(p.epochs)))
     curve = Curve(every=max(1, len(schedule) // 300))
     with Bar(name, len(schedule)) as bar:
 
@@ -94,7 +85,7 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
             curve.add(step, metrics)
             bar.advance(note=f"loss {metrics['loss']:.3f}")
 
-        # Levels in turn, so that every step of the same level has the same share of them.
+        # Levels take turns, so that each gets the same number of steps.
         fit(
             model,
             lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
@@ -127,5 +118,5 @@ def train(data: Utterances, params: Params, device: torch.device, name: str, sou
 
 
 def state_of(name: str) -> Path:
-    """Where the training of that name keeps its state, until its caller has written the NAR and removes it."""
+    """Return where that training keeps its state. Its caller removes the file after writing the NAR."""
     return paths.STATE / f"{name}.pt"

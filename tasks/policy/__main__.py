@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import typer
@@ -14,34 +16,29 @@ from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
-from tasks.common.decoding import decoding_of
 from tasks.common.digests import md5
-from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
+from tasks.common.epochs import Epochs
+from tasks.common.files import DataError, atomic_path, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.prompts import Prompts
+from tasks.common.runtime import decoding_of
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 
 class Sequences:
-    """Golden utterances as AR sequences. Prompts are random crops, so the policy can't learn where prompts begin."""
+    """Golden utterances as AR sequences, each after a random crop of another by the speaker."""
 
-    def __init__(self, rows: list[dict], vocabulary: Vocabulary, prompt_frames: int):
-        self.rows, self.vocabulary, self.prompt_frames = rows, vocabulary, prompt_frames
-        self.prompts = Prompts(rows)
-        self.level1 = [row["codes"][0] for row in rows]
-        self.lengths = [len(row["text"]) + prompt_frames + len(c) + 3 for row, c in zip(rows, self.level1, strict=True)]
+    def __init__(self, golden: Utterances, vocabulary: Vocabulary, prompt_frames: int):
+        self.golden, self.vocabulary, self.prompt_frames = golden, vocabulary, prompt_frames
+        self.lengths = golden.texts.lengths() + golden.frames + (prompt_frames + 3)
 
-    def batch(self, indices: list[int], rng: np.random.Generator) -> Batch:
-        contexts, targets = [], []
-        for index in indices:
-            prompt = self.level1[self.prompts.other(index, rng)]
-            start = int(rng.integers(max(0, len(prompt) - self.prompt_frames) + 1))
-            prompt = prompt[start : start + self.prompt_frames]
-            contexts.append(self.vocabulary.context(self.rows[index]["text"], prompt))
-            targets.append(self.vocabulary.target(self.level1[index]))
-        tokens, labels = collate(contexts, targets)
-        ids, scored = [self.rows[i]["id"] for i in indices], float((labels != IGNORE).sum())
+    def batch(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> Batch:
+        golden, vocabulary = self.golden, self.vocabulary
+        prompts = [golden.random_prompt(i, self.prompt_frames, rng)[0] for i in indices]
+        contexts = [vocabulary.context(golden.texts[i], prompt) for i, prompt in zip(indices, prompts, strict=True)]
+        tokens, labels = collate(contexts, [vocabulary.target(golden.level1(i)) for i in indices])
+        ids, scored = [golden.ids[i] for i in indices], float((labels != IGNORE).sum())
         return Batch(ids=ids, weight=scored, tokens=tokens, labels=labels)
 
 
@@ -54,25 +51,25 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
 
 @torch.inference_mode()
 def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: int) -> float:
-    """Mean negative log-likelihood a token on another split, in nats."""
+    """Mean negative log-likelihood per token on another split, in nats."""
     rng, device = np.random.default_rng(seed), next(model.parameters()).device
-    batches = [data.batch(indices, rng) for indices in length_buckets(data.lengths, capacity, rng)]
+    batches = [data.batch(indices, rng) for indices in length_buckets(data.lengths.tolist(), capacity, rng)]
     return sum(loss_of(model, b.to(device))[0].item() for b in batches) / sum(b.weight for b in batches)
 
 
-def check_room(rows: list[dict], params: Params) -> None:
-    """Stop before the training rather than after it: ``sample`` and ``evaluate`` refuse what may grow too long.
+def check_room(splits: Sequence[Utterances], params: Params) -> None:
+    """Check before the training that the longest text has room: ``sample`` and ``evaluate`` refuse what has none.
 
     Raises:
         DataError: the longest text, its prompt and the frames it may be given exceed ``ar.max_positions``.
     """
-    row = max(rows, key=lambda row: len(row["text"]))
-    decoding = decoding_of(params)
-    frames = decoding.max_frames(row["text"])
-    context = len(Vocabulary(1).context(row["text"], [0] * params.prompt_frames))
+    places = [(data, int(data.texts.lengths().argmax())) for data in splits if len(data)]
+    text, utterance = max(((data.texts[i], data.ids[i]) for data, i in places), key=lambda found: len(found[0]))
+    frames = decoding_of(params).max_frames(text)
+    context = len(Vocabulary(1).context(text, [0] * params.prompt_frames))
     if context + frames > params.ar.max_positions:
         raise DataError(
-            f"the text of {row['id']} has {len(row['text'])} characters: with a prompt of {params.prompt_frames} frames"
+            f"the text of {utterance} has {len(text)} characters: with a prompt of {params.prompt_frames} frames"
             f" and up to {frames} sampled ones (decoding.max_frames_per_character: "
             f"{params.decoding.max_frames_per_character:g}) it takes {context + frames} positions, but "
             f"ar.max_positions is {params.ar.max_positions}; raise that to {context + frames} at least, or lower "
@@ -82,20 +79,15 @@ def check_room(rows: list[dict], params: Params) -> None:
 
 @stage
 def main() -> None:
-    """Train the AR from nothing on golden level-1 tokens: iteration 0."""
+    """Train a new AR on golden level-1 tokens: iteration 0."""
     params, device = runtime.start()
     p = params.sft_ar
-    train = read_table(paths.codes("train"), schemas.CODES)
-    dev = read_table(paths.codes("dev"), schemas.CODES)
-    check_room(train + dev + read_table(paths.codes("test"), schemas.CODES), params)
+    train, dev, test = (Utterances.read(split, levels=1) for split in ("train", "dev", "test"))
+    check_room([train, dev, test], params)
     vocabulary = Vocabulary(codec_facts(params.models.codec).codebook_size)
     data = Sequences(train, vocabulary, params.prompt_frames)
     model = policy.build(policy.ArShape(**params.ar.model_dump()), vocabulary, p.dropout)
-    schedule = [
-        (epoch, batch)
-        for epoch in range(p.epochs)
-        for batch in length_buckets(data.lengths, p.batch_tokens, np.random.default_rng([params.seed, epoch]))
-    ]
+    schedule = Epochs(data.lengths, p.batch_tokens, ([params.seed, epoch] for epoch in range(p.epochs)))
     ids = tracking.start_loop(params)
     curve, state = Curve(every=max(1, len(schedule) // 300)), paths.STATE / "sft_ar.pt"
     with tracking.resume(ids, "0") as run, Bar("sft_ar", len(schedule)) as bar:
@@ -108,7 +100,7 @@ def main() -> None:
 
         fit(
             model,
-            lambda step: [data.batch(schedule[step][1], np.random.default_rng([params.seed, 1, step]))],
+            lambda step: [data.batch(schedule[step], np.random.default_rng([params.seed, 1, step]))],
             loss_of,
             Optimization(
                 lr=p.lr,
@@ -136,7 +128,7 @@ def main() -> None:
         run.log_curve("sft_ar", curve.fresh())
         loss = held_out_loss(model, Sequences(dev, vocabulary, params.prompt_frames), p.batch_tokens, params.seed)
         print(
-            f"sft_ar: held-out loss {loss:.3f} nats a token (train {curve.rows[-1]['loss'] if curve.rows else 0:.3f})"
+            f"sft_ar: held-out loss {loss:.3f} nats per token (train {curve.rows[-1]['loss'] if curve.rows else 0:.3f})"
         )
         run.log_metrics({"sft_ar/held_out_loss": loss}, len(schedule))
     with atomic_path(paths.ar("0")) as folder:

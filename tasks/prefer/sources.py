@@ -1,31 +1,34 @@
-"""Judged samples → rows of preference pairs, by ``prefer.source``."""
+"""Preference pairs from judged samples, by the source that ``prefer.source`` names."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from model.judges.panel import Judgement
 from model.pairs import golden, own_samples, votes
 from model.pairs.candidate import Candidate, Preference
 from tasks.common.params import Params
+from tasks.common.utterances import Row
 from tasks.prefer.votes import ballots
 from tasks.prefer.votes.ballots import GOLDEN, Ballots
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Source:
     """Where the pairs come from.
 
-    ``prefer`` is given a text's utterance id, its golden side and its judged samples, whose keys are positions among
-    all samples; ``judge`` names who decided; ``advice`` is for the case that no text gave a pair.
+    Args:
+        prefer: takes a text's utterance id, its golden side and its judged samples; returns its preferences. A
+            sample's key is its position among all samples.
+        judge: names who decided.
+        advice: what to change if no text gave a pair.
     """
 
     prefer: Callable[[str, Candidate, list[Candidate]], Sequence[Preference | None]]
@@ -33,8 +36,8 @@ class Source:
     advice: str
 
 
-def source_of(params: Params, iteration: str, samples: list[Row], rows: dict[str, Row], judge: str) -> Source:
-    """The source that ``prefer.source`` names. Votes are read and checked here, before minutes of judging.
+def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[str, Row], judge: str) -> Source:
+    """Return the source that ``prefer.source`` names. Votes are read and checked here, before minutes of judging.
 
     Raises:
         DataError: the file of votes is not usable.
@@ -58,7 +61,7 @@ def pair_up(
     source: Source,
     samples: list[Row],
     judgements: list[Judgement],
-    rows: dict[str, Row],
+    rows: Mapping[str, Row],
     params: Params,
     iteration: str,
 ) -> list[Row]:
@@ -68,7 +71,9 @@ def pair_up(
         groups[sample["id"]].append(index)
     pairs = []
     for utterance, members in groups.items():
-        gold = Candidate(GOLDEN, len(rows[utterance]["codes"][0]), True, nan, nan)
+        golden_row = rows[utterance]
+        golden_tokens = golden_row["codes"][0]
+        gold = Candidate(GOLDEN, len(golden_tokens), True, nan, nan)
         drawn = [
             Candidate(i, len(samples[i]["tokens"]), samples[i]["finished"], judgements[i].wer, judgements[i].similarity)
             for i in members
@@ -77,12 +82,12 @@ def pair_up(
             if preference is None:
                 continue
             chosen, rejected = (
-                {"tokens": rows[utterance]["codes"][0], "seed": None, "temperature": None}
+                {"tokens": golden_tokens, "seed": None, "temperature": None}
                 if side.key == GOLDEN
                 else samples[side.key]
                 for side in (preference.chosen, preference.rejected)
             )
-            if chosen["tokens"] == rejected["tokens"]:
+            if np.array_equal(chosen["tokens"], rejected["tokens"]):
                 continue  # nothing to prefer
             sampled = samples[max(preference.chosen.key, preference.rejected.key)]  # one side at least is no golden one
             pairs.append(
@@ -90,7 +95,7 @@ def pair_up(
                     "id": utterance,
                     "prompt_id": sampled["prompt_id"],
                     "iteration": iteration,
-                    "text": rows[utterance]["text"],
+                    "text": golden_row["text"],
                     "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
                     "chosen": chosen["tokens"],
                     "rejected": rejected["tokens"],

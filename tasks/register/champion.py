@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.errors import SpeechAlignError
-from tasks.common import paths, schemas
+from tasks.common import schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.judges import held_out_names, load_held_out, recognizer_name
 from tasks.common.params import Params
@@ -65,6 +65,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
     from tasks.common.evaluation import EvaluationSet, evaluate_policy
+    from tasks.common.utterances import Utterances
 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
@@ -79,8 +80,8 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"
         ) from error
-    rows = read_table(paths.codes("test"), schemas.CODES)
-    test, others = EvaluationSet(rows, params), load_held_out(params, device, [row["text"] for row in rows])
+    rows = Utterances.read("test")
+    test, others = EvaluationSet(rows, params), load_held_out(params, device, list(rows.texts))
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate

@@ -1,4 +1,4 @@
-"""Stage ``sample@k``: the policy reads train texts. ``python -m tasks.sample --iteration 1``"""
+"""Stage ``sample@k``: samples of the policy for train texts. ``python -m tasks.sample --iteration 1``"""
 
 from __future__ import annotations
 
@@ -10,56 +10,49 @@ import typer
 from model import policy
 from model.sampling import Request, sample
 from tasks.common import paths, runtime, schemas
-from tasks.common.decoding import decoding_of
-from tasks.common.files import read_table, write_table
+from tasks.common.files import write_table
 from tasks.common.progress import Bar
-from tasks.common.prompts import Prompts
+from tasks.common.runtime import decoding_of
 from tasks.common.stage import stage
+from tasks.common.utterances import Utterances
 
 
 @stage
 def main(
-    iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy speaks")],
+    iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy is sampled")],
 ) -> None:
     """Sample synthetic level-1 tokens for an iteration's share of the train texts."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
     ar = policy.load(folder, device)
     vocabulary = policy.vocabulary_of(ar)
-    rows = read_table(paths.codes("train"), schemas.CODES)
-    prompts = Prompts(rows)
-    # A fresh draw of texts each iteration: seeded by the loop's seed and the iteration's name.
+    train = Utterances.read("train", levels=1)
+    # Each iteration draws other texts: the seed is the loop's with the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
-    chosen = rng.permutation(len(rows))[: params.sample.prompts].tolist()
+    chosen = rng.permutation(len(train))[: params.sample.prompts].tolist()
     decoding = decoding_of(params)
     digest = policy.digest(folder)
-    meta, requests = [], []
+    rows, requests = [], []
     for index in chosen:
-        prompt = rows[prompts.other(index, rng)]
-        context = tuple(vocabulary.context(rows[index]["text"], prompt["codes"][0][: params.prompt_frames]))
+        voice, text = train.other(index, rng), train.texts[index]
+        context = tuple(vocabulary.context(text, train.level1(voice)[: params.prompt_frames]))
         for draw, temperature in enumerate(params.sample.temperatures):
             seed = int(rng.integers(2**62))
-            made = {"draw": draw, "seed": seed, "temperature": temperature}
-            meta.append({"id": rows[index]["id"], "prompt_id": prompt["id"], **made})
-            requests.append(Request(context, decoding.max_frames(rows[index]["text"]), seed, temperature))
+            drawn = {"draw": draw, "seed": seed, "temperature": temperature}
+            rows.append({"id": train.ids[index], "prompt_id": train.ids[voice], **drawn})
+            requests.append(Request(context, decoding.max_frames(text), seed, temperature))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
         sampled = sample(ar, requests, decoding, params.decoding.batch_size, bar.advance)
-    write_table(
-        paths.samples(iteration),
-        [
-            {
-                **m,
-                "tokens": s.tokens.tolist(),
-                "logprobs": s.logprobs.tolist(),
-                "finished": s.finished,
-                "top_k": decoding.top_k,
-                "max_frames_per_character": decoding.max_frames_per_character,
-                "policy": digest,
-            }
-            for m, s in zip(meta, sampled, strict=True)
-        ],
-        schemas.SAMPLES,
-    )
+    for row, s in zip(rows, sampled, strict=True):
+        row |= {
+            "tokens": s.tokens,
+            "logprobs": s.logprobs,
+            "finished": s.finished,
+            "top_k": decoding.top_k,
+            "max_frames_per_character": decoding.max_frames_per_character,
+            "policy": digest,
+        }
+    write_table(paths.samples(iteration), rows, schemas.SAMPLES)
     cut_off = sum(not s.finished for s in sampled)
     print(
         f"sample@{iteration}: {len(sampled)} samples, {cut_off} cut off, {sum(len(s.tokens) for s in sampled)} frames"

@@ -13,8 +13,9 @@ from model.voice import Voice
 from study import draws
 from tasks.common import paths, schemas
 from tasks.common.evaluation import EvaluationSet, evaluate_policy
-from tasks.common.files import read_table, write_table
+from tasks.common.files import write_table
 from tasks.common.scores import compare, summarize
+from tasks.common.utterances import Utterances
 from tests.tasks.register import tiny
 
 
@@ -62,7 +63,7 @@ def test_every_draw_of_the_test_set_has_seeds_of_its_own(tmp_path, monkeypatch):
     tiny.write_models(tmp_path)
     tiny.write_recognizer(tmp_path)
     tiny.write_test_split(tmp_path, 4)
-    test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), settings)
+    test = EvaluationSet(Utterances.read("test"), settings)
     panel, nobody = Panel(settings.models.recognizer, "cpu"), HeldOut(None, None, "cpu")
     for k in ("0", "1"):
         tiny.write_policy(tmp_path, k, seed=int(k))

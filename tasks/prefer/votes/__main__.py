@@ -6,26 +6,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from model.voice import Voice
 from tasks.common import params as parameters
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import DataError, read_table
+from tasks.common.files import DataError, read_token_rows
 from tasks.common.stage import stage
+from tasks.common.utterances import Row, Utterances
 from tasks.prefer.votes import ballots, page
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 Iteration = Annotated[str, typer.Option(help="iteration whose samples to vote on")]
 
 
-def _sampled(iteration: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+def _sampled(iteration: str) -> tuple[list[Row], Mapping[str, Row]]:
     """Return the iteration's samples, and the train utterances by id."""
-    rows = {row["id"]: row for row in read_table(paths.codes("train"), schemas.CODES)}
-    return read_table(paths.samples(iteration), schemas.SAMPLES), rows
+    return read_token_rows(paths.samples(iteration), schemas.SAMPLES), Utterances.read("train").by_id
 
 
 @app.command()

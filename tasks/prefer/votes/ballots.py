@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Ballots:
 
 
 def load(
-    path: Path, iteration: str, samples: list[Row], rows: dict[str, Row], iterations: Collection[str] = ()
+    path: Path, iteration: str, samples: list[Row], rows: Mapping[str, Row], iterations: Collection[str] = ()
 ) -> Ballots:
     """Read the votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
@@ -147,7 +147,7 @@ def load(
     )
 
 
-def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: dict[str, Row]) -> str | None:
+def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: Mapping[str, Row]) -> str | None:
     """Return a message about what the line names that does not exist, if anything."""
     if line.id not in rows:
         return f'there is no utterance "{line.id}" in train'
@@ -159,7 +159,7 @@ def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows:
     return f"A and B are both {line.a}" if line.a.lower() == line.b.lower() else None
 
 
-def _check_audio(line: Line, a: int, b: int, samples: list[Row], rows: dict[str, Row]) -> tuple[bool, list[str]]:
+def _check_audio(line: Line, a: int, b: int, samples: list[Row], rows: Mapping[str, Row]) -> tuple[bool, list[str]]:
     """Return whether the line says which audio was heard, and where that differs from the samples."""
     facts = [("policy", line.policy, samples[max(a, b)]["policy"])]
     for title, key, seed, digest in (("A", a, line.a_seed, line.a_tokens), ("B", b, line.b_seed, line.b_tokens)):
@@ -171,7 +171,7 @@ def _check_audio(line: Line, a: int, b: int, samples: list[Row], rows: dict[str,
     return all(then for _, then, _ in facts), other[:1]
 
 
-def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], rows: dict[str, Row]) -> int:
+def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], rows: Mapping[str, Row]) -> int:
     """Count the majorities that ``prefer@k`` leaves out: the two sides have equal tokens, or one side has none."""
     count = 0
     for id_, cast in votes.items():
@@ -181,9 +181,9 @@ def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], rows: 
     return count
 
 
-def tokens_of(samples: list[Row], rows: dict[str, Row], id_: str, key: int) -> list[int]:
+def tokens_of(samples: list[Row], rows: Mapping[str, Row], id_: str, key: int) -> list[int]:
     """Return level-1 tokens of a sample by its position, or of the golden utterance."""
-    return rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]
+    return np.asarray(rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]).tolist()
 
 
 def token_digest(tokens: list[int]) -> str:

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from markupsafe import Markup
 from model.voice import Voice
 from tasks.common.files import DataError, atomic_path
 from tasks.common.params import Params
-from tasks.common.prompts import codes_of
 from tasks.prefer.votes.ballots import GOLDEN, token_digest, tokens_of
 
 Row = dict[str, Any]
@@ -39,7 +39,7 @@ class Trial:
     b: int
 
 
-def draw_trials(samples: list[Row], rows: dict[str, Row], n: int, with_golden: bool, seed: list[int]) -> list[Trial]:
+def draw_trials(samples: list[Row], rows: Mapping[str, Row], n: int, with_golden: bool, seed: list[int]) -> list[Trial]:
     """Draw at most ``n`` texts, each with two samples or a sample and the golden side; every order is random.
 
     Sides without sound and two equal sides are left out: there is nothing to vote on.
@@ -47,7 +47,7 @@ def draw_trials(samples: list[Row], rows: dict[str, Row], n: int, with_golden: b
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
-        if sample["tokens"]:
+        if len(sample["tokens"]):
             drawn[sample["id"]].append(index)
     ids = sorted(drawn)
     trials: list[Trial] = []
@@ -67,7 +67,7 @@ def write(
     out: Path,
     trials: list[Trial],
     samples: list[Row],
-    rows: dict[str, Row],
+    rows: Mapping[str, Row],
     voice: Voice,
     params: Params,
     iteration: str,
@@ -83,7 +83,8 @@ def write(
         raise DataError(f"{out} exists and may hold votes; name another folder with --out, or move it away")
     prompts, level1 = [], []
     for trial in trials:
-        prompt = codes_of(rows[samples[max(trial.a, trial.b)]["prompt_id"]])[:, : params.prompt_frames]
+        voice_of = np.array(rows[samples[max(trial.a, trial.b)]["prompt_id"]]["codes"], dtype=np.int64)
+        prompt = torch.from_numpy(voice_of[:, : params.prompt_frames])
         for key in (trial.a, trial.b):
             prompts.append(prompt)
             level1.append(torch.tensor(tokens_of(samples, rows, trial.id, key), dtype=torch.long))
@@ -105,7 +106,7 @@ def write(
         (folder / "vote.html").write_text(page(sheet, sounds, iteration), encoding="utf-8")
 
 
-def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: dict[str, Row]) -> dict[str, str]:
+def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: Mapping[str, Row]) -> dict[str, str]:
     """Return one line of the sheet, with choice and rater left open."""
     line = {
         "id": trial.id,

@@ -10,6 +10,7 @@ from model.tokens import Vocabulary
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.train_set import TrainSet
+from tasks.common.utterances import Utterances
 from tests.tasks.align.pairs import VOCABULARY, job, pair, params, small_ar
 
 OPTIONS = {"nll_weight": 0.3, "label_smoothing": 0.2, "epochs": 1, "batch_pairs": 4}
@@ -130,10 +131,11 @@ def test_continued_sft_is_the_mean_negative_log_likelihood_per_token(monkeypatch
             "text": "one",
             "codes": [list(range(5)) * (n // 5) + [1] * (n % 5)],
             "seen": True,
+            "seconds": n / 50,
         }
         for i, n in enumerate(lengths)
     ]
-    monkeypatch.setattr(Job, "train_set", TrainSet(golden, VOCABULARY, params().prompt_frames))
+    monkeypatch.setattr(Job, "train_set", TrainSet(Utterances.of(golden), VOCABULARY, params().prompt_frames))
     ar = small_ar()
     made = job(ar, some_pairs(), **OPTIONS, method="sft", micro_pairs=4)
     method = METHODS["sft"](made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from lhotse import CutSet, Recording
 
 from tasks.common import judges, params, paths, schemas
 from tasks.common.files import DataError, write_table
+from tasks.common.utterances import Utterances
 
 CPU = torch.device("cpu")
 
@@ -95,9 +97,11 @@ def test_the_reward_s_own_recogniser_is_not_held_out(workspace):
 
 @pytest.mark.parametrize(("speakers", "each"), [(3, 134), (20, 20), (200, 4)])
 def test_every_speaker_gets_as_many_utterances_to_fit_to(speakers: int, each: int):
-    rows = [{"id": f"{s}-{i}", "speaker": f"s{s}"} for s in range(speakers) for i in range(150)]
-    taken = judges.fitting_sample(rows, seed=1)
-    assert len(taken) == len({row["id"] for row in taken}) == judges.FIT_UTTERANCES
-    counts = {name: sum(row["speaker"] == name for row in taken) for name in {row["speaker"] for row in taken}}
-    assert max(counts.values()) == each
-    assert judges.fitting_sample(rows[::-1], seed=1) == taken != judges.fitting_sample(rows, seed=2)
+    facts = {"text": "one", "seen": True, "seconds": 1.0, "codes": []}
+    rows = [{"id": f"{s}-{i}", "speaker": f"s{s}", **facts} for s in range(speakers) for i in range(150)]
+    train, backwards = Utterances.of(rows), Utterances.of(rows[::-1])
+    taken = judges.fitting_sample(train, seed=1)
+    assert len(taken) == len(set(taken)) == judges.FIT_UTTERANCES
+    assert max(Counter(train.speakers[i] for i in taken).values()) == each
+    assert [backwards.ids[i] for i in judges.fitting_sample(backwards, seed=1)] == [train.ids[i] for i in taken]
+    assert judges.fitting_sample(train, seed=2) != taken

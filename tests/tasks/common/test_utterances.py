@@ -58,6 +58,15 @@ def test_levels_above_can_be_left_out(train):
     assert read.frames.tolist() == [len(row["codes"][0]) for row in train]
 
 
+def test_utterances_can_be_given_other_codes(train):
+    read = Utterances.read("train")
+    other = [read.codes(i).numpy() + 1 for i in range(len(read))]
+    changed = read.with_codes(iter([other[:9], other[9:]]))
+
+    assert [row["codes"].tolist() for row in changed] == [codes.tolist() for codes in other]
+    assert list(changed.ids) == list(read.ids) and changed.seconds.tolist() == read.seconds.tolist()
+
+
 def test_rows_are_found_by_id(train):
     by_id = Utterances.read("train").by_id
 

@@ -15,12 +15,21 @@ from profiles import __main__ as profile
 from tasks.common import params, paths, schemas
 from tasks.common.files import DataError, write_table
 from tasks.common.params import Params
+from tasks.common.utterances import Utterances
 from tasks.policy import __main__ as sft_ar
 from tasks.policy.__main__ import check_room
 from tests.conftest import REPOSITORY
 from tests.tasks import sampled
 
-ROWS = [{"id": "short", "text": "one"}, {"id": "long", "text": "seven two nine"}]
+
+def utterances(**texts: str) -> Utterances:
+    """Utterances of these texts by id."""
+    facts = {"speaker": "s", "seen": True, "seconds": 1.0, "codes": [[1]]}
+    return Utterances.of({"id": name, "text": text, **facts} for name, text in texts.items())
+
+
+TEXT = "seven two nine"
+SPLITS = [utterances(short="one"), utterances(other="one two", long=TEXT)]
 
 
 def with_positions(positions: int) -> Params:
@@ -31,15 +40,15 @@ def with_positions(positions: int) -> Params:
 
 def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
     with pytest.raises(DataError, match=r"text of long has 14 characters.*ar\.max_positions is 50") as error:
-        check_room(ROWS, with_positions(50))
+        check_room(SPLITS, with_positions(50))
     needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
-    check_room(ROWS, with_positions(needed))
+    check_room(SPLITS, with_positions(needed))
     with pytest.raises(DataError):
-        check_room(ROWS, with_positions(needed - 1))
+        check_room(SPLITS, with_positions(needed - 1))
     # The sampler, which would refuse it after the training, agrees to the position.
     vocabulary, decoding = Vocabulary(4), Decoding()
-    context = tuple(vocabulary.context(ROWS[1]["text"], [0] * 10))
-    request = Request(context, decoding.max_frames(ROWS[1]["text"]), seed=1)
+    context = tuple(vocabulary.context(TEXT, [0] * 10))
+    request = Request(context, decoding.max_frames(TEXT), seed=1)
     torch.manual_seed(0)
     assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding)
     with pytest.raises(ValueError, match="positions"):
@@ -53,7 +62,7 @@ def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordi
     (tmp_path / "params.yaml").write_text(profile.merged("librispeech", "corpora")[0], encoding="utf-8")
     settings = params.load()
     text = "a" * int(20 * settings.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
-    check_room([{"id": "longest", "text": text}], settings)
+    check_room([utterances(longest=text)], settings)
 
 
 def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypatch):

@@ -20,11 +20,12 @@ from model import policy
 from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
 from model.voice import Voice
-from tasks.common import paths, schemas
+from tasks.common import paths
 from tasks.common.evaluation import EvaluationSet, evaluate_policy
-from tasks.common.files import DataError, read_table
+from tasks.common.files import DataError
 from tasks.common.params import Params
 from tasks.common.tracking.client import connect
+from tasks.common.utterances import Utterances
 from tasks.register import __main__ as register
 from tasks.register import champion, gate, say, versions
 from tests.tasks.register import tiny
@@ -149,7 +150,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     panel = Panel(params.models.recognizer)
 
     def evaluate(settings: Params) -> list[dict]:
-        test = EvaluationSet(read_table(paths.codes("test"), schemas.CODES), settings)
+        test = EvaluationSet(Utterances.read("test"), settings)
         voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
         return evaluate_policy(voice, test, panel, HeldOut(None, None), settings, "test")[0]
 
