@@ -85,7 +85,8 @@ def test_a_run_that_is_not_kept_leaves_a_note(folder: Path) -> None:
     [
         ("nothing demo", "there is no table 'nothing'"),
         ("value demo 9 all wer", "runs/9/metrics.json does not exist"),
-        ("loop demo 1", "loop demo 1"),
+        ("loop demo 1", "takes 1 positional argument but 2 were given"),
+        ("value demo 1 all no_such_metric", "no_such_metric"),
         ("printed demo none", "none.txt does not exist"),
     ],
 )

@@ -55,10 +55,10 @@ def read(path: Path) -> Sheet:
         DataError: no such file, nothing in it, not readable, a column missing.
     """
     files, unread = _sheets_in(path) if path.is_dir() else ([path], [])
-    beside = f" (not read: {', '.join(unread)})" if unread else ""
+    others = f" (not read: {', '.join(unread)})" if unread else ""
     if not files or not files[0].is_file():
         kinds = ", ".join(SUFFIXES)
-        raise DataError(f"{path} does not exist or holds no {kinds} file{beside}; prefer.votes must name the votes")
+        raise DataError(f"{path} does not exist or holds no {kinds} file{others}; prefer.votes must name the votes")
     lines: list[Line] = []
     problems: list[str] = []
     blank = 0
@@ -77,7 +77,7 @@ def read(path: Path) -> Sheet:
                 lines.append(Line(where, **(found | {"choice": choice})))
     if not lines and not problems:
         raise DataError(
-            f"{path} holds no votes{beside}"
+            f"{path} holds no votes{others}"
             + (f": none of its {blank} lines has a choice and a rater filled in" if blank else "; it is empty")
         )
     return Sheet(lines, blank, problems, unread)

@@ -116,7 +116,7 @@ def test_unreachable_server_is_one_clear_message(s3_server: S3Server, monkeypatc
 
 
 class Faulty:
-    """An S3 that lists objects and answers a request for one with whatever comes next in ``answers``."""
+    """An S3 that lists objects and answers a request for one with what comes next in ``answers``."""
 
     def __init__(self) -> None:
         self.listed: dict[str, bytes] = {}

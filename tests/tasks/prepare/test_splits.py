@@ -68,7 +68,7 @@ def test_texts_that_every_speaker_reads_stay_out_of_test_while_there_are_others(
 
 
 def test_a_held_out_text_leaves_train() -> None:
-    """Every text is read by all, so whatever is chosen for test is rejected to train."""
+    """Every speaker reads every text, so train loses the texts chosen for test."""
     same = [Utterance(f"s{s}-{i:02d}", f"s{s}", f"text {i}") for s in range(6) for i in range(40)]
     chosen, rejected = splits.draw(same, 12, 6, 1, 1)
     chosen, more = splits.drop_unusable(chosen)

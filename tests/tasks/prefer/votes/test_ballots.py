@@ -166,7 +166,7 @@ def test_a_folders_sheets_are_read_however_they_are_named_and_the_rest_is_named(
     assert everything.raters == 4
     assert "not read" not in everything.describe()
 
-    # An exported test that was filled in by hand, and what people leave beside it.
+    # An exported test that was filled in by hand, and other files that people leave there.
     for name in (".gitignore", ".DS_Store", "001-A.flac", "vote.html"):
         (tmp_path / name).write_bytes(b"\xff")
     (tmp_path / "notes.txt").write_text("anna was in a hurry")
