@@ -1,7 +1,14 @@
+"""Scores of judged utterances, and the table of metrics that they are computed by."""
+
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from tasks.common.scores import METRICS, by_speaker_kind, compare, summarize
+from model.statistics import Interval
+from tasks.common.scores import METRICS, by_speaker_kind, compare, confirmable, summarize
+from tests.conftest import REPOSITORY
 
 
 def row(i, errors=0, words=4, similarity=0.8, seen=True, seconds=1.0):
@@ -86,3 +93,23 @@ def test_pitch_is_compared_on_utterances_that_have_one_in_both():
 def test_judging_only_some_of_the_utterances_is_an_error():
     with pytest.raises(ValueError, match="lack held_out_word_errors"):
         summarize([judged_twice(0), {**judged_twice(1), "held_out_word_errors": None}], 100, 0)
+
+
+def test_scores_results_and_report_import_no_torch():
+    code = "import sys, tasks.common.scores, flows.results, tasks.report.__main__; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_metric_writes_its_numbers_with_its_unit_in_the_heading():
+    wer, similarity = METRICS["wer"], METRICS["similarity"]
+    assert [wer.heading, METRICS["held_out_wer"].heading, similarity.heading] == ["WER %", "WER %, held out", "SIM"]
+    assert wer.text(Interval(0.049, 0.04, 0.058)) == "4.9 [4.0, 5.8]"
+    assert wer.difference_text(Interval(-0.0123, -0.02, 0.001)) == "-1.23 [-2.00, +0.10]"
+    assert similarity.difference_text(Interval(0.01, 0.0, 0.02)) == "+0.010 [+0.000, +0.020]"
+
+
+def test_every_confirming_metric_is_a_held_out_one_that_is_better_alike():
+    for own, other in confirmable():
+        assert not own.held_out and other.held_out
+        assert own.better == other.better != 0
