@@ -1,4 +1,4 @@
-"""Training curves as CSV: what the report draws and MLflow shows."""
+"""Training curves as CSV, which MLflow shows."""
 
 from __future__ import annotations
 

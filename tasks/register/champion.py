@@ -1,4 +1,4 @@
-"""The champion's judged utterances, to compare a candidate with: from this loop, from the registry, or made anew."""
+"""The champion's judged utterances, to compare a candidate with: of this loop, of the registry, or evaluated now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Rows = list[dict[str, Any]]
 def rows_of(
     champion: ModelVersion, candidate: Candidate, loop: list[Candidate], params: Params, device: torch.device
 ) -> Rows:
-    """The champion's table on the candidate's test utterances, prompts and seeds, heard by the same judge.
+    """The champion's table on the candidate's test utterances, prompts and seeds, by the same judges.
 
     Raises:
         DataError: the champion has no such table and cannot be evaluated now; the message says why.
@@ -55,7 +55,7 @@ def stored_rows(version: ModelVersion) -> Rows | None:
 def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
     """Load a registered version and judge it on the present test split, as ``evaluate`` does.
 
-    It speaks with its own decoding and length of prompt: they are a part of the version, and it is served with them.
+    Its own decoding and length of prompt are used: they are a part of the version, and it is served with them.
 
     Raises:
         DataError: its artifacts cannot be read, or it was sampled in a way that this code does not know.

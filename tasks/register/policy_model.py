@@ -1,7 +1,7 @@
 """The registered model: text and a voice prompt in, speech out.
 
 MLflow stores this file itself (models from code), so loading a version runs readable source and unpickles nothing.
-It runs wherever the model is loaded, with the copy of ``model/`` that was stored beside it: it may import that and
+It runs wherever the model is loaded, with the copy of ``model/`` stored with it: it may import that and
 the packages of its requirements, nothing else of this repository.
 
     policy = mlflow.pyfunc.load_model("models:/speechalign-policy@champion")
@@ -46,10 +46,10 @@ class PolicyModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Speak each row.
+        """Synthesize each row.
 
         Args:
-            model_input: a row an utterance. ``text``, and the voice prompt: ``prompt`` (path of an audio file) or
+            model_input: one row per utterance. ``text``, and the voice prompt: ``prompt`` (path of an audio file) or
                 ``prompt_audio`` (the bytes of one; base64 over HTTP).
             params: ``seed`` of the first row, one more for each row after it; ``temperature`` and ``top_k``
                 (default: as the policy was evaluated).
@@ -84,7 +84,7 @@ class PolicyModel(PythonModel):
 
 
 def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
-    """The input as one dictionary an utterance.
+    """The input as one dictionary per utterance.
 
     MLflow turns a dictionary of columns of strings into a single row of lists (over HTTP, of arrays): undone here.
     """

@@ -47,13 +47,13 @@ class Candidate:
 
 
 def candidate_of(iteration: str, params: Params) -> Candidate:
-    """Read what the loop made in one iteration.
+    """Read one iteration's policy and evaluation.
 
     Raises:
         DataError: the policy or its evaluation is missing.
     """
     parts = {"ar_md5": digests.md5(paths.ar(iteration)), "nar_md5": digests.md5(paths.NAR), "codec_md5": codec(params)}
-    # The same weights sampled another way speak another way, so decoding is a part of what is registered.
+    # The same weights decoded another way give other speech, so decoding is a part of what is registered.
     identity = {**parts, "model_config": model_config(params)}
     digest = hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
     rows = read_table(paths.utterances(iteration), schemas.UTTERANCES)
@@ -67,7 +67,7 @@ def codec(params: Params) -> str:
 
 
 def model_config(params: Params) -> dict[str, Any]:
-    """What the registered model needs to know beside its weights."""
+    """Settings that the registered model needs in addition to its weights."""
     return {
         "decoding": params.decoding.model_dump(exclude={"batch_size"}),
         "prompt_frames": params.prompt_frames,
@@ -113,7 +113,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
 
 
 def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
-    """Where the version came from and how good it is."""
+    """Origin and scores of the version."""
     measured = {name: f"{value['value']:.6g}" for name, value in candidate.metrics["all"].items()}
     commit = environment_tags().get("mlflow.source.git.commit")
     return {
@@ -152,7 +152,7 @@ def signature(params: Params) -> Any:
 
 
 def input_example() -> Any:
-    """A text and a voice: the first prompt of the report's, or a hum where none was kept."""
+    """A text and a voice prompt: the first one that the ceiling kept, or a sine where there is none."""
     import pandas as pd
 
     kept = sorted((paths.CEILING / "audio").glob("*.prompt.flac"))

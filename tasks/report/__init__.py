@@ -1,1 +1,1 @@
-"""The report page: reading what the stages wrote, the numbers in words, charts, sounds, and the HTML around them."""
+"""The report page: outputs of the stages as numbers, words, charts and sounds, and the HTML around them."""

@@ -1,6 +1,6 @@
-"""``python -m tasks.report``: one self-contained page of everything the loop found, ``reports/index.html``.
+"""``python -m tasks.report``: one self-contained page of the loop's results, ``reports/index.html``.
 
-Reads the metrics, utterances, curves, pairs and audio of each iteration, the ceiling, the data's cuts and rejected
+Reads the metrics, utterances, pairs and audio of each iteration, the ceiling, the data's cuts and rejected
 files; writes HTML that needs no network. An iteration that was not run is shown as not run.
 """
 
@@ -21,7 +21,7 @@ from tasks.report import load, page
 
 
 def write(output: Path) -> int:
-    """Make the page from the files under the working directory; returns its size in bytes."""
+    """Make the page from the files under the working directory. Returns its size in bytes."""
     params = parameters.load()
     inputs = load.read(params, Path("params.yaml").read_text(encoding="utf-8"))
     chosen = listening.sources(inputs)
@@ -35,7 +35,7 @@ def write(output: Path) -> int:
 
 @stage
 def main(output: Annotated[Path, typer.Option(help="where to write the page")] = paths.REPORT) -> None:
-    """Write the report page from what the other stages left."""
+    """Write the report page from the outputs of the other stages."""
     size = write(output)
     print(f"{output}: {size / 1e6:.1f} MB")
 

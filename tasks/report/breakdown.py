@@ -55,7 +55,7 @@ class Change:
 
 
 def changes(inputs: Inputs) -> tuple[str, list[Change], list[Change], tuple[int, int, int]]:
-    """Title of the last run; what it improved and worsened most against SFT; how many got better, worse, same."""
+    """Title of the last run, its best and worst changes against SFT, and counts of better, worse and equal ones."""
     last = inputs.evaluated[-1]
     sft = {row["id"]: row for row in inputs.runs[0].utterances}
     if last.name == "0" or not sft:

@@ -19,7 +19,7 @@ MOST_POINTS = 240  # of one line; longer curves are averaged into as many bins
 
 @dataclass(frozen=True)
 class Line:
-    """One line; ``style`` is the CSS class that gives its colour (``c0``, ``c1``, ...)."""
+    """One line; ``style`` is the CSS class that gives its color (``c0``, ``c1``, ...)."""
 
     label: str
     x: Sequence[float]

@@ -72,7 +72,7 @@ def sources(inputs: Inputs) -> list[tuple[dict[str, Any], list[Source]]]:
 
 
 def _index(inputs: Inputs) -> list[dict[str, Any]]:
-    """The ceiling's list, or what the iterations kept where the ceiling was not run."""
+    """The ceiling's list, or the audio kept by the iterations where the ceiling was not run."""
     if inputs.ceiling.index:
         return inputs.ceiling.index
     rows = {row["id"]: row for run in inputs.runs for row in run.utterances}
@@ -81,7 +81,7 @@ def _index(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def cards(chosen: list[tuple[dict[str, Any], list[Source]]], advance: Callable[[], None]) -> tuple[list[Card], bool]:
-    """Read every sound; ``advance`` is called after each utterance. Also says whether the sounds were compressed."""
+    """Read every sound; ``advance`` is called after each utterance. Returns whether sounds were compressed, too."""
     compress = must_compress(source.path for _, found in chosen for source in found if source.path)
     made = []
     for entry, found in chosen:

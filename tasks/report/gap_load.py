@@ -11,7 +11,7 @@ from tasks.common.files import DataError
 from tasks.common.scores import METRICS as SCORES
 from tasks.common.scores import RATE, Quantity, Scores
 from tasks.report.load import Inputs, Judged, Run
-from tasks.report.raw import Rows, read_curve, read_json, read_rows
+from tasks.report.raw import Rows, read_columns, read_json, read_rows
 
 FRECHET = Quantity(name="frechet", title="Fréchet distance of the NAR's states", short="Fréchet", digits=4, better=-1)
 CLASSIFIER = Quantity(name="classifier", title="Told apart by a classifier", short="Told apart", **RATE)
@@ -66,7 +66,7 @@ def read(inputs: Inputs) -> list[Gap]:
         if missing := [key for key in ("distances", "classifier", "table1") if key not in content]:
             raise DataError(f"{paths.gap(run.name)} lacks {', '.join(missing)}; run its gap stage again")
         points = read_rows(paths.gap_points(run.name), schemas.GAP_POINTS)
-        found.append(Gap(run, content, points, read_curve(paths.gap_codes(run.name))))
+        found.append(Gap(run, content, points, read_columns(paths.gap_codes(run.name))))
     return found
 
 

@@ -54,7 +54,7 @@ def render(inputs: Inputs, chosen: list, advance: Callable[[], None]) -> str:
         params=inputs.params,
         style=Markup(style),
         script=Markup(script),
-        # Only this one script may run, whatever else should find its way into the page.
+        # Only this one script may run, even if another got into the page.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline.headline(inputs),
         metrics=by_judge(held_out=False),
@@ -111,7 +111,7 @@ def _seeds(inputs: Inputs) -> list[tuple[str, str]]:
 
 
 def _judges(inputs: Inputs) -> list[tuple[str, str]]:
-    """Digests that the pairs name: who judged, and which checkpoint was sampled."""
+    """Digests in the pairs: of the judge and of the checkpoint that was sampled."""
     found = []
     for run in inputs.runs:
         for column in ("judge", "policy"):
@@ -135,5 +135,5 @@ def _plain(judged: Judged) -> dict[str, Any]:
 
 
 def _script_safe(content: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end its script element."""
     return json.dumps(content, sort_keys=True).replace("<", "\\u003c").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""What the policies were aligned on: counts and differences of the preference pairs of each iteration."""
+"""Preference pairs that the policies were aligned on: counts and differences per iteration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pair = dict[str, Any]
 @dataclass(frozen=True)
 class Statistics:
     title: str
-    cells: list[str] | None  # beside HEADINGS; None: not run
+    cells: list[str] | None  # one per heading; None: not run
 
 
 HEADINGS = [
@@ -42,7 +42,7 @@ def wer_gap(pair: Pair) -> float:
 
 
 def frames_difference(pair: Pair) -> float:
-    return _minus(pair["chosen"], pair["rejected"])  # lengths: load.py leaves no tokens
+    return _minus(pair["chosen"], pair["rejected"])  # lengths: raw.read_pairs leaves no tokens
 
 
 def similarity_difference(pair: Pair) -> float:

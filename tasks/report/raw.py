@@ -1,10 +1,10 @@
-"""Reading single files for the report: missing ones are nothing, damaged ones raise :class:`DataError`."""
+"""Read single files for the report: a missing one is empty, a damaged one raises :class:`DataError`."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path) -> Rows:
-    """One object a line, gzipped or not; a missing file has no lines."""
+    """One object per line, gzipped or not; a missing file has no lines."""
     if not path.is_file():
         return []
     try:
@@ -45,9 +45,9 @@ def read_rows(path: Path, schema: pa.Schema) -> Rows:
 
 
 def read_pairs(path: Path) -> Rows | None:
-    """Preference pairs, or None, with the lengths of their token columns in the place of the tokens.
+    """Preference pairs, or None, with token columns replaced by their lengths.
 
-    Tokens are by far the most of a pair, and the page shows none.
+    Tokens are most of a pair's size, and the page shows none.
     """
     if not path.is_file():
         return None
@@ -63,18 +63,11 @@ def read_pairs(path: Path) -> Rows | None:
     return table.to_pylist()
 
 
-def read_curve(path: Path) -> dict[str, list[float]]:
-    """Numeric columns of a training curve; NaN where a row has no value. A missing file has no columns."""
+def read_columns(path: Path) -> dict[str, list[float]]:
+    """Columns of a CSV file of numbers; a missing file has none."""
     if not path.is_file():
         return {}
-    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    columns: dict[str, list[float]] = {}
-    for position, name in enumerate(lines[0] if lines else []):
-        cells = [line[position].strip() if position < len(line) else "" for line in lines[1:]]
-        try:
-            values = [float(cell) if cell else math.nan for cell in cells]
-        except ValueError:
-            continue  # a column of words, such as the phase's name
-        if any(map(math.isfinite, values)):
-            columns[name.strip()] = values
-    return columns
+    with path.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        rows = list(reader)
+    return {name: [float(row[name]) for row in rows] for name in reader.fieldnames or ()}

@@ -125,7 +125,7 @@ def largest_differences(scores: Iterable[Scores]) -> dict[str, float]:
 
 
 def interval_picture(interval: Interval, largest: float, direction: str) -> Markup:
-    """A paired difference on a line with zero in its middle. The words next to it say the same: hidden from readers."""
+    """A paired difference on a line with zero in its middle. The cell gives it in words, so screen readers skip it."""
 
     def x(value: float) -> float:
         return 60 + 56 * value / (largest or 1)

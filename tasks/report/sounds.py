@@ -19,7 +19,7 @@ BUDGET_BYTES = 5_500_000  # of all sounds; base64 adds a third, and the page sho
 MELS, COLUMNS = 64, 400  # of a spectrogram, at most
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.008
 FLOOR_DB = -65.0
-LEVELS = 48  # colours: few enough that PNG packs well, too many to see
+LEVELS = 48  # colors: few enough that PNG packs well, too many to see
 # Anchors of matplotlib's "magma" (CC0): dark to light, evenly spaced to the eye.
 MAGMA = ((0, 0, 4), (40, 17, 89), (114, 31, 129), (182, 54, 121), (241, 96, 93), (254, 175, 119), (252, 253, 191))
 
@@ -103,7 +103,7 @@ def _mel_weights(size: int, rate: int) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _palette() -> list[int]:
     at = np.linspace(0, len(MAGMA) - 1, LEVELS)
-    channels = [np.interp(at, range(len(MAGMA)), [colour[c] for colour in MAGMA]) for c in range(3)]
+    channels = [np.interp(at, range(len(MAGMA)), [color[c] for color in MAGMA]) for c in range(3)]
     return np.round(np.stack(channels, axis=1)).astype(int).ravel().tolist()
 
 

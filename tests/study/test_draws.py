@@ -49,7 +49,7 @@ def test_the_interval_is_over_utterances_and_not_over_draws():
     before, after = tiny.judged(100, wer=0.3), tiny.judged(100, wer=0.2, seed=1)
     once = compare(before, after, 500, 0)["wer"]
     same = compare(draws.merged([before] * 9), draws.merged([after] * 9), 500, 0)["wer"]
-    assert astuple(same) == pytest.approx(astuple(once))  # the same draw nine times says nothing more
+    assert astuple(same) == pytest.approx(astuple(once))  # the same draw nine times adds no information
 
 
 def test_draws_of_other_utterances_are_refused():

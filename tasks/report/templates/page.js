@@ -1,4 +1,4 @@
-// Turns each <audio controls> into a button beside its spectrogram. Without scripts the browser's own controls stay.
+// Turns each <audio controls> into a button next to its spectrogram. Without scripts the browser's own controls stay.
 (() => {
   "use strict";
   document.documentElement.classList.add("script");

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def write_train(folder: Path, speakers: dict[str, int]) -> None:
-    """Noise of one colour a speaker: cuts and (empty) codes of train."""
+    """Noise of one color per speaker: cuts and (empty) codes of train."""
     rng = np.random.default_rng(0)
     rows, cuts = [], []
     for name, n in speakers.items():
@@ -76,7 +76,7 @@ def test_a_missing_package_is_a_warning_that_names_the_setting(workspace, monkey
     assert "held_out_recognizer is pocketsphinx-digits" in capsys.readouterr().err
 
 
-def test_train_with_one_utterance_a_speaker_can_not_be_fitted_to(workspace, tmp_path: Path):
+def test_train_with_one_utterance_per_speaker_can_not_be_fitted_to(workspace, tmp_path: Path):
     chosen = settings(workspace, held_out_recognizer=None)
     write_train(tmp_path, {"a": 1, "bbb": 1})
     with pytest.raises(DataError, match=r"models.held_out_speaker is timbre.*set it to null"):
@@ -85,12 +85,12 @@ def test_train_with_one_utterance_a_speaker_can_not_be_fitted_to(workspace, tmp_
 
 def test_no_judges_need_nothing(workspace):
     chosen = settings(workspace, held_out_recognizer=None, held_out_speaker=None)
-    found = judges.load_held_out(chosen, CPU, ["whatever was said"])
+    found = judges.load_held_out(chosen, CPU, ["any text"])
     assert found.transcribe is None and found.timbre is None
     assert judges.held_out_names(chosen) == "none"
 
 
-def test_the_reward_s_own_recogniser_is_not_held_out(workspace):
+def test_the_reward_s_own_recognizer_is_not_held_out(workspace):
     with pytest.raises(params.ParamsError, match="which chooses the pairs"):
         settings(workspace, held_out_recognizer="checkpoints/whisper")
 

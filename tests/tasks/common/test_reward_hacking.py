@@ -7,7 +7,7 @@ import pytest
 from model.statistics import Interval
 from tasks.common.reward_hacking import cross_checks, f0_ratio
 
-# 0.3 and 0.8 short of the same voice; recognisers that err alike.
+# 0.3 and 0.8 short of the same voice; recognizers that err alike.
 BEFORE = {"similarity": 0.7, "held_out_similarity": 0.2, "wer": 0.1, "held_out_wer": 0.1}
 
 
@@ -59,7 +59,7 @@ def test_similarities_are_compared_as_shares_of_what_was_missing(held_out: tuple
         pytest.param((0.05, 0.8), (0.03, 0.01), "suspected", id="a loss"),
     ],
 )
-def test_recognisers_of_unequal_skill_contradict_in_points_and_in_shares(
+def test_recognizers_of_unequal_skill_contradict_in_points_and_in_shares(
     before: tuple[float, float], held_out: tuple[float, float], outcome: str
 ):
     differences = {"wer": interval(-0.02, 0.006), "held_out_wer": interval(*held_out)}

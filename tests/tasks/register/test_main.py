@@ -142,7 +142,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     logged = params.model_copy(update={"decoding": own, "prompt_frames": frames})
     tiny.write_loop(tmp_path, logged, [GOOD])
     ar = policy.load(paths.ar("0"))
-    ar.lm_head.weight.data *= 50  # untrained it is all but uniform, whatever the context and the temperature
+    ar.lm_head.weight.data *= 50  # untrained it is all but uniform, for any context and temperature
     policy.save(ar, paths.ar("0"))
     register.register(logged, CPU)
     tiny.write_recognizer(tmp_path)
@@ -205,7 +205,7 @@ def test_from_a_server_another_process_elsewhere_loads_the_champion_and_speaks(
             assert out[name].size
             assert np.isfinite(out[name]).all()
 
-    # The command says the same as the model elsewhere.
+    # The command gives the same speech as the model elsewhere.
     app = Typer()
     app.command()(say.main)
     arguments = ["seven two", "--prompt", str(elsewhere / "voice.wav"), "--seed", "3", "--out", "hello.wav"]

@@ -36,12 +36,12 @@ def voice(tmp_path: Path) -> Path:
     return tiny.write_prompt(tmp_path / "voice.wav")
 
 
-def speak(model: PolicyModel, rows: list[dict[str, Any]], **params: Any) -> pd.DataFrame:
+def synthesize(model: PolicyModel, rows: list[dict[str, Any]], **params: Any) -> pd.DataFrame:
     return model.predict(None, pd.DataFrame(rows), params)
 
 
 def test_every_row_becomes_finite_audio_at_the_codecs_rate(model: PolicyModel, voice: Path):
-    spoken = speak(model, [{"text": "One  two", "prompt": str(voice)}, {"text": "three", "prompt": str(voice)}])
+    spoken = synthesize(model, [{"text": "One  two", "prompt": str(voice)}, {"text": "three", "prompt": str(voice)}])
     assert len(spoken) == 2
     assert set(spoken["sample_rate"]) == {tiny.SAMPLE_RATE}
     for samples in spoken["samples"]:
@@ -53,22 +53,22 @@ def test_every_row_becomes_finite_audio_at_the_codecs_rate(model: PolicyModel, v
 
 def test_the_seed_decides(model: PolicyModel, voice: Path):
     row = [{"text": "one two three", "prompt": str(voice)}]
-    first, again, other = (speak(model, row, seed=seed)["samples"][0] for seed in (1, 1, 2))
+    first, again, other = (synthesize(model, row, seed=seed)["samples"][0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(model: PolicyModel, voice: Path):
     rows = [{"text": text, "prompt": str(voice)} for text in ("one two", "three four five six")]
-    together, alone = speak(model, rows), speak(model, rows[1:], seed=1)
+    together, alone = synthesize(model, rows), synthesize(model, rows[1:], seed=1)
     np.testing.assert_allclose(together["samples"][1], alone["samples"][0], atol=1e-4)
 
 
 def test_a_file_and_its_bytes_are_the_same_voice(model: PolicyModel, voice: Path):
     rows = [{"text": "one", "prompt": str(voice)}, {"text": "one", "prompt_audio": voice.read_bytes()}]
-    by_path, by_bytes = (speak(model, [row])["samples"][0] for row in rows)
+    by_path, by_bytes = (synthesize(model, [row])["samples"][0] for row in rows)
     np.testing.assert_array_equal(by_path, by_bytes)
-    mixed = speak(model, rows)  # each row's other column is empty
+    mixed = synthesize(model, rows)  # each row's other column is empty
     np.testing.assert_allclose(mixed["samples"][0], by_path, atol=1e-4)
 
 
@@ -80,7 +80,7 @@ def test_columns_of_lists_are_rows(model: PolicyModel, voice: Path):
 
 def test_temperature_and_top_k_reach_the_sampler(model: PolicyModel, voice: Path):
     row = [{"text": "one two three", "prompt": str(voice)}]
-    greedy = [speak(model, row, seed=seed, top_k=1)["samples"][0] for seed in (1, 2)]
+    greedy = [synthesize(model, row, seed=seed, top_k=1)["samples"][0] for seed in (1, 2)]
     np.testing.assert_array_equal(*greedy)
 
 
@@ -103,4 +103,4 @@ def test_bad_rows_are_refused_with_the_reason(
     model: PolicyModel, voice: Path, row: dict[str, Any], params: dict[str, Any], message: str
 ):
     with pytest.raises(ValueError, match=message):
-        speak(model, [{"text": "one", "prompt": str(voice), **row}], **params)
+        synthesize(model, [{"text": "one", "prompt": str(voice), **row}], **params)

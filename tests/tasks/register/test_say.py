@@ -1,4 +1,4 @@
-"""The command that speaks by a registered policy."""
+"""The command that synthesizes with a registered policy."""
 
 from __future__ import annotations
 

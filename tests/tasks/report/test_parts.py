@@ -1,4 +1,4 @@
-"""Transcripts aligned with texts, sounds, curves and the statistics of pairs."""
+"""Transcripts aligned with texts, sounds and the statistics of pairs."""
 
 from __future__ import annotations
 
@@ -85,20 +85,11 @@ def test_compression_starts_at_the_budget(tmp_path: Path, monkeypatch: pytest.Mo
     assert sounds.must_compress([path])
 
 
-def test_curve_keeps_numeric_columns_and_gaps(tmp_path: Path) -> None:
-    path = tmp_path / "curve.csv"
-    path.write_text("step,loss,dev_loss,phase\n1,0.5,,warm\n2,0.4,0.6,hold\n")
-    curve = raw.read_curve(path)
-    assert set(curve) == {"step", "loss", "dev_loss"}
-    assert np.isnan(curve["dev_loss"][0])
-    assert curve["dev_loss"][1] == 0.6
-
-
-@pytest.mark.parametrize("content", ["", "step,loss\n", "\n"])
-def test_empty_curve_has_no_columns(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "curve.csv"
-    path.write_text(content)
-    assert raw.read_curve(path) == {}
+def test_columns_of_a_file_of_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "codes.csv"
+    assert raw.read_columns(path) == {}
+    path.write_text("code,golden\n0,5\n1,3\n")
+    assert raw.read_columns(path) == {"code": [0, 1], "golden": [5, 3]}
 
 
 def test_pairs_are_counted(make_loop: Callable) -> None:
