@@ -1,6 +1,6 @@
 """DVC's graph of ``dvc.yaml``, read and never written down a second time.
 
-What the flow knows about an iteration comes from stage names (``align@2`` belongs to iteration "2") and from the files
+The flow learns about an iteration from stage names (``align@2`` belongs to iteration "2") and from the files
 that stages declare (the stage that writes ``runs/2/metrics.json`` judges iteration "2").
 """
 
@@ -32,7 +32,7 @@ class Stage:
     deps: tuple[str, ...]  # paths it reads, relative to the project
     outs: tuple[str, ...]  # paths it writes
     changed: bool  # whether `dvc repro` would do something if nothing upstream ran
-    all_cores: bool = False  # `meta: {cores: all}`: it takes every core, whatever runs beside it
+    all_cores: bool = False  # `meta: {cores: all}`: it takes every core, even if another stage runs
     ahead: bool = False  # `meta: {ahead: true}`: it does not wait until the iteration it builds on is judged
     pipeline: str = PIPELINE
 

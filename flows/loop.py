@@ -1,4 +1,4 @@
-"""The whole loop as a Prefect flow: one task a stage of ``dvc.yaml``, in the order of DVC's graph.
+"""The whole loop as a Prefect flow: one task per stage of ``dvc.yaml``, in the order of DVC's graph.
 
     speechalign run
 
@@ -34,7 +34,7 @@ def speechalign_loop(
 
     Args:
         jobs: stages at once; they share ``compute.threads``.
-        early_stop: leave out the iterations that build on one whose WER on the test set is proven worse.
+        early_stop: leave out the iterations that build on one whose WER on the test set is significantly worse.
         retries: of a stage that failed.
         stage_timeout_seconds: a stage that takes longer is killed and has failed.
         targets: only these stages and what they depend on; "evaluate" names every ``evaluate@k``.

@@ -1,4 +1,4 @@
-"""Walks the graph: starts a stage when what it depends on is done, a few at once, and stops when going on is no use."""
+"""Walk over the graph: start a few stages at once, each after its dependencies, and stop early where asked to."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ def run_stage(stage: str, known: Outcome | None, threads: int, timeout: float | 
 class Schedule:
     """One walk over the chosen stages.
 
-    A stage is started if DVC says that it changed or something above it was made anew; ``dvc repro`` then has the last
-    word.
+    A stage is started if it has changed, or if a stage above it has run; ``dvc repro`` then has the last word.
     After the first failure no other stage starts; those under way finish.
     """
 
@@ -90,7 +89,7 @@ class Schedule:
         return [stage for stage in stages if self._awaited(stage) <= self.outcomes.keys()]
 
     def _awaited(self, stage: Stage) -> set[str]:
-        """What it depends on and, to stop early, the judgement of the iterations it builds on.
+        """Return the stages it depends on and, to stop early, the judgement of the iterations it builds on.
 
         A stage that goes ahead uses the cores that the judgement leaves idle; should that stop the loop, its work is
         lost.

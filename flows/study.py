@@ -1,4 +1,4 @@
-"""The study as a Prefect flow: one task an arm of ``study/params.yaml``, two at a time, then their tables.
+"""The study as a Prefect flow: one task per arm of ``study/params.yaml``, two at a time, then their tables.
 
 speechalign study
 """
@@ -57,7 +57,7 @@ def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
         GraphError: no such stage, or the main loop, from which the arms start, is not up to date.
     """
     loop, graph = current(), current(STUDY)
-    # All of it, whatever the arms read: they depend on the folder runs, so what is made later would make them anew.
+    # All stages, also those that no arm reads: arms depend on the folder runs, so a later run would make them stale.
     if changed := [name for name, stage in loop.stages.items() if stage.changed]:
         text = f"the study starts from the finished loop, and these stages are not up to date: {', '.join(changed)}"
         if stopped_early(loop):

@@ -1,7 +1,7 @@
 """Run one arm of the study. ``python -m study.arm --name dpo``
 
-The loop's stages run in ``study/.work/<name>``, a workspace with its own ``params.yaml`` and ``runs/``, where whatever
-the main loop has made already is linked. A stage that has finished there is not run again, so a stopped study goes on.
+The loop's stages run in ``study/.work/<name>``, a workspace with its own ``params.yaml`` and ``runs/``, with links to
+what the main loop has made already. A stage that has finished there is not run again, so a stopped study goes on.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str])
                 print(said[-1], file=sys.stderr, flush=True)
         if child.returncode:
             reason = failure(list(said)) or f"exit status {child.returncode}"
-            raise DataError(f"{' '.join(step)} in {folder}: {reason}\nOnce mended, run again to go on from there")
+            raise DataError(f"{' '.join(step)} in {folder}: {reason}\nFix this and run again to go on from there")
         done.append(step)
         write_json(done_file, done)
 
