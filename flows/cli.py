@@ -1,6 +1,6 @@
 """``speechalign``: one command for people.
 
-Everything heavy is imported inside the subcommands, so that ``--help`` takes no second.
+Everything heavy is imported inside the subcommands, so that ``--help`` takes less than a second.
 """
 
 from __future__ import annotations
