@@ -9,12 +9,15 @@ import pyarrow as pa
 
 from model.training import length_buckets
 
+LIST = pa.list_(pa.int32())
+
 
 class Epochs(Sequence[np.ndarray]):
     """Positions of each step's items, int32 ``(batch,)``: four bytes per item and epoch. Python's integers take 40.
 
     Args:
-        lengths: of the items ``(items,)``. capacity: of a batch, as for :func:`model.training.length_buckets`.
+        lengths: of the items ``(items,)``.
+        capacity: of a batch, see :func:`model.training.length_buckets`.
         seeds: one per epoch.
     """
 
@@ -29,6 +32,3 @@ class Epochs(Sequence[np.ndarray]):
 
     def __getitem__(self, step: int) -> np.ndarray:  # type: ignore[override]
         return self._batches[step].values.to_numpy()
-
-
-LIST = pa.list_(pa.int32())

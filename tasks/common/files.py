@@ -82,7 +82,7 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> No
 
 
 def write_row_groups(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
-    """Write one parquet file of tables that are made one after another, each a row group."""
+    """Write one parquet file of tables that are made one after another, one row group each."""
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)

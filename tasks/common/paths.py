@@ -1,4 +1,4 @@
-"""Where every artefact lies: the file layout of ``dvc.yaml`` in Python.
+"""Path of every output: the file layout of ``dvc.yaml`` in Python.
 
 Relative to the repository's top folder, which is every stage's working directory.
 """
@@ -57,7 +57,7 @@ def samples(iteration: str) -> Path:
 
 
 def judgements(iteration: str) -> Path:
-    """What the judges heard in each of the iteration's samples."""
+    """The judges' results for each of the iteration's samples."""
     return run(iteration) / "judgements.parquet"
 
 

@@ -43,7 +43,7 @@ JUDGEMENTS = pa.schema(
         ("word_errors", pa.int32()),
         ("words", pa.int32()),
         ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
-        ("judge", pa.string()),  # recogniser with its digest, and measure of voice
+        ("judge", pa.string()),  # recognizer with its digest, and measure of voice
     ]
 )
 
@@ -74,7 +74,7 @@ PAIRS = pa.schema(
         ("top_k", pa.int32()),  # of the samples
         ("max_frames_per_character", pa.float64()),
         ("reference", pa.string()),  # digest of the checkpoint whose log-probabilities these are
-        ("judge", pa.string()),  # recogniser with its digest, and measure of voice; of votes, the raters
+        ("judge", pa.string()),  # recognizer with its digest, and measure of voice; of votes, the raters
     ]
 )
 

@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def row_groups(split: str, codec: Codec, params: Params) -> Iterator[pa.Table]:
-    """Yield the split's utterances as tables of ``schemas.CODES``; one at least, which may be empty.
+    """Yield the split's utterances as tables of ``schemas.CODES``, one per row group.
 
     Raises:
         DataError: a cut at another sampling rate than the codec's.
@@ -45,8 +45,7 @@ def row_groups(split: str, codec: Codec, params: Params) -> Iterator[pa.Table]:
     with gzip.open(paths.cuts(split)) as lines:
         total = sum(1 for _ in lines)
     cuts = iter(CutSet.from_file(paths.cuts(split)))  # read as they are needed: a cut takes kilobytes
-    parts = [schemas.CODES.empty_table()]
-    yielded = codes_held = 0
+    parts, codes_held = [], 0
     with Bar(f"extract {split}", total) as bar:
         while part := list(islice(cuts, CHUNK)):
             encoded = codec.encode([_wave(cut, codec, params) for cut in part], params.extract.batch_seconds)
@@ -55,8 +54,8 @@ def row_groups(split: str, codec: Codec, params: Params) -> Iterator[pa.Table]:
             bar.advance(len(part))
             if codes_held >= CODES_IN_A_ROW_GROUP:
                 yield pa.concat_tables(parts).combine_chunks()
-                parts, codes_held, yielded = [], 0, yielded + 1
-    if codes_held or not yielded:
+                parts, codes_held = [], 0
+    if parts:
         yield pa.concat_tables(parts).combine_chunks()
 
 

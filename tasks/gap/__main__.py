@@ -26,7 +26,7 @@ from tasks.common.progress import Bar
 from tasks.common.scores import compare, summarize, to_json
 from tasks.common.stage import stage
 from tasks.gap.measures import NAMES, Classified, Measures
-from tasks.gap.tokens import Seen, see
+from tasks.gap.tokens import Compared, read_compared
 
 Row = dict[str, Any]
 COSTS = ("wer", "similarity")  # the columns of the paper's Table 1
@@ -39,55 +39,57 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" 
     if iteration != "0":
         params.iteration(iteration)
     with Bar(f"gap@{iteration}", 4) as bar:
-        seen = see(iteration, params, device)
+        compared = read_compared(iteration, params, device)
         bar.advance()
-        if seen.left_out and len(seen.ids) < least(params):
-            return silent(iteration, seen)
-        utterances = by_id(iteration, seen.ids)
+        if compared.left_out and len(compared.ids) < fewest_utterances(params):
+            return write_unmeasured(iteration, compared)
+        utterances = by_id(iteration, compared.ids)
         draws = params.evaluate.bootstrap_samples
-        # Whole frames on both sides: a recording ends within its last one, which alone would be a gap of half a frame.
-        frame = sum(u["seconds"] for u in utterances) / sum(len(tokens) for tokens in seen.tokens)
-        durations = frame * np.array([[len(g), len(t)] for g, t in zip(seen.golden_tokens, seen.tokens, strict=True)])
-        before_durations = frame * np.array([len(tokens) for tokens in seen.sft_tokens])
-        measures = Measures.of(seen, seen.synthetic, seen.tokens, durations[:, 1], durations[:, 0])
+        # Both sides count whole frames: a recording ends within its last one, which alone would be half a frame of gap.
+        frame = sum(u["seconds"] for u in utterances) / sum(len(tokens) for tokens in compared.tokens)
+        durations = frame * np.array(
+            [[len(g), len(t)] for g, t in zip(compared.golden_tokens, compared.tokens, strict=True)]
+        )
+        before_durations = frame * np.array([len(tokens) for tokens in compared.sft_tokens])
+        measures = Measures.of(compared, compared.synthetic, compared.tokens, durations[:, 1], durations[:, 0])
         content: Row = {
             "iteration": iteration,
-            "utterances": len(seen.ids),
-            "left_out": seen.left_out,
+            "utterances": len(compared.ids),
+            "left_out": compared.left_out,
             "dimensions": params.gap.dimensions,
             "distances": {name: asdict(e) for name, e in measures.estimates(draws, params.seed).items()},
             "halves": measures.halves(params.seed),
         }
         bar.advance()
-        classified = Classified.of(seen, seen.synthetic, params)
+        classified = Classified.of(compared, compared.synthetic, params)
         content["classifier"] = classified.summary(params)
         if iteration != "0":
-            first = Measures.of(seen, seen.sft, seen.sft_tokens, before_durations, durations[:, 0])
+            first = Measures.of(compared, compared.sft, compared.sft_tokens, before_durations, durations[:, 0])
             content["versus_sft"] = {
                 **measures.change_from(first, draws, params.seed),
-                "classifier": classified.change_from(Classified.of(seen, seen.sft, params), params),
+                "classifier": classified.change_from(Classified.of(compared, compared.sft, params), params),
             }
         content["table1"] = cost(iteration, draws, params.seed)
         bar.advance()
-        write_table(paths.gap_points(iteration), points(seen, durations, params.seed), schemas.GAP_POINTS)
-        write_codes(iteration, seen)
+        write_table(paths.gap_points(iteration), points(compared, durations, params.seed), schemas.GAP_POINTS)
+        write_codes(iteration, compared)
         write_json(paths.gap(iteration), content)
         bar.advance()
     log(iteration, content)
     print(f"gap@{iteration}: " + ", ".join(shown(content)))
 
 
-def least(params: Params) -> int:
+def fewest_utterances(params: Params) -> int:
     """Utterances that the distances and the classifier need."""
     return max(params.gap.dimensions + 1, 2 * FOLDS)
 
 
-def silent(iteration: str, seen: Seen) -> None:
+def write_unmeasured(iteration: str, compared: Compared) -> None:
     """Write that there are too few utterances with tokens to measure anything."""
-    why = f"nothing was sampled for {seen.left_out} of {seen.left_out + len(seen.ids)} utterances"
+    why = f"nothing was sampled for {compared.left_out} of {compared.left_out + len(compared.ids)} utterances"
     write_table(paths.gap_points(iteration), [], schemas.GAP_POINTS)
-    write_codes(iteration, seen)
-    write_json(paths.gap(iteration), {"iteration": iteration, "left_out": seen.left_out, "why": why})
+    write_codes(iteration, compared)
+    write_json(paths.gap(iteration), {"iteration": iteration, "left_out": compared.left_out, "why": why})
     print(f"gap@{iteration}: not measured, {why}")
 
 
@@ -110,20 +112,23 @@ def cost(iteration: str, draws: int, seed: int) -> dict[str, Any]:
     return {row: to_json({metric: found[metric] for metric in COSTS}) for row, found in table.items()}
 
 
-def points(seen: Seen, durations: np.ndarray, seed: int) -> list[Row]:
+def points(compared: Compared, durations: np.ndarray, seed: int) -> list[Row]:
     """Rows of ``schemas.GAP_POINTS``: golden utterances, then synthetic ones."""
-    places = tsne(np.vstack([seen.golden, seen.synthetic]), seed)
+    places = tsne(np.vstack([compared.golden, compared.synthetic]), seed)
     return [
         {"id": i, "system": system, "x": float(x), "y": float(y), "seconds": float(seconds)}
-        for system, part, column in (("golden", places[: len(seen.ids)], 0), ("synthetic", places[len(seen.ids) :], 1))
-        for i, (x, y), seconds in zip(seen.ids, part, durations[:, column], strict=True)
+        for system, part, column in (
+            ("golden", places[: len(compared.ids)], 0),
+            ("synthetic", places[len(compared.ids) :], 1),
+        )
+        for i, (x, y), seconds in zip(compared.ids, part, durations[:, column], strict=True)
     ]
 
 
-def write_codes(iteration: str, seen: Seen) -> None:
-    """A row a code: how many golden and how many synthetic frames have it."""
+def write_codes(iteration: str, compared: Compared) -> None:
+    """Write one row per code: how many golden and how many synthetic frames have it."""
     golden, synthetic = (
-        token_counts(tokens, seen.codebook_size).sum(axis=0) for tokens in (seen.golden_tokens, seen.tokens)
+        token_counts(tokens, compared.codebook_size).sum(axis=0) for tokens in (compared.golden_tokens, compared.tokens)
     )
     with (
         atomic_path(paths.gap_codes(iteration)) as temporary,

@@ -11,7 +11,7 @@ from model.gap.distances import Distance, Frechet, TotalVariation, Wasserstein, 
 from model.gap.resampling import Estimate
 from model.statistics import bootstrap_interval, paired_interval
 from tasks.common.params import Params
-from tasks.gap.tokens import Seen
+from tasks.gap.tokens import Compared
 
 NAMES = ("frechet", "codes", "seconds")  # states of the NAR, usage of level-1 codes, durations
 
@@ -25,13 +25,18 @@ class Measures:
 
     @classmethod
     def of(
-        cls, seen: Seen, vectors: np.ndarray, tokens: list[np.ndarray], seconds: np.ndarray, golden_seconds: np.ndarray
+        cls,
+        compared: Compared,
+        vectors: np.ndarray,
+        tokens: list[np.ndarray],
+        seconds: np.ndarray,
+        golden_seconds: np.ndarray,
     ) -> Measures:
-        counts = [token_counts(t, seen.codebook_size) for t in (seen.golden_tokens, tokens)]
+        counts = [token_counts(t, compared.codebook_size) for t in (compared.golden_tokens, tokens)]
         return cls(
-            len(seen.ids),
+            len(compared.ids),
             {
-                "frechet": Frechet(np.vstack([seen.basis.project(v) for v in (seen.golden, vectors)])),
+                "frechet": Frechet(np.vstack([compared.basis.project(v) for v in (compared.golden, vectors)])),
                 "codes": TotalVariation(np.vstack(counts)),
                 "seconds": Wasserstein(np.concatenate([golden_seconds, seconds])),
             },
@@ -57,19 +62,19 @@ class Measures:
 class Classified:
     """Which utterances the classifier told rightly."""
 
-    seen: Seen
+    compared: Compared
     vectors: np.ndarray
     correct: np.ndarray
 
     @classmethod
-    def of(cls, seen: Seen, vectors: np.ndarray, params: Params) -> Classified:
-        correct = two_sample.correct(seen.golden, vectors, np.array(seen.ids), params.seed)
-        return cls(seen, vectors, correct)
+    def of(cls, compared: Compared, vectors: np.ndarray, params: Params) -> Classified:
+        correct = two_sample.correct(compared.golden, vectors, np.array(compared.ids), params.seed)
+        return cls(compared, vectors, correct)
 
     def summary(self, params: Params) -> dict[str, float]:
         """Accuracy with its interval over utterances (the classifiers as trained), and p against chance."""
         accuracy = bootstrap_interval(self.correct, None, params.evaluate.bootstrap_samples, params.seed)
-        golden, ids, permutations = self.seen.golden, np.array(self.seen.ids), params.gap.permutations
+        golden, ids, permutations = self.compared.golden, np.array(self.compared.ids), params.gap.permutations
         p = two_sample.p_value(golden, self.vectors, ids, accuracy.value, permutations, params.seed)
         return {**accuracy.to_json(), "p": p}
 

@@ -17,7 +17,7 @@ from tasks.common.utterances import Row, Utterances
 
 
 @dataclass(frozen=True)
-class Seen:
+class Compared:
     """The same test utterances three ways, in one order: golden, this iteration's samples, the SFT policy's."""
 
     ids: list[str]
@@ -32,8 +32,8 @@ class Seen:
     sft: np.ndarray
 
 
-def see(iteration: str, params: Params, device: torch.device) -> Seen:
-    """Read the test set and both policies' samples of it, and put them through the NAR.
+def read_compared(iteration: str, params: Params, device: torch.device) -> Compared:
+    """Read the test set and both policies' samples of it, and pass them through the NAR.
 
     Raises:
         DataError: samples of other utterances, prompts or seeds than the test set's or SFT's.
@@ -55,7 +55,7 @@ def see(iteration: str, params: Params, device: torch.device) -> Seen:
     golden_tokens = [test.level1(test.find(i)).astype(np.int64) for i in ids]
     tokens, sft_tokens = ([s[i]["tokens"].astype(np.int64) for i in ids] for s in (samples, first))
     synthetic = states(tokens)
-    return Seen(
+    return Compared(
         ids=ids,
         left_out=len(test) - len(ids),
         codebook_size=nar.config.codebook_size,

@@ -1,4 +1,4 @@
-"""Training curves: every row is written once, whatever interrupted the training."""
+"""Training curves: every row is written once, even if the training was interrupted."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def judged(row: dict, prompt: str, system: str, seconds: float, errors: int) -> 
     return {name: measured.get(name) for name in schemas.UTTERANCES.names}
 
 
-def speak(iteration: str, rows: list[dict], tokens: list[list[int]]) -> None:
-    """What ``evaluate`` leaves of a policy that said ``tokens``."""
+def write_samples(iteration: str, rows: list[dict], tokens: list[list[int]]) -> None:
+    """Write what ``evaluate`` leaves of a policy that sampled ``tokens``."""
     prompts = [rows[(i + 3) % len(rows)]["id"] for i in range(len(rows))]
     write_table(
         paths.test_samples(iteration),
@@ -81,8 +81,8 @@ def rows(tmp_path: Path, sqlite: str) -> list[dict]:
     write_table(paths.codes("train"), [utterance("train", i, rng) for i in range(N)], schemas.CODES)
     torch.manual_seed(0)
     nar.save(nar.Nar(nar.NarConfig(n_codebooks=LEVELS, codebook_size=CODES, layers=1, width=16, heads=2)), paths.NAR)
-    speak("0", rows, [[c % 3 for c in row["codes"][0]] * 2 for row in rows])
-    speak("1", rows, [row["codes"][0] for row in rows])
+    write_samples("0", rows, [[c % 3 for c in row["codes"][0]] * 2 for row in rows])
+    write_samples("1", rows, [row["codes"][0] for row in rows])
     params = load()
     first = tracking.start_loop(params)
     write_json(paths.tracking("0"), first)
@@ -146,7 +146,7 @@ def test_the_order_of_the_samples_changes_nothing(rows):
 
 
 def test_utterances_without_tokens_are_counted(rows):
-    speak("1", rows, [[] if i < 2 else row["codes"][0] for i, row in enumerate(rows)])
+    write_samples("1", rows, [[] if i < 2 else row["codes"][0] for i, row in enumerate(rows)])
     gap.main("1")
     assert (content("1")["utterances"], content("1")["left_out"]) == (N - 2, 2)
 
@@ -169,8 +169,8 @@ def test_samples_of_another_test_set_are_refused(rows, monkeypatch):
         gap.main("1")
 
 
-def test_a_policy_that_fell_silent_is_noted_and_does_not_stop_the_loop(rows):
-    speak("1", rows, [[] if i else row["codes"][0] for i, row in enumerate(rows)])
+def test_a_policy_with_empty_samples_is_noted_and_does_not_stop_the_loop(rows):
+    write_samples("1", rows, [[] if i else row["codes"][0] for i, row in enumerate(rows)])
     gap.main("1")
     assert content("1")["why"] == "nothing was sampled for 29 of 30 utterances"
     assert read_table(paths.gap_points("1"), schemas.GAP_POINTS) == []
@@ -180,7 +180,7 @@ def test_a_test_set_too_small_is_a_clear_error(rows, capsys):
     configure(dimensions=16)
     few = rows[:12]
     write_table(paths.codes("test"), few, schemas.CODES)
-    speak("0", few, [row["codes"][0] for row in few])
+    write_samples("0", few, [row["codes"][0] for row in few])
     with pytest.raises(SystemExit):
         gap.main("0")
     assert "24 vectors in two samples are too few for a Fréchet distance in 16 dimensions" in capsys.readouterr().err
