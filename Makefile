@@ -18,7 +18,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 
 .DEFAULT_GOAL := help
-.PHONY: help env packages demo repro study report ui prefect test lint format bootstrap lock clean
+.PHONY: help env packages demo repro study report results ui prefect test lint format bootstrap lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target text; \
@@ -73,6 +73,9 @@ study: demo ## the paper's experiments on the embedded default, after the demo (
 report: env ## open the report in a browser
 	@test -f reports/index.html || { echo "reports/index.html does not exist yet; run \`make demo\` first" >&2; exit 1; }
 	@$(BIN)/python -m webbrowser -t "file://$(CURDIR)/reports/index.html"
+
+results: env ## write the tables of README.md and docs/ from the runs kept in results/
+	@$(BIN)/python -m results write
 
 ui: env ## MLflow's pages on 127.0.0.1:5000
 	@case "$(MLFLOW_TRACKING_URI)" in http*) echo "MLflow's pages are at $(MLFLOW_TRACKING_URI)" ;; *) \

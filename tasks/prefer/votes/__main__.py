@@ -2,6 +2,8 @@
 
 ``speechalign votes export --iteration 1 --pairs 50 --out listening/1`` then, when votes are in,
 ``speechalign votes check FILE --iteration 1``. docs/votes.md describes every step.
+
+torch is imported inside the commands, so that ``--help`` takes less than a second.
 """
 
 from __future__ import annotations
@@ -12,20 +14,20 @@ from typing import Annotated
 
 import typer
 
-from model.voice import Voice
 from tasks.common import params as parameters
-from tasks.common import paths, runtime, schemas
+from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_token_rows
 from tasks.common.stage import stage
-from tasks.common.utterances import Row, Utterances
-from tasks.prefer.votes import ballots, page
+from tasks.prefer.votes import ballots
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 Iteration = Annotated[str, typer.Option(help="iteration whose samples to vote on")]
 
 
-def _sampled(iteration: str) -> tuple[list[Row], Mapping[str, Row]]:
+def _sampled(iteration: str) -> tuple[list[ballots.Row], Mapping[str, ballots.Row]]:
     """Return the iteration's samples, and the train utterances by id."""
+    from tasks.common.utterances import Utterances
+
     return read_token_rows(paths.samples(iteration), schemas.SAMPLES), Utterances.read("train").by_id
 
 
@@ -39,6 +41,10 @@ def export(
     seed: Annotated[int, typer.Option(help="another seed draws other pairs", min=0)] = 0,
 ) -> None:
     """Write a blind listening test: sounds, a sheet to fill in, and a page for the browser that fills it in."""
+    from model.voice import Voice
+    from tasks.common import runtime
+    from tasks.prefer.votes import page
+
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
     samples, rows = _sampled(iteration)

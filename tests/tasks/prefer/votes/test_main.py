@@ -2,6 +2,7 @@ import csv
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import soundfile
@@ -11,6 +12,7 @@ from tasks.common import paths, schemas
 from tasks.common.files import read_table
 from tasks.prefer import __main__ as prefer
 from tasks.prefer.votes.__main__ import app
+from tests.conftest import REPOSITORY
 from tests.tasks import sampled
 
 
@@ -66,6 +68,16 @@ def test_an_exported_test_filled_in_becomes_pairs(small):
     [pair] = read_table(paths.pairs("1"), schemas.PAIRS)
     [sample] = [s for s in samples if s["id"] == anna[0]["id"] and str(s["draw"]) == anna[0]["A"]]
     assert (pair["id"], pair["chosen"], pair["chosen_seed"]) == (sample["id"], sample["tokens"], sample["seed"])
+
+
+def test_help_names_both_commands_and_loads_no_torch():
+    code = "import sys; from tasks.prefer.votes.__main__ import app; app(['--help'], standalone_mode=False); "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert " export " in done.stdout and " check " in done.stdout
+    assert done.stdout.endswith("False\n")
 
 
 def test_the_same_seed_exports_the_same_test_and_another_seed_another(small):
