@@ -111,4 +111,4 @@ lock: env ## resolve pyproject.toml into requirements.lock (UPGRADE=1: newest ve
 	@$(COMPILE) --extra dev pyproject.toml --build-constraints requirements/build.lock --output-file requirements.lock
 
 clean: ## remove data, runs, reports and tracking; keep .venv and DVC's cache
-	rm -rf data runs reports mlruns mlartifacts mlflow.db .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data runs reports .code study/.code bootstrap/.code mlruns mlartifacts mlflow.db .pytest_cache .mypy_cache .ruff_cache

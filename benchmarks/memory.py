@@ -82,7 +82,7 @@ def made_up(split: str, count: int, rng: Any) -> Any:
     import pyarrow as pa
 
     from tasks.common import schemas
-    from tasks.common.utterances import codes_column
+    from tasks.common.codes import codes_column
 
     frames = rng.integers(FRAMES // 2, FRAMES * 3 // 2, count)
     codes = codes_column([rng.integers(0, CODEBOOK, (LEVELS, n)).astype("int16") for n in frames])

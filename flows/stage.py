@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import QUIET, process
+from tasks.common.stage import failure
 
 THREADS = "SPEECHALIGN_THREADS"  # overrides compute.threads, for stages that share the machine
 
@@ -67,8 +68,6 @@ class _Heard:
 
     def reason(self) -> str:
         """Why it failed, in the stage's own words if it had any."""
-        from tasks.common.stage import failure  # late: it brings PyArrow, which a flow that goes well never needs
-
         exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
         if exited and int(exited[1]) < 0:  # what it said last was no explanation
             hint = "; was there memory enough?" if exited[1] == "-9" else ""

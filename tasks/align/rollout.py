@@ -17,8 +17,8 @@ from model.sampling import Request, sample
 from tasks.align.grid import off_grid, on_grid, target_logprobs
 from tasks.align.method import Job, pair_ids
 from tasks.align.schedule import chunks, passes
+from tasks.common.decoding import decoding_of
 from tasks.common.params.aligning import Ppo
-from tasks.common.runtime import decoding_of
 
 NONE_YET = torch.empty(0)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import SpeechAlignError
-from tasks.code.neutral import is_neutral
+from tasks.code.neutral import SETTINGS, is_neutral
 from tasks.code.normal import digest, reduce
+from tasks.code.settings import without_checks
 
 
 class CodeError(SpeechAlignError):
@@ -23,7 +24,9 @@ class Project:
         self._read: dict[str, tuple[str, set[str]]] = {}  # module -> its digest, the modules it names
 
     def closure(self, command: str) -> dict[str, str]:
-        """Return module -> digest for what ``python -m <command>`` runs of this project, neutral modules left out.
+        """Return module -> digest for what ``python -m <command>`` runs of this project.
+
+        Neutral modules, and those of settings in which nothing changes a value, are left out.
 
         Raises:
             CodeError: there is no such module, or one cannot be parsed.
@@ -42,7 +45,7 @@ class Project:
                 self._read[module] = _read(module, file)
             found[module], named = self._read[module]
             waiting += [package for name in (module, *named) for package in _with_packages(name)]
-        return dict(sorted(found.items()))
+        return {module: value for module, value in sorted(found.items()) if value}
 
     def _file(self, module: str) -> Path | None:
         path = self.root.joinpath(*module.split("."))
@@ -56,7 +59,10 @@ def _read(module: str, file: Path) -> tuple[str, set[str]]:
         raise CodeError(f"{file} cannot be parsed: {error}") from error
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     computing = reduce(tree)
-    return digest(computing), set(_imports(computing, package))
+    named = set(_imports(computing, package))
+    if is_settings := SETTINGS in _with_packages(module):
+        computing = without_checks(computing)
+    return "" if is_settings and not computing.body else digest(computing), named
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -15,9 +15,9 @@ import torch
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.voice import Utterance, Voice
+from tasks.common.decoding import decoding_of
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.runtime import decoding_of
 from tasks.common.utterances import Utterances, load_waves
 
 Row = dict[str, Any]

@@ -6,7 +6,6 @@ import os
 
 import torch
 
-from model.sampling import Decoding
 from tasks.common.params import Params, ParamsError, load
 
 
@@ -50,8 +49,3 @@ def precision_of(name: str, device: torch.device) -> str:
         computes_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bf16" if computes_bf16 else "float32"
     return {"float32": "no"}.get(name, name)
-
-
-def decoding_of(params: Params) -> Decoding:
-    """Return the sampler's settings. How many sequences are sampled at once is no part of them."""
-    return Decoding(**params.decoding.model_dump(exclude={"batch_size"}))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import torch
 
 from tasks.common import paths, schemas
+from tasks.common.codes import codes_column
 from tasks.common.files import DataError, open_table
 
 Row = dict[str, Any]  # of schemas.CODES; "codes" is int16 (levels, frames)
@@ -221,19 +222,6 @@ class _ById(Mapping[str, Row]):
 
     def __len__(self) -> int:
         return len(self._utterances)
-
-
-def codes_column(codes: Sequence[np.ndarray]) -> pa.ListArray:
-    """Codes ``(levels, frames)`` of each utterance as a column of ``schemas.CODES``, without a Python list."""
-    levels = [len(c) for c in codes]
-    frames = np.repeat([c.shape[1] for c in codes], levels)
-    values = np.concatenate([np.zeros(0, np.int16), *(c.ravel() for c in codes)], dtype=np.int16, casting="unsafe")
-    lists = pa.ListArray.from_arrays(_bounds(frames), values)
-    return pa.ListArray.from_arrays(_bounds(levels), lists)
-
-
-def _bounds(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
-    return np.cumsum([0, *lengths]).astype(np.int32)
 
 
 def load_waves(split: str, ids: Iterable[str]) -> dict[str, np.ndarray]:

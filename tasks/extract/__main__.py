@@ -16,11 +16,11 @@ from lhotse.cut import Cut
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from tasks.common import paths, runtime, schemas
+from tasks.common.codes import codes_column
 from tasks.common.files import DataError, write_row_groups
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
-from tasks.common.utterances import codes_column
 
 CHUNK = 512  # cuts whose audio is in memory at a time
 # Codes in a row group, six times the demo's. Bounds what is held; a list's 32-bit offsets reach to 256 times as many.

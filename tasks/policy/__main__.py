@@ -16,12 +16,12 @@ from model.tokens import Vocabulary
 from model.training import Optimization, fingerprint_of, fit, length_buckets
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
+from tasks.common.decoding import decoding_of
 from tasks.common.digests import md5
 from tasks.common.epochs import Epochs
 from tasks.common.files import DataError, atomic_path, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.runtime import decoding_of
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
 

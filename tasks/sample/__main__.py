@@ -10,9 +10,9 @@ import typer
 from model import policy
 from model.sampling import Request, sample
 from tasks.common import paths, runtime, schemas
+from tasks.common.decoding import decoding_of
 from tasks.common.files import write_table
 from tasks.common.progress import Bar
-from tasks.common.runtime import decoding_of
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
 

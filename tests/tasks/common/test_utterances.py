@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from tasks.common import paths, schemas, utterances
+from tasks.common.codes import codes_column
 from tasks.common.files import DataError, read_table, write_row_groups, write_table
-from tasks.common.utterances import Utterances, codes_column
+from tasks.common.utterances import Utterances
 
 
 def rows(n: int = 40, levels: int = 3, speakers: str = "ab") -> list[dict]:

@@ -1,0 +1,123 @@
+"""An edit of the settings' checks changes no digest; one that may change a value does."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+
+import pytest
+import yaml
+
+from tasks.code.closure import Project
+from tasks.code.neutral import SETTINGS
+from tasks.code.normal import digest, reduce
+from tasks.code.settings import _is_type, without_checks
+from tasks.common import params
+from tests.conftest import REPOSITORY
+
+FOLDER = REPOSITORY.joinpath(*SETTINGS.split("."))
+MODULE = '''
+from typing import Annotated, Literal
+from pydantic import BeforeValidator, Field, model_validator
+from tasks.common.params.block import Block
+
+Share = Annotated[float, Field(ge=0, le=1)]
+KNOWN = ("a", "b")
+
+def spelled_out(value):
+    return "no" if value is False else value
+
+class Sft(Block):
+    epochs: Annotated[int, Field(gt=0)]
+    voices: list[str] = Field(min_length=1)
+    dropout: Share
+    precision: Annotated[Literal["no", "bf16"], BeforeValidator(spelled_out)]
+
+    @model_validator(mode="after")
+    def _known(self):
+        """Names."""
+        if extra := set(self.voices) - set(KNOWN):
+            raise ValueError(f"unknown: {sorted(extra)}")
+        return self
+'''
+
+
+def of(source: str) -> str:
+    return digest(without_checks(reduce(ast.parse(source))))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("class Sft(", "class Gap(Block):\n    points: Share\n\nclass Sft("),
+        ("    dropout: Share\n", ""),
+        ("    dropout: Share\n", "    dropout: Share\n    gap: Gap\n"),
+        ("le=1", "lt=1"),
+        ("Field(min_length=1)", "Field(max_length=9)"),
+        ("Share = ", "Above0 = Annotated[float, Field(gt=0)]\nShare = "),
+        ('raise ValueError(f"unknown', 'raise ValueError(f"expected others than'),
+        ("import Block", "import Block, Share"),
+    ],
+)
+def test_a_check_or_a_new_setting_changes_no_digest(before, after):
+    assert before in MODULE
+    assert of(MODULE.replace(before, after)) == of(MODULE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"no" if', '"bf16" if'),
+        ("BeforeValidator(spelled_out)", "BeforeValidator(str)"),
+        ("    dropout: Share\n", "    dropout: Share = 0.1\n"),
+        ("    dropout: Share\n", "    dropout: Annotated[float, Field(strict=False)]\n"),
+        ("Field(min_length=1)", "Field(min_length=1, default=KNOWN)"),
+        ("        return self", "        return self.model_copy()"),
+        ("        return self", "        self.voices.append('c')\n        return self"),
+        ("        return self", "        self.voices[0] = 'c'\n        return self"),
+        ('mode="after"', 'mode="before"'),
+        ("class Sft(Block):\n", "class Sft(Block):\n    model_config = {'strict': False}\n"),
+        ('KNOWN = ("a",', 'KNOWN = ("c",'),  # another module may read it
+    ],
+)
+def test_what_may_change_a_value_changes_the_digest(before, after):
+    assert before in MODULE
+    assert of(MODULE.replace(before, after)) != of(MODULE)
+
+
+def test_a_new_module_of_blocks_reruns_nothing(tmp_path):
+    for name in ("model", "tasks"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    before = Project(tmp_path).closure("tasks.sample")
+    folder = tmp_path / FOLDER.relative_to(REPOSITORY)
+    (folder / "more.py").write_text(
+        "from tasks.common.params.block import Above0, Block\n\nclass More(Block):\n    of: Above0\n"
+    )
+    text = (folder / "__init__.py").read_text()
+    text = text.replace("    gap: Gap\n", "    gap: Gap\n    more: More\n")
+    (folder / "__init__.py").write_text(
+        text.replace("\n__all__", "\nfrom tasks.common.params.more import More\n\n__all__")
+    )
+    assert "more: More" in text and "import More" in (folder / "__init__.py").read_text()
+    assert Project(tmp_path).closure("tasks.sample") == before
+
+
+def test_no_named_type_changes_values():
+    """A field may be of any named type, so a type that converts must be written at the field itself."""
+    for file in FOLDER.glob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Subscript)
+                and "Annotated" in ast.unparse(node)
+            ):
+                assert _is_type(node.value), f"{file}: {ast.unparse(node)}"
+
+
+def test_settings_reach_a_stage_as_params_yaml_has_them():
+    """DVC compares what is written there, so no check may turn it into something else."""
+    content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    loaded = params.load(REPOSITORY / "params.yaml").model_dump(by_alias=True)
+    for name in ("rate", "pitch"):
+        loaded["prepare"]["synthetic"][name] = list(loaded["prepare"]["synthetic"][name])
+    assert repr(loaded) == repr(content)
