@@ -14,30 +14,22 @@ import typer
 from tasks.common import params as parameters
 from tasks.common import paths
 from tasks.common.files import atomic_path
-from tasks.common.progress import Bar
 from tasks.common.stage import stage
-from tasks.report import examples as listening
 from tasks.report import load, page
 
 
-def write(output: Path) -> int:
-    """Make the page from the files under the working directory. Returns its size in bytes."""
-    params = parameters.load()
-    inputs = load.read(params, Path("params.yaml").read_text(encoding="utf-8"))
-    chosen = listening.sources(inputs)
-    with Bar("report", len(chosen) + 1) as bar:
-        html = page.render(inputs, chosen, bar.advance)
-        with atomic_path(output) as temporary:
-            temporary.write_text(html, encoding="utf-8", newline="\n")
-        bar.advance()
-    return len(html.encode("utf-8"))
+def write(output: Path) -> None:
+    """Make the page from the files under the working directory."""
+    html = page.render(load.read(parameters.load(), Path("params.yaml").read_text(encoding="utf-8")))
+    with atomic_path(output) as temporary:
+        temporary.write_text(html, encoding="utf-8", newline="\n")
 
 
 @stage
 def main(output: Annotated[Path, typer.Option(help="where to write the page")] = paths.REPORT) -> None:
     """Write the report page from the outputs of the other stages."""
-    size = write(output)
-    print(f"{output}: {size / 1e6:.1f} MB")
+    write(output)
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.common.scores import METRICS
 from tasks.report import numbers
-from tasks.report.load import Inputs
-from tasks.report.results import title
-from tasks.report.words import Word, compare
+from tasks.report.load import Inputs, Rows
 
 MOST = 6  # utterances listed of each kind
+
+Change = tuple[dict[str, Any], dict[str, Any]]  # an utterance as judged before and after
 
 
 @dataclass(frozen=True)
@@ -25,60 +25,32 @@ class Speaker:
 def speakers(inputs: Inputs) -> tuple[list[str], list[Speaker]]:
     """Column titles, and one row per speaker, unseen ones last. Each has too little speech for intervals."""
     runs = [run for run in inputs.evaluated if run.utterances]
-    errors: dict[tuple[str, str], int] = defaultdict(int)
-    words: dict[tuple[str, str], int] = defaultdict(int)
-    count: dict[tuple[bool, str], int] = defaultdict(int)
-    for run in runs:
-        for row in run.utterances:
-            key = (row["speaker"], run.name)
-            errors[key] += row["word_errors"]
-            words[key] += row["words"]
-            count[not row["seen"], row["speaker"]] += run is runs[0]
-    table = [
-        Speaker(name, not unseen, n, [_rate(errors[name, run.name], words[name, run.name]) for run in runs])
-        for (unseen, name), n in sorted(count.items())
-    ]
-    return [title(run) for run in runs], table
+    table = []
+    for unseen, name in sorted({(not row["seen"], row["speaker"]) for run in runs for row in run.utterances}):
+        own = [[row for row in run.utterances if row["speaker"] == name] for run in runs]
+        table.append(Speaker(name, not unseen, len(own[0]), [_rate(rows) for rows in own]))
+    return [run.title for run in runs], table
 
 
-def _rate(errors: int, words: int) -> str:
-    return numbers.level(errors / words, METRICS["wer"]) if words else "–"
+def _rate(rows: Rows) -> str:
+    wer = METRICS["wer"]
+    return numbers.level(wer.value(rows), wer) if any(row["words"] for row in rows) else "–"
 
 
-@dataclass(frozen=True)
-class Change:
-    id: str
-    speaker: str
-    before: list[Word]
-    after: list[Word]
-    errors: tuple[str, str]  # before and after: "3 errors", "cut off: 4 errors"
-
-
-def changes(inputs: Inputs) -> tuple[str, list[Change], list[Change], tuple[int, int, int]]:
-    """Title of the last run, its best and worst changes against SFT, and counts of better, worse and equal ones."""
+def changes(inputs: Inputs) -> tuple[list[Change], list[Change], tuple[int, int, int]]:
+    """The last run's best and worst changes against SFT, and counts of better, worse and equal utterances."""
     last = inputs.evaluated[-1]
     sft = {row["id"]: row for row in inputs.runs[0].utterances}
-    if last.name == "0" or not sft:
-        return title(last), [], [], (0, 0, 0)
-    both = [(sft[row["id"]], row) for row in last.utterances if row["id"] in sft]
     # Sorted by id within one difference, so that the page does not depend on the order of rows.
-    ranked = sorted(both, key=lambda pair: (pair[1]["word_errors"] - pair[0]["word_errors"], pair[1]["id"]))
-    better = [pair for pair in ranked if pair[1]["word_errors"] < pair[0]["word_errors"]]
-    worse = [pair for pair in ranked if pair[1]["word_errors"] > pair[0]["word_errors"]]
-    tally = (len(better), len(worse), len(both) - len(better) - len(worse))
-    worse.sort(key=lambda pair: (pair[0]["word_errors"] - pair[1]["word_errors"], pair[1]["id"]))
-    return title(last), [_change(*pair) for pair in better[:MOST]], [_change(*pair) for pair in worse[:MOST]], tally
-
-
-def _change(before: dict, after: dict) -> Change:
-    return Change(
-        id=after["id"],
-        speaker=after["speaker"],
-        before=compare(after["text"], before["hypothesis"] or ""),
-        after=compare(after["text"], after["hypothesis"] or ""),
-        errors=(_errors(before), _errors(after)),
+    both = sorted(
+        ((sft[row["id"]], row) for row in last.utterances if row["id"] in sft), key=lambda pair: pair[1]["id"]
     )
+    better = [pair for pair in both if _more_errors(pair) < 0]
+    worse = [pair for pair in both if _more_errors(pair) > 0]
+    tally = (len(better), len(worse), len(both) - len(better) - len(worse))
+    return sorted(better, key=_more_errors)[:MOST], sorted(worse, key=lambda pair: -_more_errors(pair))[:MOST], tally
 
 
-def _errors(row: dict) -> str:
-    return ("" if row["finished"] else "cut off: ") + numbers.count(row["word_errors"], "error")
+def _more_errors(pair: Change) -> int:
+    before, after = pair
+    return after["word_errors"] - before["word_errors"]

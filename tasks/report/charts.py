@@ -7,28 +7,28 @@ kilobytes, and its text stays text (for screen readers and search, in the page's
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup, escape
 
+from model.statistics import Interval
+
 WIDTH, HEIGHT = 300, 200
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
-MOST_POINTS = 240  # of one line; longer curves are averaged into as many bins
+LEFT, TOP, BOTTOM = 44, 10, 34
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line; ``style`` is the CSS class that gives its color (``c0``, ``c1``, ...)."""
+    """One line, or one mark per point where ``intervals`` are given."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
-    style: str
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
-    notes: Sequence[str] = ()  # shown when a point is hovered
-    markers: bool = False
+    style: str  # the CSS class that gives its color
+    intervals: Sequence[Interval] = ()
+    notes: Sequence[str] = ()  # the intervals in words: shown when a mark is hovered
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,42 @@ class Level:
 @dataclass(frozen=True)
 class Chart:
     title: str
-    lines: list[Line]
-    levels: list[Level] = field(default_factory=list)
+    lines: Sequence[Line]
+    levels: Sequence[Level] = ()
     x_title: str = ""
     x_names: Sequence[str] = ()  # names of x = 0, 1, ...; numbers otherwise
-    scale: float = 1.0
     unit: str = ""
-    right: int = RIGHT  # room for the levels' labels
 
     def svg(self) -> Markup:
-        lines = [_thinned(line) for line in self.lines]
-        ys = [v * self.scale for line in lines for part in (line.y, line.low, line.high) for v in part]
-        ys += [item.y * self.scale for item in self.levels]
-        ys = [v for v in ys if math.isfinite(v)]
-        xs = [v for line in self.lines for v in line.x]
-        if not ys or not xs:
+        """The chart, or nothing if no line has a point."""
+        xs = [x for line in self.lines for x in line.x]
+        if not xs:
             return Markup("")
-        y_ticks = ticks(min(ys), max(ys))
-        x_low, x_high = (-0.3, len(self.x_names) - 0.7) if self.x_names else (min(xs), max(xs))
-        area = _Area(x_low, x_high, y_ticks[0], y_ticks[-1], self.right)
-        parts = [_grid(area, y_ticks, self.unit), self._x_axis(area)]
-        parts += [self._band(line, area) for line in lines if line.low]
-        parts += self._levels(area)
-        parts += [self._line(line, area) for line in lines]
+        ys = [y for line in self.lines for y in line.y] + [level.y for level in self.levels]
+        ys += [end for line in self.lines for interval in line.intervals for end in (interval.low, interval.high)]
+        right = WIDTH - (56 if self.levels else 10)
+        columns: list[tuple[float, str]] = list(enumerate(self.x_names))
+        columns = columns or [(x, tick_text(x)) for x in ticks(min(xs), max(xs), 4)]
+        first, last = (-0.3, len(self.x_names) - 0.7) if self.x_names else (min(xs), max(xs))
+        rows = ticks(min(ys), max(ys))
+        across, up = _scale(first, last, LEFT, right), _scale(rows[0], rows[-1], HEIGHT - BOTTOM, TOP)
+        grid = [_rule(LEFT, up(y), right, up(y)) for y in rows]
+        grid += [_text(LEFT - 6, up(y) + 3.5, tick_text(y) + self.unit, "end") for y in rows]
+        grid += [_text(across(x), HEIGHT - BOTTOM + 15, name) for x, name in columns if first <= x <= last]
+        grid += [_text((LEFT + right) / 2, HEIGHT - 4, self.x_title)]
+        parts = [_group("grid", grid)]
+        below = -math.inf
+        for level in sorted(self.levels, key=lambda level: -level.y):
+            below = max(up(level.y) + 3.5, below + 12)  # names are moved apart where they would overlap
+            name = _text(right + 4, below, level.label, "start")
+            parts.append(_group(f"level {level.style}", [_rule(LEFT, up(level.y), right, up(level.y)), name]))
+        for line in self.lines:
+            points = [(across(x), up(y)) for x, y in zip(line.x, line.y, strict=True)]
+            drawn = [f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>']
+            for (x, y), interval, note in zip(points, line.intervals, line.notes, strict=False):
+                drawn.append(_rule(x, up(interval.low), x, up(interval.high)))
+                drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(note)}</title></circle>')
+            parts.append(_group(f"line {line.style}", drawn))
         label = escape(f"{self.title}. {self._in_words()}")
         return Markup(
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
@@ -73,109 +86,43 @@ class Chart:
 
     def _in_words(self) -> str:
         """The chart in words, for screen readers."""
-        said = []
-        for line in self.lines:
-            finite = [v * self.scale for v in line.y if math.isfinite(v)]
-            if self.x_names:
-                said.append(f"{line.label}: " + "; ".join(line.notes))
-            elif finite:
-                said.append(f"{line.label}: from {finite[0]:.4g} to {finite[-1]:.4g}{self.unit}")
-        said += [f"{item.label}: {item.y * self.scale:.4g}{self.unit}" for item in self.levels]
-        return ". ".join(said)
-
-    def _x_axis(self, area: _Area) -> str:
-        marks: list[tuple[float, str]] = [(x, name) for x, name in enumerate(self.x_names)]
-        if not marks:
-            marks = [(x, tick_text(x)) for x in ticks(area.x_low, area.x_high, 4)]
-        texts = [
-            f'<text x="{area.x(x):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(name)}</text>'
-            for x, name in marks
-            if area.x_low <= x <= area.x_high
+        said = [
+            f"{line.label}: "
+            + ("; ".join(line.notes) or f"from {line.y[0]:.4g}{self.unit} to {line.y[-1]:.4g}{self.unit}")
+            for line in self.lines
         ]
-        middle = (LEFT + WIDTH - self.right) / 2
-        title = f'<text x="{middle:.0f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(self.x_title)}</text>'
-        return "".join(texts) + title
-
-    def _band(self, line: Line, area: _Area) -> str:
-        top = [f"{area.x(x):.1f},{area.y(v * self.scale):.1f}" for x, v in zip(line.x, line.high, strict=True)]
-        bottom = [f"{area.x(x):.1f},{area.y(v * self.scale):.1f}" for x, v in zip(line.x, line.low, strict=True)]
-        whiskers = "".join(
-            f'<line x1="{a.split(",")[0]}" y1="{a.split(",")[1]}" x2="{b.split(",")[0]}" y2="{b.split(",")[1]}"/>'
-            for a, b in zip(top, bottom, strict=True)
-        )
-        polygon = f'<polygon points="{" ".join(top + bottom[::-1])}"/>' if len(top) > 1 else ""
-        return f'<g class="band {line.style}">{polygon}{whiskers}</g>'
-
-    def _line(self, line: Line, area: _Area) -> str:
-        points = [(area.x(x), area.y(y * self.scale)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
-        drawn = _polyline(points)
-        if line.markers or len(points) == 1:
-            notes = [*line.notes, *[""] * len(points)]
-            drawn += "".join(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{escape(note)}</title></circle>'
-                for (x, y), note in zip(points, notes, strict=False)
-            )
-        return f'<g class="line {line.style}">{drawn}</g>'
-
-    def _levels(self, area: _Area) -> list[str]:
-        """Dashed lines with their names at the right, moved apart where they would overlap."""
-        drawn = []
-        last = -math.inf
-        for item in sorted(self.levels, key=lambda item: -item.y):
-            y = area.y(item.y * self.scale)
-            last = max(y + 3.5, last + 12)
-            end = WIDTH - self.right
-            drawn.append(
-                f'<g class="level {item.style}"><line x1="{LEFT}" y1="{y:.1f}" x2="{end}" y2="{y:.1f}"/>'
-                f'<text x="{end + 4}" y="{last:.1f}">{escape(item.label)}</text></g>'
-            )
-        return drawn
+        return ". ".join(said + [f"{level.label}: {level.y:.4g}{self.unit}" for level in self.levels])
 
 
 def histogram(title: str, series: Sequence[tuple[str, Sequence[float], str]], x_title: str, bins: int = 20) -> Markup:
     """Outlined steps of shares over common bins; ``series`` holds (label, values, CSS class)."""
-    everything = [v for _, values, _ in series for v in values if math.isfinite(v)]
-    if not everything:
+    finite = [(label, np.array(values)[np.isfinite(values)], style) for label, values, style in series]
+    finite = [(label, values, style) for label, values, style in finite if len(values)]
+    if not finite:
         return Markup("")
-    edges = ticks(min(everything), max(everything), bins)
-    step = edges[1] - edges[0]
+    everything = np.concatenate([values for _, values, _ in finite])
+    edges = ticks(everything.min(), everything.max(), bins)
     lines = []
-    for label, values, style in series:
-        counts = [0.0] * (len(edges) - 1)
-        finite = [v for v in values if math.isfinite(v)]
-        for value in finite:
-            counts[min(int((value - edges[0]) / step + 1e-9), len(counts) - 1)] += 1 / len(finite)
-        xs = [edges[0], *(e for edge in edges[1:-1] for e in (edge, edge)), edges[-1]]
-        lines.append(Line(label, xs, [c for c in counts for _ in range(2)], style))
-    return Chart(title, lines, x_title=x_title, scale=100, unit=" %").svg()
+    for label, values, style in finite:
+        shares = 100 * np.histogram(values, edges)[0] / len(values)
+        lines.append(Line(label, np.repeat(edges, 2)[1:-1].tolist(), np.repeat(shares, 2).tolist(), style))
+    return Chart(title, lines, x_title=x_title, unit=" %").svg()
 
 
-@dataclass(frozen=True)
-class _Area:
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-    right: int
-
-    def x(self, value: float) -> float:
-        return LEFT + (value - self.x_low) / ((self.x_high - self.x_low) or 1) * (WIDTH - LEFT - self.right)
-
-    def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - (value - self.y_low) / ((self.y_high - self.y_low) or 1) * (HEIGHT - TOP - BOTTOM)
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low or 1) * (end - start)
 
 
-def _grid(area: _Area, values: list[float], unit: str) -> str:
-    lines = "".join(
-        f'<line x1="{LEFT}" y1="{area.y(v):.1f}" x2="{WIDTH - area.right}" y2="{area.y(v):.1f}"/>'
-        f'<text x="{LEFT - 6}" y="{area.y(v) + 3.5:.1f}" text-anchor="end">{tick_text(v)}{escape(unit)}</text>'
-        for v in values
-    )
-    return f'<g class="grid">{lines}</g>'
+def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _polyline(points: list[tuple[float, float]]) -> str:
-    return f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
+def _text(x: float, y: float, content: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(content)}</text>'
+
+
+def _group(style: str, parts: Sequence[str]) -> str:
+    return f'<g class="{style}">{"".join(parts)}</g>'
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -192,14 +139,3 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 def tick_text(value: float) -> str:
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
     return text.replace("-", "−").replace("e−0", "e−")
-
-
-def _thinned(line: Line) -> Line:
-    """Drop points without a value, and average neighbors where there are more than a chart can show."""
-    points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
-    if line.low or len(points) == len(line.x) <= MOST_POINTS:
-        return line
-    size = max(1, math.ceil(len(points) / MOST_POINTS))
-    bins = [points[i : i + size] for i in range(0, len(points), size)]
-    means = [(sum(x for x, _ in b) / len(b), sum(y for _, y in b) / len(b)) for b in bins]
-    return Line(line.label, [x for x, _ in means], [y for _, y in means], line.style, markers=line.markers)

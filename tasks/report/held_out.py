@@ -10,7 +10,6 @@ from tasks.common.reward_hacking import SUSPECTED, CrossCheck, cross_checks, f0_
 from tasks.common.scores import Metric, by_judge, confirmable
 from tasks.report import numbers
 from tasks.report.load import Inputs, Run
-from tasks.report.results import title
 
 WORDS = {
     "suspected": SUSPECTED,
@@ -26,7 +25,6 @@ class Row:
     """One iteration against SFT. A metric that either judge lacks has no outcome."""
 
     run: Run
-    title: str
     outcomes: Mapping[str, tuple[str, str]]  # by metric: CSS class and words
     pitch: Interval | None  # spread of pitch, times that of SFT
     flattened: bool  # by more than the gate allows
@@ -34,9 +32,8 @@ class Row:
 
 def measured(inputs: Inputs) -> set[str]:
     """Names of the metrics with scores of any policy."""
-    judged = [run.judged for run in inputs.evaluated if run.judged]
-    held_out = by_judge(held_out=True)
-    return {metric.name for item in judged for metric in held_out if metric.name in item.groups.get("all", {})}
+    held_out = {metric.name for metric in by_judge(held_out=True)}
+    return held_out & {name for run in inputs.evaluated for name in run.judged.everyone}
 
 
 def unpaired() -> list[Metric]:
@@ -47,15 +44,17 @@ def unpaired() -> list[Metric]:
 
 def rows(inputs: Inputs) -> list[Row]:
     """Every evaluated iteration after SFT."""
-    limit = 1 - inputs.params.register_.max_f0_flattening
+    limit, resamples = 1 - inputs.params.register_.max_f0_flattening, inputs.params.evaluate.bootstrap_samples
     table = []
     for run in inputs.evaluated:
         if run.name == "0":
             continue
-        checks = _cross_checks(inputs, run)
-        outcomes = {check.metric.name: (STYLES.get(check.outcome, ""), WORDS[check.outcome]) for check in checks}
-        pitch = _pitch(inputs, run)
-        table.append(Row(run, title(run), outcomes, pitch, pitch is not None and pitch.value < limit))
+        outcomes = {
+            check.metric.name: (STYLES.get(check.outcome, ""), WORDS[check.outcome])
+            for check in _cross_checks(inputs, run)
+        }
+        pitch = f0_ratio(inputs.runs[0].utterances, run.utterances, resamples, inputs.params.seed)
+        table.append(Row(run, outcomes, pitch, pitch is not None and pitch.value < limit))
     return table
 
 
@@ -63,8 +62,8 @@ def alarms(inputs: Inputs) -> list[str]:
     """A sentence for each iteration and metric where reward hacking is suspected, with both judges' numbers."""
     return [
         f"{SUSPECTED.capitalize()} in iteration {run.name}: the {check.metric.short} difference to SFT is "
-        f"{_difference(check.own, check.metric)} for the judge that chose the pairs, and "
-        f"{_difference(check.held_out, check.held_out_metric)} for a held-out judge."
+        f"{numbers.change(check.own, check.metric)} for the judge that chose the pairs, and "
+        f"{numbers.change(check.held_out, check.held_out_metric)} for a held-out judge."
         for run in inputs.evaluated
         for check in _cross_checks(inputs, run)
         if check.outcome == "suspected"
@@ -72,17 +71,5 @@ def alarms(inputs: Inputs) -> list[str]:
 
 
 def _cross_checks(inputs: Inputs, run: Run) -> list[CrossCheck]:
-    sft = inputs.runs[0].judged
-    if run.judged is None or sft is None or run.name == "0":
-        return []
-    before = {name: score.value for name, score in sft.groups.get("all", {}).items()}
-    return cross_checks(run.judged.versus_sft, before)
-
-
-def _pitch(inputs: Inputs, run: Run) -> Interval | None:
-    resamples, seed = inputs.params.evaluate.bootstrap_samples, inputs.params.seed
-    return f0_ratio(inputs.runs[0].utterances, run.utterances, resamples, seed)
-
-
-def _difference(interval: Interval, metric: Metric) -> str:
-    return f"{numbers.difference(interval.value, metric)} ({numbers.difference_interval(interval, metric)})"
+    before = {name: score.value for name, score in inputs.runs[0].judged.everyone.items()}
+    return cross_checks(run.judged.versus_sft, before) if before else []

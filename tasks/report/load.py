@@ -1,8 +1,9 @@
-"""Outputs of the stages as typed values. A part that was not run is ``None`` or empty; a damaged one raises."""
+"""Outputs of the stages, as the page needs them. A part that was not run is empty; a damaged one raises."""
 
 from __future__ import annotations
 
-import hashlib
+import gzip
+import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,27 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from model.statistics import Interval
-from tasks.common import paths, schemas
-from tasks.common.files import DataError
+from tasks.common import digests, paths, schemas
+from tasks.common.files import DataError, read_json, read_table, read_token_rows
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, Scores
-from tasks.report.raw import Rows, read_json, read_json_lines, read_pairs, read_rows
 
+Rows = list[dict[str, Any]]
 GROUPS = ("all", "seen", "unseen")
 SYSTEMS = ("golden", "resynthesised", "golden_nar")  # rows of the ceiling
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One row of the table: a policy, or one of the ceiling's systems."""
+    """Scores of a policy, or of one of the ceiling's systems; nothing where it was not run."""
 
-    groups: dict[str, Scores]  # by group of speakers; a group without utterances is left out
-    utterances: int | None = None
-    failed: int | None = None
-    cut_off: int | None = None
+    content: dict[str, Any] = field(default_factory=dict)  # as metrics.json holds it
+    groups: dict[str, Scores] = field(default_factory=dict)  # by group of speakers; one without utterances is left out
     versus_sft: Scores = field(default_factory=dict)
     versus_previous: Scores = field(default_factory=dict)
-    environment: dict[str, Any] | None = None  # machine, libraries and precision (tasks/common/environment.py)
+
+    @property
+    def everyone(self) -> Scores:
+        """Scores over all speakers."""
+        return self.groups.get("all", {})
 
 
 @dataclass(frozen=True)
@@ -39,31 +42,28 @@ class Run:
 
     name: str
     previous: str | None
-    judged: Judged | None
+    judged: Judged
     utterances: Rows
-    pairs: Rows | None
+    pairs: Rows | None  # None: there is no such file
     audio: dict[str, Path]  # by utterance id
+
+    @property
+    def title(self) -> str:
+        return "Iteration 0 (SFT)" if self.name == "0" else f"Iteration {self.name}"
+
+    @property
+    def new_pairs(self) -> Rows:
+        """Pairs that this iteration made; the others are of earlier ones."""
+        return [pair for pair in self.pairs or [] if pair["iteration"] == self.name]
 
 
 @dataclass(frozen=True)
 class Ceiling:
     judged: dict[str, Judged]
+    environment: dict[str, Any] | None
     utterances: Rows
     index: Rows  # utterances to listen to: id, text, speaker, seen, prompt_id
-    audio: dict[tuple[str, str], Path]  # by (utterance id, prompt or system)
-    environment: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Split:
-    """Counts of one part of the data."""
-
-    name: str
-    utterances: int
-    seconds: float
-    speakers: int
-    texts: int
-    unseen: int  # utterances by speakers that are not in train
+    audio: dict[str, Path]  # by file name: utterance id and system
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class Inputs:
     params_text: str
     runs: list[Run]
     ceiling: Ceiling
-    splits: list[Split]
+    splits: Rows  # counts of each part of the data
     rejected: Counter[tuple[str, str]]  # (reason, what was expected)
     digests: dict[str, str]  # MD5 by path, as in dvc.lock
 
     @property
     def evaluated(self) -> list[Run]:
-        return [run for run in self.runs if run.judged is not None]
+        return [run for run in self.runs if run.judged.content]
 
 
 def read(params: Params, params_text: str) -> Inputs:
@@ -88,65 +88,68 @@ def read(params: Params, params_text: str) -> Inputs:
         DataError: a file is damaged, or no policy has been evaluated at all.
     """
     runs = [_run("0", None), *(_run(name, item.prev) for name, item in params.iterations.items())]
-    if all(run.judged is None for run in runs):
+    if not any(run.judged.content for run in runs):
         raise DataError(
             f"nothing to report: expected {paths.metrics('0')} or that of an iteration, found none; "
             "run the evaluate stages first (`dvc repro`)"
         )
-    rejected = Counter((str(row.get("reason")), str(row.get("expected"))) for row in read_json_lines(paths.REJECTED))
+    files = [Path("params.yaml"), *map(paths.cuts, paths.SPLITS), paths.REJECTED, paths.CEILING / "metrics.json"]
+    for run in runs:
+        files += [paths.pairs(run.name), paths.metrics(run.name), paths.utterances(run.name)]
     return Inputs(
         params=params,
         params_text=params_text,
         runs=runs,
         ceiling=_ceiling(),
-        splits=[split for name in paths.SPLITS if (split := _split(name))],
-        rejected=rejected,
-        digests=_digests([run.name for run in runs]),
+        splits=[_split(name) for name in paths.SPLITS if paths.cuts(name).is_file()],
+        rejected=Counter((str(row.get("reason")), str(row.get("expected"))) for row in _json_lines(paths.REJECTED)),
+        digests={path.as_posix(): digests.compute_file(path) for path in files if path.is_file()},
     )
 
 
+def json_or(path: Path, default: Any) -> Any:
+    """Content of a JSON file, or ``default`` where there is none."""
+    return read_json(path) if path.is_file() else default
+
+
 def _run(name: str, previous: str | None) -> Run:
-    content = read_json(paths.metrics(name))
+    pairs = paths.pairs(name)
     return Run(
         name=name,
         previous=previous,
-        judged=None if content is None else _judged(content, paths.metrics(name)),
-        utterances=read_rows(paths.utterances(name), schemas.UTTERANCES),
-        pairs=read_pairs(paths.pairs(name)),
-        audio={path.name.removesuffix(".flac"): path for path in sorted(paths.audio(name).glob("*.flac"))},
+        judged=_judged(json_or(paths.metrics(name), {}), paths.metrics(name)),
+        utterances=_utterances(paths.utterances(name)),
+        pairs=read_token_rows(pairs, schemas.PAIRS) if pairs.is_file() else None,
+        audio={path.stem: path for path in paths.audio(name).glob("*.flac")},
     )
 
 
 def _ceiling() -> Ceiling:
-    where = paths.CEILING / "metrics.json"
-    files = {path.name: path for path in sorted((paths.CEILING / "audio").glob("*.flac"))}
-    index = read_json(paths.CEILING / "audio" / "index.json") or []
-    if not isinstance(index, list) or not all(isinstance(row, dict) and "id" in row for row in index):
-        where = paths.CEILING / "audio" / "index.json"
-        raise DataError(f"{where} should list utterances with their ids; run `ceiling` again")
-    wanted = [(str(row["id"]), kind) for row in index for kind in ("prompt", *SYSTEMS)]
-    audio = {key: files[name] for key in wanted if (name := f"{key[0]}.{key[1]}.flac") in files}
-    content = read_json(where) or {}
+    metrics, index = paths.CEILING / "metrics.json", paths.CEILING / "audio" / "index.json"
+    content, listed = json_or(metrics, {}), json_or(index, [])
+    if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
+        raise DataError(f"{index} should list utterances with their ids; run `ceiling` again")
     return Ceiling(
-        judged={system: _judged(content[system], where) for system in SYSTEMS if system in content},
+        judged={system: _judged(content[system], metrics) for system in SYSTEMS if system in content},
         environment=content.get("environment"),
-        utterances=read_rows(paths.CEILING / "utterances.parquet", schemas.UTTERANCES),
-        index=index,
-        audio=audio,
+        utterances=_utterances(paths.CEILING / "utterances.parquet"),
+        index=listed,
+        audio={path.stem: path for path in index.parent.glob("*.flac")},
     )
+
+
+def _utterances(path: Path) -> Rows:
+    return read_table(path, schemas.UTTERANCES) if path.is_file() else []
 
 
 def _judged(content: Any, path: Path) -> Judged:
     if not isinstance(content, dict):
         raise DataError(f"{path} should hold named entries, found {type(content).__name__}; run its stage again")
     return Judged(
-        groups={group: scores for group in GROUPS if (scores := _scores(content.get(group), path))},
-        utterances=content.get("utterances"),
-        failed=content.get("failed"),
-        cut_off=content.get("cut_off"),
-        versus_sft=_scores(content.get("versus_sft"), path),
-        versus_previous=_scores(content.get("versus_previous"), path),
-        environment=content.get("environment"),
+        content,
+        {group: scores for group in GROUPS if (scores := _scores(content.get(group), path))},
+        _scores(content.get("versus_sft"), path),
+        _scores(content.get("versus_previous"), path),
     )
 
 
@@ -166,24 +169,25 @@ def _scores(content: dict[str, Any] | None, path: Path) -> Scores:
     return scores
 
 
-def _split(name: str) -> Split | None:
-    path = paths.cuts(name)
+def _split(name: str) -> dict[str, Any]:
+    cuts = _json_lines(paths.cuts(name))
+    spoken = [cut["supervisions"][0] for cut in cuts]
+    return {
+        "name": name,
+        "utterances": len(cuts),
+        "seconds": sum(cut["duration"] for cut in cuts),
+        "speakers": len({item["speaker"] for item in spoken}),
+        "texts": len({item["text"] for item in spoken}),
+        "unseen": sum(not cut["custom"]["seen"] for cut in cuts),
+    }
+
+
+def _json_lines(path: Path) -> Rows:
+    """One object per line, gzipped or not; a missing file has no lines."""
     if not path.is_file():
-        return None
-    cuts = read_json_lines(path)
-    spoken = [(cut.get("supervisions") or [{}])[0] for cut in cuts]
-    return Split(
-        name=name,
-        utterances=len(cuts),
-        seconds=sum(float(cut["duration"]) for cut in cuts),
-        speakers=len({item.get("speaker") for item in spoken}),
-        texts=len({item.get("text") for item in spoken}),
-        unseen=sum(not (cut.get("custom") or {}).get("seen", True) for cut in cuts),
-    )
-
-
-def _digests(names: list[str]) -> dict[str, str]:
-    files = [Path("params.yaml"), *map(paths.cuts, paths.SPLITS), paths.REJECTED, paths.CEILING / "metrics.json"]
-    for name in names:
-        files += [paths.pairs(name), paths.metrics(name), paths.utterances(name)]
-    return {path.as_posix(): hashlib.md5(path.read_bytes()).hexdigest() for path in files if path.is_file()}
+        return []
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return [json.loads(line) for line in data.decode("utf-8").splitlines()]
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is not readable as JSON lines ({error}); run `prepare` again") from error

@@ -18,7 +18,7 @@ def number(value: float, digits: int, signed: bool = False) -> str:
 
 def level(value: float, metric: Quantity, unit: bool = True) -> str:
     """A value of a metric: ``9.7 %``."""
-    return number(value * metric.scale, metric.digits) + (_unit(metric.unit) if unit else "")
+    return number(value * metric.scale, metric.digits) + (unit_text(metric.unit) if unit else "")
 
 
 def level_interval(interval: Interval, metric: Quantity) -> str:
@@ -29,12 +29,24 @@ def level_interval(interval: Interval, metric: Quantity) -> str:
 def difference(value: float, metric: Quantity, unit: bool = True) -> str:
     """A difference with its sign: ``−1.23 points``."""
     text = number(value * metric.scale, metric.difference_digits, signed=True)
-    return text + (_unit(metric.difference_unit) if unit else "")
+    return text + (unit_text(metric.difference_unit) if unit else "")
 
 
 def difference_interval(interval: Interval, metric: Quantity) -> str:
     """The ends of a difference's interval: ``−2.10 to −0.40``."""
     return f"{difference(interval.low, metric, unit=False)} to {difference(interval.high, metric, unit=False)}"
+
+
+def change(interval: Interval, metric: Quantity) -> str:
+    """A difference with its interval: ``−1.23 points (−2.10 to −0.40)``."""
+    return f"{difference(interval.value, metric)} ({difference_interval(interval, metric)})"
+
+
+def tested_change(interval: Interval, metric: Quantity) -> str:
+    """A difference with its interval in a sentence: ``−1.23 points (95 % interval −2.10 to −0.40)``."""
+    includes = "" if interval.excludes_zero else ", which includes zero"
+    within = difference_interval(interval, metric)
+    return f"{difference(interval.value, metric)} (95{NO_BREAK}% interval {within}{includes})"
 
 
 def direction(interval: Interval, metric: Quantity) -> str:
@@ -51,5 +63,6 @@ def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def _unit(unit: str) -> str:
+def unit_text(unit: str) -> str:
+    """A unit as it follows its number."""
     return NO_BREAK + unit if unit else ""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from model.statistics import Interval
-from tasks.common.scores import Metric, Scores, compare, speaker_kinds
+from tasks.common.scores import Metric, Quantity, Scores, compare, speaker_kinds
 from tasks.report import numbers
 from tasks.report.charts import Chart, Level, Line
-from tasks.report.load import GROUPS, SYSTEMS, Ceiling, Inputs, Judged, Run
+from tasks.report.load import GROUPS, SYSTEMS, Inputs, Judged, Run
 
 Differences = dict[str, dict[str, Scores]]  # by "versus_sft" or "versus_previous", then by iteration
 
@@ -24,30 +24,23 @@ SHORT_SYSTEMS = {"golden": "golden", "resynthesised": "resynth.", "golden_nar": 
 GROUP_TITLES = {"all": "All speakers", "seen": "Seen speakers", "unseen": "Unseen speakers"}
 
 
-def title(run: Run) -> str:
-    return "Iteration 0 (SFT)" if run.name == "0" else f"Iteration {run.name}"
-
-
-def short(run: Run) -> str:
-    return "SFT" if run.name == "0" else run.name
-
-
 @dataclass(frozen=True)
 class Row:
     title: str
     kind: str  # ceiling or policy
-    judged: Judged | None
+    judged: Judged
 
 
 def rows(inputs: Inputs) -> list[Row]:
-    ceiling = [Row(SYSTEM_TITLES[system], "ceiling", inputs.ceiling.judged.get(system)) for system in SYSTEMS]
-    return ceiling + [Row(title(run), "policy", run.judged) for run in inputs.runs]
+    """The ceiling's systems and every iteration, run or not."""
+    judged = inputs.ceiling.judged
+    ceiling = [Row(SYSTEM_TITLES[system], "ceiling", judged.get(system, Judged())) for system in SYSTEMS]
+    return ceiling + [Row(run.title, "policy", run.judged) for run in inputs.runs]
 
 
 def groups(inputs: Inputs) -> list[str]:
     """Groups of speakers for which there are scores."""
-    judged = [*inputs.ceiling.judged.values(), *(run.judged for run in inputs.evaluated if run.judged)]
-    return [group for group in GROUPS if any(group in item.groups for item in judged)]
+    return [group for group in GROUPS if any(group in row.judged.groups for row in rows(inputs))]
 
 
 def differences(inputs: Inputs, group: str) -> Differences:
@@ -59,7 +52,7 @@ def differences(inputs: Inputs, group: str) -> Differences:
     found: Differences = {"versus_sft": {}, "versus_previous": {}}
     runs = {run.name: run for run in inputs.runs}
     for run in inputs.evaluated:
-        if run.previous is None or run.judged is None:
+        if run.previous is None:
             continue
         if group == "all":
             sft, previous = run.judged.versus_sft, run.judged.versus_previous
@@ -79,41 +72,49 @@ def _compared(before: Run, after: Run, group: str, inputs: Inputs) -> Scores:
 
 def metric_chart(inputs: Inputs, metric: Metric, group: str) -> Markup:
     """One metric over the iterations, with its intervals, between the ceiling's lines."""
-    points = [
-        (x, run, run.judged.groups[group][metric.name])
-        for x, run in enumerate(inputs.runs)
-        if run.judged and metric.name in run.judged.groups.get(group, {})
-    ]
+    ceiling = {
+        system: judged.groups.get(group, {}).get(metric.name) for system, judged in inputs.ceiling.judged.items()
+    }
+    return over_iterations(
+        f"{metric.title}, {GROUP_TITLES[group].lower()}",
+        metric,
+        [(run, run.judged.groups.get(group, {}).get(metric.name)) for run in inputs.runs],
+        [(SHORT_SYSTEMS[system], score.value, system) for system, score in ceiling.items() if score],
+    )
+
+
+def over_iterations(
+    title: str,
+    metric: Quantity,
+    scores: Sequence[tuple[Run, Interval | None]],
+    levels: Sequence[tuple[str, float, str]],
+) -> Markup:
+    """A quantity with its intervals, one point per iteration that has one.
+
+    Args:
+        levels: horizontal lines to compare with: label, value, CSS class.
+    """
+    measured = [(x, run, score, score.scaled(metric.scale)) for x, (run, score) in enumerate(scores) if score]
     line = Line(
         label=metric.title,
-        x=[x for x, _, _ in points],
-        y=[interval.value for _, _, interval in points],
-        low=[interval.low for _, _, interval in points],
-        high=[interval.high for _, _, interval in points],
-        notes=[f"{title(run)}: {_level(interval, metric)}" for _, run, interval in points],
+        x=[x for x, _, _, _ in measured],
+        y=[shown.value for _, _, _, shown in measured],
         style="policy",
-        markers=True,
+        intervals=[shown for _, _, _, shown in measured],
+        notes=[
+            f"{run.title}: {numbers.level(score.value, metric)} "
+            f"(95{numbers.NO_BREAK}% interval {numbers.level_interval(score, metric)})"
+            for _, run, score, _ in measured
+        ],
     )
     return Chart(
-        title=f"{metric.title}, {GROUP_TITLES[group].lower()}",
-        lines=[line],
-        levels=_ceiling_levels(inputs.ceiling, metric, group),
+        title,
+        [line],
+        [Level(label, value * metric.scale, style) for label, value, style in levels],
         x_title="iteration",
-        x_names=[short(run) for run in inputs.runs],
-        scale=metric.scale,
-        unit=f"{numbers.NO_BREAK}{metric.unit}" if metric.unit else "",
-        right=56,
+        x_names=["SFT" if run.name == "0" else run.name for run, _ in scores],
+        unit=numbers.unit_text(metric.unit),
     ).svg()
-
-
-def _level(interval: Interval, metric: Metric) -> str:
-    within = numbers.level_interval(interval, metric)
-    return f"{numbers.level(interval.value, metric)} (95{numbers.NO_BREAK}% interval {within})"
-
-
-def _ceiling_levels(ceiling: Ceiling, metric: Metric, group: str) -> list[Level]:
-    found = [(system, item.groups.get(group, {}).get(metric.name)) for system, item in ceiling.judged.items()]
-    return [Level(SHORT_SYSTEMS[system], interval.value, system) for system, interval in found if interval]
 
 
 def largest_differences(scores: Iterable[Scores]) -> dict[str, float]:
@@ -126,13 +127,10 @@ def largest_differences(scores: Iterable[Scores]) -> dict[str, float]:
 
 def interval_picture(interval: Interval, largest: float, direction: str) -> Markup:
     """A paired difference on a line with zero in its middle. The cell gives it in words, so screen readers skip it."""
-
-    def x(value: float) -> float:
-        return 60 + 56 * value / (largest or 1)
-
+    low, value, high = (60 + 56 * end / (largest or 1) for end in (interval.low, interval.value, interval.high))
     return Markup(
         f'<svg class="forest {direction}" viewBox="0 0 120 14" aria-hidden="true" focusable="false">'
         '<line class="zero" x1="60" y1="0" x2="60" y2="14"/>'
-        f'<line class="range" x1="{x(interval.low):.1f}" y1="7" x2="{x(interval.high):.1f}" y2="7"/>'
-        f'<circle cx="{x(interval.value):.1f}" cy="7" r="3.4"/></svg>'
+        f'<line class="range" x1="{low:.1f}" y1="7" x2="{high:.1f}" y2="7"/>'
+        f'<circle cx="{value:.1f}" cy="7" r="3.4"/></svg>'
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,33 +72,23 @@ def spectrogram_png(wave: np.ndarray, rate: int) -> bytes:
 
 def log_mel(wave: np.ndarray, rate: int) -> np.ndarray:
     """``(MELS, columns)`` in dB below the loudest bin, not below ``FLOOR_DB``; silence is all floor."""
-    size = 1 << int(np.ceil(np.log2(max(2, rate * WINDOW_SECONDS))))
-    hop = max(1, int(rate * HOP_SECONDS), len(wave) // COLUMNS)
+    size = 1 << int(np.ceil(np.log2(rate * WINDOW_SECONDS)))
+    hop = max(int(rate * HOP_SECONDS), len(wave) // COLUMNS)
     padded = np.pad(np.nan_to_num(wave.astype(np.float32)), size // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size).astype(np.float32)
-    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2 @ _mel_weights(size, rate)
+    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+    # Mean power of bands evenly spaced on the mel scale, 50 Hz to 8 kHz or half the rate, one bin wide at least.
+    mels = np.linspace(_mel(50), _mel(min(8000, rate / 2)), MELS + 1)
+    edges = np.round(700 * (10 ** (mels / 2595) - 1) / rate * size).astype(int)
+    power = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1) / np.maximum(1, np.diff(edges))
     loudest = float(power.max())
     if loudest <= 1e-10:
         return np.full((MELS, len(frames)), FLOOR_DB)
     return np.maximum(10 * np.log10(np.maximum(power, 1e-12) / loudest), FLOOR_DB).T
 
 
-@lru_cache(maxsize=8)
-def _mel_weights(size: int, rate: int) -> np.ndarray:
-    """``(size // 2 + 1, MELS)`` triangles evenly spaced on the mel scale, 50 Hz to 8 kHz or half the rate."""
-
-    def to_mel(hertz: np.ndarray | float) -> np.ndarray | float:
-        return 2595 * np.log10(1 + np.asarray(hertz) / 700)
-
-    edges = 700 * (10 ** (np.linspace(to_mel(50), to_mel(min(8000, rate / 2)), MELS + 2) / 2595) - 1)
-    bins = np.fft.rfftfreq(size, 1 / rate)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    weights = np.maximum(0, np.minimum(rising, falling))
-    # A triangle narrower than a bin can fall between two of them: give it the nearest.
-    for mel in np.flatnonzero(weights.sum(axis=0) == 0):
-        weights[np.abs(bins[:, 0] - edges[mel + 1]).argmin(), mel] = 1
-    return weights / weights.sum(axis=0)
+def _mel(hertz: float) -> float:
+    return 2595 * math.log10(1 + hertz / 700)
 
 
 @lru_cache(maxsize=1)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import zip_longest
 
 import jiwer
+
+KINDS = {"equal": "same", "substitute": "wrong", "delete": "missing", "insert": "added"}  # by jiwer's name
 
 
 @dataclass(frozen=True)
 class Word:
-    kind: Literal["same", "wrong", "missing", "added"]
+    kind: str
     wanted: str = ""
     transcribed: str = ""
 
@@ -23,16 +25,9 @@ def compare(text: str, hypothesis: str) -> list[Word]:
     if not wanted:  # jiwer refuses an empty reference
         return [Word("added", transcribed=word) for word in transcribed]
     [chunks] = jiwer.process_words(" ".join(wanted), " ".join(transcribed)).alignments
-    words: list[Word] = []
+    words = []
     for chunk in chunks:
         left = wanted[chunk.ref_start_idx : chunk.ref_end_idx]
         right = transcribed[chunk.hyp_start_idx : chunk.hyp_end_idx]
-        if chunk.type == "equal":
-            words += [Word("same", a, b) for a, b in zip(left, right, strict=True)]
-        elif chunk.type == "substitute":
-            words += [Word("wrong", a, b) for a, b in zip(left, right, strict=True)]
-        elif chunk.type == "delete":
-            words += [Word("missing", wanted=a) for a in left]
-        else:
-            words += [Word("added", transcribed=b) for b in right]
+        words += [Word(KINDS[chunk.type], *both) for both in zip_longest(left, right, fillvalue="")]
     return words

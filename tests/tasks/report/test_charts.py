@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tasks.report.charts import HEIGHT, MOST_POINTS, WIDTH, Chart, Level, Line, histogram, tick_text, ticks
+from model.statistics import Interval
+from tasks.report.charts import HEIGHT, WIDTH, Chart, Level, Line, histogram, tick_text, ticks
 
 
 def points(svg: str) -> list[list[tuple[float, float]]]:
@@ -23,31 +24,29 @@ def test_higher_values_lie_higher_and_inside() -> None:
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in line)
 
 
-def test_missing_values_are_left_out() -> None:
-    [line] = points(Chart("c", [Line("l", [0, 1, 2], [1.0, math.nan, 2.0], "c0")]).svg())
-    assert len(line) == 2
-
-
 def test_nothing_to_draw_is_empty() -> None:
     assert Chart("c", [Line("l", [], [], "c0")]).svg() == ""
-    assert Chart("c", [Line("l", [0], [math.nan], "c0")]).svg() == ""
     assert histogram("h", [("a", [math.nan], "c0")], "x") == ""
 
 
-def test_long_curves_are_thinned_but_keep_their_mean() -> None:
-    n = 50_000
-    svg = Chart("c", [Line("l", list(range(n)), [i / n + i % 2 for i in range(n)], "c0")]).svg()
-    [line] = points(svg)
-    assert len(line) <= MOST_POINTS
-    assert len(svg) < 30_000
-    heights = [y for _, y in line]
-    assert all(after < before + 0.5 for before, after in pairwise(heights))  # the jitter is gone, the rise is not
-    assert heights[0] - heights[-1] > 0.6 * (HEIGHT - 44)
+def test_missing_values_have_no_share_of_a_histogram() -> None:
+    assert histogram("h", [("a", [0.1, math.nan, 0.9], "c0")], "x") == histogram("h", [("a", [0.1, 0.9], "c0")], "x")
+
+
+def test_an_interval_is_a_bar_through_its_point() -> None:
+    line = Line("l", [0], [2.0], "c0", [Interval(2.0, 1.0, 3.0)], ["SFT: 2 (1 to 3)"])
+    svg = ElementTree.fromstring(Chart("c", [line], x_names=["SFT"]).svg())
+    [group] = [g for g in svg.iter("g") if g.get("class") == "line c0"]
+    [bar], [point] = group.iter("line"), group.iter("circle")
+    assert float(bar.get("y1") or 0) > float(point.get("cy") or 0) > float(bar.get("y2") or 0)
+    assert bar.get("x1") == bar.get("x2") == point.get("cx")
+    assert [title.text for title in point] == ["SFT: 2 (1 to 3)"]
+    assert "l: SFT: 2 (1 to 3)" in (svg.get("aria-label") or "")
 
 
 def test_constant_curve_and_one_point_are_drawn() -> None:
     assert points(Chart("c", [Line("l", [1, 2, 3], [0.0, 0.0, 0.0], "c0")]).svg())
-    assert "circle" in Chart("c", [Line("l", [1], [0.5], "c0")]).svg()
+    assert points(Chart("c", [Line("l", [1], [0.5], "c0")]).svg())
 
 
 def test_labels_of_close_levels_do_not_overlap() -> None:
@@ -64,9 +63,8 @@ def test_labels_of_close_levels_do_not_overlap() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    svg = Chart(
-        '"><script>', [Line("<b>", [0, 1], [0.0, 1.0], "c0")], [Level("<i>&", 0.5, "golden")], x_names=["<u>", "b"]
-    ).svg()
+    hostile = Line("<b>", [0, 1], [0.0, 1.0], "c0", [Interval(0.0, 0.0, 0.0)] * 2, ["<s>", "</title>"])
+    svg = Chart('"><script>', [hostile], [Level("<i>&", 0.5, "golden")], x_names=["<u>", "b"]).svg()
     assert {e.tag for e in ElementTree.fromstring(svg).iter()} <= {
         "svg",
         "g",

@@ -15,7 +15,7 @@ from PIL import Image
 from model.statistics import Interval
 from tasks.common import params
 from tasks.common.scores import METRICS
-from tasks.report import breakdown, load, preferences, raw, sounds
+from tasks.report import breakdown, load, preferences, sounds
 from tasks.report.numbers import count, difference, direction, level, number
 from tasks.report.words import Word, compare
 
@@ -85,37 +85,30 @@ def test_compression_starts_at_the_budget(tmp_path: Path, monkeypatch: pytest.Mo
     assert sounds.must_compress([path])
 
 
-def test_columns_of_a_file_of_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "codes.csv"
-    assert raw.read_columns(path) == {}
-    path.write_text("code,golden\n0,5\n1,3\n")
-    assert raw.read_columns(path) == {"code": [0, 1], "golden": [5, 3]}
-
-
 def test_pairs_are_counted(make_loop: Callable) -> None:
     make_loop(n_pairs=30)
-    [first, *_] = preferences.statistics(load.read(params.load(), ""))
-    assert first.cells is not None
-    assert first.cells[:3] == ["30", "30", "own samples 30"]
+    [(_, cells), *_] = preferences.statistics(load.read(params.load(), ""))
+    assert cells is not None
+    assert cells[:3] == ["30", "30", "own samples 30"]
 
 
 def test_length_difference_is_chosen_minus_rejected(make_loop: Callable) -> None:
     make_loop(n_pairs=3)
     pairs = load.read(params.load(), "").runs[1].pairs
     assert pairs
-    assert all(40 <= pair["chosen"] < 110 for pair in pairs)
-    assert preferences.frames_difference({"chosen": 90, "rejected": 50}) == 40
+    assert all(40 <= len(pair["chosen"]) < 110 for pair in pairs)
+    assert preferences.frames_difference({"chosen": [2] * 90, "rejected": [3] * 50}) == 40
 
 
 def test_changes_rank_by_errors(make_loop: Callable) -> None:
     make_loop(error_rates={"0": 0.5, "1": 0.3, "2": 0.3, "3": 0.3})
     inputs = load.read(params.load(), "")
-    _, improved, worsened, tally = breakdown.changes(inputs)
+    improved, worsened, tally = breakdown.changes(inputs)
     sft, last = ({r["id"]: r["word_errors"] for r in inputs.runs[i].utterances} for i in (0, 3))
-    drops = [last[c.id] - sft[c.id] for c in improved]
+    drops = [last[after["id"]] - sft[before["id"]] for before, after in improved]
     assert drops == sorted(drops)
     assert all(drop < 0 for drop in drops)
-    assert all(last[c.id] > sft[c.id] for c in worsened)
+    assert all(last[after["id"]] > sft[before["id"]] for before, after in worsened)
     assert sum(tally) == len(inputs.runs[3].utterances)
 
 
