@@ -71,7 +71,7 @@ class Utterances(Sequence[Row]):
         """
         place, batches = schemas.CODES.get_field_index("codes"), []
         with open_table(paths.codes(split), schemas.CODES) as file:
-            for batch in file.iter_batches(ROWS_AT_A_TIME):
+            for batch in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
                 if levels is not None:
                     kept = pc.list_slice(batch.column(place), 0, levels)
                     batch = batch.set_column(place, schemas.CODES.field(place), kept)
@@ -233,7 +233,7 @@ def load_waves(split: str, ids: Iterable[str]) -> dict[str, np.ndarray]:
     from lhotse import CutSet  # takes seconds to import, which stages that read no audio need not spend
 
     wanted = set(ids)
-    waves = {cut.id: cut.load_audio()[0] for cut in CutSet.from_file(paths.cuts(split)) if cut.id in wanted}
+    waves = {cut.id: cut.load_audio()[0] for cut in CutSet.from_jsonl_lazy(paths.cuts(split)) if cut.id in wanted}
     if missing := wanted - waves.keys():
         raise DataError(f"{paths.cuts(split)} lacks {sorted(missing)[:5]}; run `prepare` and `extract` again")
     return waves
