@@ -25,7 +25,7 @@ def keep(
     workspace: Annotated[Path, typer.Option("--from", help="folder in which the run was made")] = Path(),
     command: Annotated[str, typer.Option(help="command that made the run")] = "make demo",
     commit: Annotated[str, typer.Option(help="commit of the code; by default the one checked out there")] = "",
-    machine: Annotated[str, typer.Option(help="processor; by default the one noted with the run, or this one")] = "",
+    machine: Annotated[str, typer.Option(help="processor; by default the one noted with the run")] = "",
 ) -> None:
     """Copy the metrics, parameters and dvc.lock of a finished run into results/NAME."""
     with one_message():

@@ -15,8 +15,10 @@ from results.runs import FOLDER, load
 from tasks.common.files import DataError
 
 BLOCK = re.compile(r"(<!-- results: ([^>]*?) -->).*?(<!-- end -->)", re.DOTALL)
-INLINE: dict[str, Callable[..., str]] = {"value": tables.value, "origin": tables.origin}
+INLINE = ("value", "origin")
 TABLES: dict[str, Callable[..., str]] = {
+    "value": tables.value,
+    "origin": tables.origin,
     "loop": tables.loop,
     "differences": tables.differences,
     "voices": tables.voices,
@@ -58,10 +60,8 @@ def stale(document: Path) -> list[str]:
 
 
 def _content(name: str, run_name: str, *arguments: str) -> str:
-    inline = name in INLINE
-    make = INLINE.get(name) or TABLES.get(name)
-    if make is None:
-        raise DataError(f"there is no table {name!r}; expected one of {', '.join([*INLINE, *TABLES])}")
+    if name not in TABLES:
+        raise DataError(f"there is no table {name!r}; expected one of {', '.join(TABLES)}")
     run = load(run_name)
-    text = f"*no run is kept in {FOLDER / run_name} yet*" if run is None else make(run, *arguments)
-    return text if inline else f"\n{text}\n"
+    text = f"*no run is kept in {FOLDER / run_name} yet*" if run is None else TABLES[name](run, *arguments)
+    return text if name in INLINE else f"\n{text}\n"

@@ -89,18 +89,21 @@ def keep(name: str, workspace: Path, command: str, commit: str = "", machine: st
     """Copy a run's small files from its workspace to ``results/<name>``. Printed outputs kept there stay.
 
     Args:
-        commit: found by git in the workspace, if empty. machine: of metrics.json or of this machine, if empty.
+        commit: found by git in the workspace, if empty. machine: of metrics.json, if empty.
 
     Raises:
-        DataError: the workspace has no finished run.
+        DataError: the workspace has no finished run, or one that does not say its commit or machine.
     """
     if missing := [path for path in REQUIRED if not (workspace / path).is_file()]:
         raise DataError(f"{workspace} has no finished run: {', '.join(missing)} not found; run `make demo` there first")
     metrics = workspace / "runs/0/metrics.json"
+    machine = machine or json.loads(metrics.read_text()).get("environment", {}).get("processor")
+    if not machine:
+        raise DataError(f"{metrics} names no processor; name it with --machine")
     origin = Origin(
         commit=commit or commit_of(workspace),
         date=datetime.fromtimestamp(metrics.stat().st_mtime, UTC).date().isoformat(),
-        machine=machine or json.loads(metrics.read_text()).get("environment", {}).get("processor") or processor(),
+        machine=machine,
         command=command,
     )
     with atomic_path(FOLDER / name) as folder:
@@ -141,10 +144,3 @@ def commit_of(workspace: Path) -> str:
 
     changed = git("status", "--porcelain", "--untracked-files=no")
     return git("rev-parse", "--short=12", "HEAD") + (" with local changes" if changed else "")
-
-
-def processor() -> str:
-    """Return the name of this machine's processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -34,7 +34,7 @@ def value(run: Run, iteration: str, part: str, metric: str) -> str:
 
 def loop(run: Run) -> str:
     """Return the iterations' metrics and those of golden speech under the same judges."""
-    rows = [[title, *scores(measures)] for title, measures in systems(run, "all")]
+    rows = [[title, *(score(measures, name) for name in SHOWN)] for title, measures in systems(run, "all")]
     return table(["system", *(METRICS[name].heading for name in SHOWN)], rows)
 
 
@@ -136,23 +136,16 @@ def policy(iteration: str) -> str:
     return "SFT" if iteration == "0" else f"iteration {iteration}"
 
 
-def scores(measures: Measures) -> list[str]:
-    """Return the cells of all shown metrics."""
-    return [score(measures, name) for name in SHOWN]
-
-
 def score(measures: Measures, metric: str) -> str:
     """Return a value with its interval; "–" if it was not measured."""
-    shown = METRICS[metric]
-    return shown.text(Interval.from_json(measures[metric])) if metric in measures else "–"
+    text = METRICS[metric].text
+    return text(Interval.from_json(measures[metric])) if metric in measures else "–"
 
 
 def change(measures: Measures, metric: str) -> str:
     """Return a difference with its interval and signs; "–" if it was not measured."""
-    shown = METRICS[metric]
-    if metric not in measures:
-        return "–"
-    return shown.difference_text(Interval.from_json(measures[metric])).replace("-", "−")
+    text = METRICS[metric].difference_text
+    return text(Interval.from_json(measures[metric])).replace("-", "−") if metric in measures else "–"
 
 
 def number(measure: dict[str, float] | None, scale: float, digits: int, sign: str = "") -> str:

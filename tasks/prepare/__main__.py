@@ -23,8 +23,19 @@ from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.prepare import splits
-from tasks.prepare.intake import Intake, limits_of
-from tasks.prepare.readers import registry
+from tasks.prepare.audio import Limits
+from tasks.prepare.intake import Intake
+from tasks.prepare.readers import folder, fsdd, published, synthetic
+
+READERS = {
+    "synthetic": synthetic.read,
+    "librispeech": published.librispeech,
+    "libritts": published.libritts,
+    "vctk": published.vctk,
+    "ljspeech": published.ljspeech,
+    "fsdd": fsdd.read,
+    "folder": folder.read,
+}
 
 
 def run(p: params.Params) -> Table:
@@ -35,14 +46,15 @@ def run(p: params.Params) -> Table:
         ValueError: ``params.yaml`` asks for something that the corpus does not have.
     """
     sample_rate = codec_facts(p.models.codec).sample_rate
-    corpus = registry.READERS[p.prepare.corpus](p, corpus_folder(p))
+    corpus = READERS[p.prepare.corpus](p, corpus_folder(p))
+    limits = Limits(p.prepare.min_seconds, p.prepare.max_seconds, p.prepare.max_clipped)
     # Entered in this order, the cuts are renamed last: they never point at audio that is not there yet.
-    with atomic_path(paths.CUTS) as cuts, atomic_path(paths.REJECTED) as rejected, atomic_path(paths.AUDIO) as folder:
-        folder.mkdir()
-        intake = Intake(folder / ".spool.s16", sample_rate, limits_of(p.prepare), p.compute.threads)
+    with atomic_path(paths.CUTS) as cuts, atomic_path(paths.REJECTED) as rejected, atomic_path(paths.AUDIO) as audio:
+        audio.mkdir()
+        intake = Intake(audio / ".spool.s16", sample_rate, limits, p.compute.threads)
         intake.read(corpus)
         assign_splits(intake, p, corpus.fixed_splits)
-        frames = write(intake, folder, cuts)
+        frames = write(intake, audio, cuts)
         intake.spool.unlink()
         with rejected.open("w", encoding="utf-8") as lines:
             for row in intake.rejected:
@@ -65,8 +77,8 @@ def assign_splits(intake: Intake, p: params.Params, fixed_splits: bool) -> None:
         intake.reject(id_, intake.sources[id_], problem)
 
 
-def write(intake: Intake, folder: Path, cuts: Path) -> Counter[str]:
-    """Write the speakers' FLAC files under ``folder`` and the cuts under ``cuts``; return samples per split."""
+def write(intake: Intake, audio: Path, cuts: Path) -> Counter[str]:
+    """Write the speakers' FLAC files under ``audio`` and the cuts under ``cuts``; return samples per split."""
     from tasks.prepare import manifest
 
     seen = {u.speaker for u in intake.utterances if u.split == "train"}
@@ -80,7 +92,7 @@ def write(intake: Intake, folder: Path, cuts: Path) -> Counter[str]:
                         (u.id, u.text, samples, {"seen": speaker in seen, "source": intake.sources[u.id]})
                         for u, samples in pairs
                     )
-                    made = manifest.write_speaker(folder, name, speaker, placed, intake.sample_rate)
+                    made = manifest.write_speaker(audio, name, speaker, placed, intake.sample_rate)
                     write_cuts(made)
                     frames[name] += made[0].recording.num_samples
                     bar.advance(len(made))
@@ -96,12 +108,11 @@ def corpus_folder(p: params.Params) -> Path:
         from tasks.prepare import s3
 
         return s3.fetch(where)
-    folder = Path(where)
-    if not folder.is_dir():
+    if not Path(where).is_dir():
         raise DataError(
             f"prepare.path is {where!r}, which is not a folder; expected the {p.prepare.corpus} corpus there"
         )
-    return folder
+    return Path(where)
 
 
 def summary(intake: Intake, frames: Counter[str]) -> Table:

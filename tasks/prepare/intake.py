@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from tasks.common.files import DataError
-from tasks.common.params.corpus import Prepare
 from tasks.common.progress import Bar
 from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item, Rejected
@@ -27,11 +26,6 @@ from tasks.prepare.text import normalize
 
 AHEAD = 32  # utterances whose samples are held in memory
 _NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)  # ids and speakers become file names
-
-
-def limits_of(p: Prepare) -> audio.Limits:
-    """Return the limits that ``params.yaml`` sets."""
-    return audio.Limits(p.min_seconds, p.max_seconds, p.max_clipped)
 
 
 @dataclass
@@ -127,8 +121,6 @@ class Intake:
         Raises:
             Rejected: its name, text or audio cannot be used.
         """
-        if item.problem:
-            raise item.problem
         for what, name in (("id", item.id), ("speaker", item.speaker)):
             if not _NAME.fullmatch(name):
                 raise Rejected(f"unusable {what}", "ASCII letters, digits, '_', '-' and inner '.'", repr(name))

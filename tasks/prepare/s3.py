@@ -10,24 +10,19 @@ import hashlib
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    FlexibleChecksumError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
+from tasks.prepare.ordered import ordered
 
 ATTEMPTS = 5
 CONNECTIONS = 8
@@ -124,31 +119,25 @@ def _download(client: Any, bucket: str, objects: list[Remote], folder: Path) -> 
         index.open("a", encoding="utf-8") as lines,
     ):
         bar.advance(len(objects) - len(missing))
-        jobs = {pool.submit(_fetch_one, client, bucket, o, files / o.name): o for o in missing}
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                remote = jobs[job]
-                lines.write(json.dumps({"name": remote.name, "state": _state(remote, files / remote.name)}) + "\n")
-                lines.flush()
-                bar.advance()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for remote, result in ordered(pool, partial(_fetch_one, client, bucket, files), missing, 4 * CONNECTIONS):
+            result()
+            lines.write(json.dumps({"name": remote.name, "state": _state(remote, files / remote.name)}) + "\n")
+            lines.flush()
+            bar.advance()
 
 
-def _fetch_one(client: Any, bucket: str, remote: Remote, path: Path) -> None:
-    """Stream one object to ``path`` through a temporary sibling. botocore retries the request but not the stream."""
-    problem: Exception | str = ""
+def _fetch_one(client: Any, bucket: str, folder: Path, remote: Remote) -> None:
+    """Stream one object through a temporary sibling. botocore retries the request but not the stream."""
+    path, problem = folder / remote.name, Exception()
     for _ in range(ATTEMPTS):
         try:
             with atomic_path(path) as temporary:
                 _stream(client, bucket, remote, temporary)
             return
-        except (HTTPClientError, FlexibleChecksumError, _DamagedError, OSError) as error:
-            if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)):
-                raise DataError(f"cannot write {path} for s3://{bucket}/{remote.key}: {error}") from error
+        except (BotoCoreError, _DamagedError) as error:
             problem = error
+        except OSError as error:
+            raise DataError(f"cannot write {path} for s3://{bucket}/{remote.key}: {error}") from error
     raise DataError(f"s3://{bucket}/{remote.key} could not be fetched in {ATTEMPTS} attempts: {problem}")
 
 

@@ -56,3 +56,12 @@ def test_without_git_the_commit_must_be_named(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     with pytest.raises(DataError, match="name it with --commit"):
         runs.keep("demo", kept.workspace(tmp_path / "work"), "make demo")
+
+
+def test_a_run_that_does_not_name_its_processor_needs_it_named(tmp_path: Path) -> None:
+    work = kept.workspace(tmp_path / "work")
+    metrics = work / "runs/0/metrics.json"
+    metrics.write_text(metrics.read_text().replace("Some CPU", ""))
+    with pytest.raises(DataError, match="name it with --machine"):
+        runs.keep("demo", work, "make demo", commit="abc123")
+    assert runs.keep("demo", work, "make demo", commit="abc123", machine="Old CPU").origin.machine == "Old CPU"

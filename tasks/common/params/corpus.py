@@ -9,15 +9,19 @@ from pydantic import Field, model_validator
 from tasks.common.params.block import Above0, Block, Positive, Share
 
 
-def _check_words(fewest: int, most: int) -> None:
-    if fewest > most:
-        raise ValueError(f"min_words ({fewest}) must not be above max_words ({most})")
-
-
-class Synthetic(Block):
+class DigitStrings(Block):
     utterances: Positive
     min_words: Positive
     max_words: Positive
+
+    @model_validator(mode="after")
+    def _words(self):
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words ({self.min_words}) must not be above max_words ({self.max_words})")
+        return self
+
+
+class Synthetic(DigitStrings):
     rate: Annotated[tuple[Positive, Positive], Field(strict=False)]  # YAML writes a tuple as a list
     pitch: Annotated[tuple[int, int], Field(strict=False)]
     voices: list[str] = Field(min_length=1)
@@ -31,21 +35,9 @@ class Synthetic(Block):
 
     @model_validator(mode="after")
     def _ranges(self):
-        _check_words(self.min_words, self.max_words)
         for name, (low, high) in (("rate", self.rate), ("pitch", self.pitch)):
             if low > high:
                 raise ValueError(f"{name} ([{low}, {high}]) must name the lower value first")
-        return self
-
-
-class Fsdd(Block):
-    min_words: Positive
-    max_words: Positive
-    utterances: Positive
-
-    @model_validator(mode="after")
-    def _ranges(self):
-        _check_words(self.min_words, self.max_words)
         return self
 
 
@@ -59,7 +51,7 @@ class Prepare(Block):
     test_utterances: Positive
     dev_utterances: Positive
     synthetic: Synthetic
-    fsdd: Fsdd
+    fsdd: DigitStrings
 
     @model_validator(mode="after")
     def _consistent(self):

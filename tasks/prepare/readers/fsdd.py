@@ -44,7 +44,7 @@ def read(params: Params, root: Path) -> Corpus:
     """
     p = params.prepare
     root = tree.corpus_root(root, "recordings")
-    files = tree.require(tree.files(root, ".wav"), root, ".wav file")
+    files = tree.audio_files(root, ".wav")
     speakers = sorted({m[2] for m in (_NAME.fullmatch(f.stem) for f in files) if m})
     if p.unseen_speakers >= len(speakers):
         raise DataError(

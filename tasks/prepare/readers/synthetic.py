@@ -28,7 +28,8 @@ def read(params: Params, root: Path | None = None) -> Corpus:
     No text of a split is in another one (:func:`digits.split_of`).
 
     Raises:
-        DataError: espeak-ng lacks a voice, or fewer unseen voices are named than speakers are to be kept out.
+        DataError: fewer unseen voices are named than speakers are to be kept out.
+        InputError: espeak-ng lacks a voice (when its utterances are asked for).
     """
     p = params.prepare
     voices, unseen = p.synthetic.voices, p.synthetic.unseen_voices[: p.unseen_speakers]

@@ -1,15 +1,10 @@
-"""Helpers of the readers of published corpora: folders walked in a fixed order, small text files.
-
-lhotse has recipes for these corpora, but they drop audio without a transcript (or the reverse) without a message, and
-stop at the first unreadable file. These readers yield every file on either side, so that each is used or rejected.
-"""
+"""Folders of published corpora, walked in a fixed order."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tasks.common.files import DataError
-from tasks.prepare.items import Item, Rejected
 
 
 def corpus_root(root: Path, *names: str) -> Path:
@@ -23,24 +18,13 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(p for p in found if p.is_file())
 
 
-def require(found: list[Path], root: Path, what: str) -> list[Path]:
-    """Return ``found`` if it holds any file.
+def audio_files(folder: Path, *suffixes: str) -> list[Path]:
+    """Return :func:`files`.
 
     Raises:
         DataError: there are none, so this is not the corpus's folder.
     """
+    found = files(folder, *suffixes)
     if not found:
-        raise DataError(f"{root} holds no {what}; check prepare.corpus and prepare.path")
+        raise DataError(f"{folder} holds no {' or '.join(suffixes)} file; check prepare.corpus and prepare.path")
     return found
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file. Bytes that are not UTF-8 become U+FFFD, which the check of each text refuses."""
-    return path.read_text(encoding="utf-8-sig", errors="replace")
-
-
-def without_audio(id_: str, speaker: str, source: str) -> Item:
-    """Return the rejected item of a transcript whose audio is missing."""
-    return Item(
-        id_, speaker, None, source, problem=Rejected("missing audio", f"a file for {id_}", "a transcript alone")
-    )

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from model import espeak
+from model.errors import InputError
 from tasks.common import params
 from tasks.common.files import DataError
 from tasks.prepare.readers import digits, synthetic
@@ -58,7 +59,7 @@ def test_unknown_voice_is_one_clear_message() -> None:
     p = settings()
     voices = p.prepare.synthetic.model_copy(update={"voices": ["nobody"]})
     p = p.model_copy(update={"prepare": p.prepare.model_copy(update={"synthetic": voices})})
-    with pytest.raises(DataError, match="no voice variant 'nobody'"):
+    with pytest.raises(InputError, match="no voice variant 'nobody'"):
         list(synthetic.read(p).items)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from tasks.common import params
 from tasks.common.files import DataError
-from tasks.prepare.items import Item
-from tasks.prepare.readers import librispeech, libritts, ljspeech, vctk
+from tasks.prepare.items import Corpus, Item
+from tasks.prepare.readers.published import librispeech, libritts, ljspeech, vctk
 from tests.conftest import REPOSITORY, real_speech
 
+Reader = Callable[[params.Params, Path], Corpus]
 P = params.load(REPOSITORY / "params.yaml")
 
 
@@ -21,8 +22,8 @@ def touch(path: Path, text: str = "") -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def by_id(reader: ModuleType, root: Path) -> dict[str, Item]:
-    corpus = reader.read(P, root)
+def by_id(reader: Reader, root: Path) -> dict[str, Item]:
+    corpus = reader(P, root)
     items = list(corpus.items)
     assert corpus.total == len(items) == len({i.id for i in items})
     return {i.id: i for i in items}
@@ -103,6 +104,6 @@ def test_ljspeech(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reader", [librispeech, libritts, vctk, ljspeech])
-def test_folder_without_the_corpus_is_an_error(tmp_path: Path, reader: ModuleType) -> None:
+def test_folder_without_the_corpus_is_an_error(tmp_path: Path, reader: Reader) -> None:
     with pytest.raises(DataError, match=r"holds no .*prepare.path|expected LJ Speech's folder"):
-        reader.read(P, tmp_path)
+        reader(P, tmp_path)
