@@ -13,16 +13,15 @@ import typer
 
 from model import policy
 from model.fast.onednn import use_onednn
-from model.training import Optimization, fingerprint_of, fit
+from model.training import Optimization
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
-from tasks.common.curves import Curve
 from tasks.common.digests import md5
 from tasks.common.files import DataError, atomic_path, read_json, read_token_rows, write_json
-from tasks.common.progress import Bar
 from tasks.common.stage import stage
+from tasks.common.training import state_of, train
 
 
 def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
@@ -75,47 +74,37 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
     policy.train_only(ar, align.parameters)  # last, because the method may have copied the policy for a reward model
     ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
-    curve, state = Curve(every=max(1, method.steps // 50)), paths.STATE / f"align-{iteration}.pt"
-    with tracking.resume(ids, iteration) as run, Bar(f"align@{iteration}", method.steps) as bar:
+    with tracking.resume(ids, iteration) as run:
         run.set_tags(environment.tags("trained", environment.describe(params, device)))
         run.log_dataset("pairs", paths.pairs(iteration))
-
-        def on_step(step: int, metrics: dict[str, float]) -> None:
-            curve.add(step, metrics)
-            accuracy = f", accuracy {metrics['accuracy']:.2f}" if "accuracy" in metrics else ""
-            bar.advance(note=f"loss {metrics['loss']:.3f}{accuracy}")
-            run.log_curve("align", curve.fresh())
-
-        fit(
+        curve = train(
             method.model,
             method.batches,
             method.loss,
             Optimization(lr=method.lr, steps=method.steps, warmup=align.warmup, max_grad_norm=align.max_grad_norm),
-            seed=params.seed,
-            state_file=state,
-            fingerprint=fingerprint_of(
+            name=f"align@{iteration}",
+            command="tasks.align",
+            depends_on=[
                 align,
                 block,
-                params.seed,
                 params.decoding,
                 md5(paths.pairs(iteration)),
                 md5(paths.judgements(iteration)),
                 policy.digest(paths.ar(block.prev)),
-            ),
+            ],
+            params=params,
+            device=device,
             precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
-            cpu=device.type == "cpu",
-            on_step=on_step,
+            log=lambda rows: run.log_curve("align", rows),
             may_save=method.may_save,
-            curve=curve,
         )
-        run.log_curve("align", curve.fresh())
     with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
         method.finish(folder)
     curve.write(paths.curve(iteration))
     write_json(paths.tracking(iteration), ids)
-    for done in (state, paths.STATE / f"reward-{iteration}.pt"):  # PPO's reward model is trained before the policy
-        done.unlink(missing_ok=True)
+    for name in ("align", "reward"):  # PPO's reward model is trained before the policy
+        state_of(f"{name}@{iteration}").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from model.batch import Batch
 from model.objectives.reward_model import reward_loss
 from model.pairs.sequences import sequences_of
 from model.reward import RewardModel
-from model.training import Metrics, Optimization, TrainingError, fingerprint_of, fit
+from model.training import Metrics, Optimization, TrainingError
 from tasks.align.method import Job, Method, pair_ids
 from tasks.align.schedule import chunks
 from tasks.common import paths
 from tasks.common.digests import md5
-from tasks.common.progress import Bar
+from tasks.common.training import train
 
 
 class RewardTraining(Method):
@@ -58,19 +58,15 @@ class RewardTraining(Method):
 def train_reward(job: Job) -> RewardModel:
     """Return the trained reward model, frozen. It depends on pairs and settings only, and resumes by itself."""
     align, training, previous = job.align, RewardTraining(job), job.params.iteration(job.iteration).prev
-    with Bar(f"align@{job.iteration} reward model", training.steps) as bar:
-        fit(
-            training.model,
-            training.batches,
-            training.loss,
-            Optimization(lr=training.lr, steps=training.steps, warmup=align.warmup, max_grad_norm=align.max_grad_norm),
-            seed=job.params.seed,
-            state_file=paths.STATE / f"reward-{job.iteration}.pt",
-            fingerprint=fingerprint_of(
-                align, job.params.seed, md5(paths.pairs(job.iteration)), policy.digest(paths.ar(previous))
-            ),
-            precision="no",
-            cpu=job.device.type == "cpu",
-            on_step=lambda step, m: bar.advance(note=f"loss {m['loss']:.3f}, accuracy {m['accuracy']:.2f}"),
-        )
+    train(
+        training.model,
+        training.batches,
+        training.loss,
+        Optimization(lr=training.lr, steps=training.steps, warmup=align.warmup, max_grad_norm=align.max_grad_norm),
+        name=f"reward@{job.iteration}",
+        command="tasks.align",
+        depends_on=[align, md5(paths.pairs(job.iteration)), policy.digest(paths.ar(previous))],
+        params=job.params,
+        device=job.device,
+    )
     return training.model.requires_grad_(False)

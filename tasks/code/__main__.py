@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.code.closure import Project
+from tasks.common.code.closure import Project
 from tasks.common.stage import stage
 
 

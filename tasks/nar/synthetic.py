@@ -27,8 +27,9 @@ from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.scores import compare, summarize, to_json
 from tasks.common.stage import stage
+from tasks.common.training import state_of
 from tasks.common.utterances import Utterances, load_waves
-from tasks.nar.training import Examples, state_of, train
+from tasks.nar.training import Examples, train
 
 SHOWN = ("wer", "similarity")  # the columns of the paper's Table 1
 CHUNK = 256  # utterances whose audio is in memory at a time
@@ -48,7 +49,8 @@ def main() -> None:
     synthetic = golden.with_codes(synthetic_codes(golden, params, device))
     kept = share_of_golden_codes(golden, synthetic)
     data = Examples(golden, params.prompt_frames, synthetic)
-    model, _ = train(data, params, device, "nar_synthetic", policy.digest(paths.ar("0")))
+    source = policy.digest(paths.ar("0"))
+    model, _ = train(data, params, device, name="nar_synthetic", command="tasks.nar.synthetic", source=source)
     result = {"level1_kept": kept, **judge(model, params, device)}
     with atomic_path(paths.SYNTHETIC_NAR) as folder:
         nar.save(model, folder)

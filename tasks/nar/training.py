@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,13 +12,10 @@ from model import nar
 from model.batch import Batch
 from model.codecs.facts import codec_facts
 from model.fast.padding import PAD_TO
-from model.training import Optimization, fingerprint_of, fit
-from tasks.common import paths, runtime
 from tasks.common.curves import Curve
-from tasks.common.digests import md5
 from tasks.common.epochs import Epochs
 from tasks.common.params import Params
-from tasks.common.progress import Bar
+from tasks.common.training import train_on_golden
 from tasks.common.utterances import Utterances
 
 
@@ -61,11 +57,13 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
     return F.cross_entropy(scored, target, reduction="sum"), {"accuracy": float(correct)}
 
 
-def train(data: Examples, params: Params, device: torch.device, name: str, source: str = "") -> tuple[nar.Nar, Curve]:
+def train(
+    data: Examples, params: Params, device: torch.device, *, name: str, command: str, source: str = ""
+) -> tuple[nar.Nar, Curve]:
     """Return a NAR trained on ``data`` with the settings ``params.sft_nar``, and its curve.
 
     Args:
-        name: of the stage: shown with the progress, and where the state to resume from is kept.
+        name: of the stage, whose state is kept under it. command: the stage's module.
         source: digest of the policy that made the data, if one did; a state of other data is not resumed from.
     """
     p = params.sft_nar
@@ -78,45 +76,17 @@ def train(data: Examples, params: Params, device: torch.device, name: str, sourc
     )
     model = nar.Nar(config)
     schedule = Epochs(data.codes.frames, p.batch_frames, ([params.seed, 2, epoch] for epoch in range(p.epochs)))
-    curve = Curve(every=max(1, len(schedule) // 300))
-    with Bar(name, len(schedule)) as bar:
-
-        def on_step(step: int, metrics: dict[str, float]) -> None:
-            curve.add(step, metrics)
-            bar.advance(note=f"loss {metrics['loss']:.3f}")
-
+    curve = train_on_golden(
+        model,
         # Levels take turns, so that each gets the same number of steps.
-        fit(
-            model,
-            lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
-            loss_of,
-            Optimization(
-                lr=p.lr,
-                steps=len(schedule),
-                warmup=p.warmup,
-                weight_decay=p.weight_decay,
-                optimizer=p.optimizer,
-            ),
-            seed=params.seed,
-            state_file=state_of(name),
-            fingerprint=fingerprint_of(
-                p,
-                params.nar,
-                params.seed,
-                params.prompt_frames,
-                params.models.codec,
-                params.compute.precision,
-                md5(paths.codes("train")),
-                source,
-            ),
-            precision=runtime.precision_of(params.compute.precision, device),
-            cpu=device.type == "cpu",
-            on_step=on_step,
-            curve=curve,
-        )
+        lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
+        loss_of,
+        p,
+        steps=len(schedule),
+        name=name,
+        command=command,
+        depends_on=[params.nar, source],
+        params=params,
+        device=device,
+    )
     return model, curve
-
-
-def state_of(name: str) -> Path:
-    """Return where that training keeps its state. Its caller removes the file after writing the NAR."""
-    return paths.STATE / f"{name}.pt"

@@ -13,16 +13,14 @@ from model.batch import Batch
 from model.codecs.facts import codec_facts
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
 from model.tokens import Vocabulary
-from model.training import Optimization, fingerprint_of, fit, length_buckets
+from model.training import length_buckets
 from tasks.common import environment, paths, runtime, schemas, tracking
-from tasks.common.curves import Curve
 from tasks.common.decoding import decoding_of
-from tasks.common.digests import md5
 from tasks.common.epochs import Epochs
 from tasks.common.files import DataError, atomic_path, write_json, write_table
 from tasks.common.params import Params
-from tasks.common.progress import Bar
 from tasks.common.stage import stage
+from tasks.common.training import state_of, train_on_golden
 from tasks.common.utterances import Utterances
 
 
@@ -89,43 +87,21 @@ def main() -> None:
     model = policy.build(policy.ArShape(**params.ar.model_dump()), vocabulary, p.dropout)
     schedule = Epochs(data.lengths, p.batch_tokens, ([params.seed, epoch] for epoch in range(p.epochs)))
     ids = tracking.start_loop(params)
-    curve, state = Curve(every=max(1, len(schedule) // 300)), paths.STATE / "sft_ar.pt"
-    with tracking.resume(ids, "0") as run, Bar("sft_ar", len(schedule)) as bar:
+    with tracking.resume(ids, "0") as run:
         run.set_tags(environment.tags("trained", environment.describe(params, device)))
-
-        def on_step(step: int, metrics: dict[str, float]) -> None:
-            curve.add(step, metrics)
-            bar.advance(note=f"loss {metrics['loss']:.3f}")
-            run.log_curve("sft_ar", curve.fresh())
-
-        fit(
+        curve = train_on_golden(
             model,
             lambda step: [data.batch(schedule[step], np.random.default_rng([params.seed, 1, step]))],
             loss_of,
-            Optimization(
-                lr=p.lr,
-                steps=len(schedule),
-                warmup=p.warmup,
-                weight_decay=p.weight_decay,
-                optimizer=p.optimizer,
-            ),
-            seed=params.seed,
-            state_file=state,
-            fingerprint=fingerprint_of(
-                p,
-                params.ar,
-                params.seed,
-                params.prompt_frames,
-                params.models.codec,
-                params.compute.precision,
-                md5(paths.codes("train")),
-            ),
-            precision=runtime.precision_of(params.compute.precision, device),
-            cpu=device.type == "cpu",
-            on_step=on_step,
-            curve=curve,
+            p,
+            steps=len(schedule),
+            name="sft_ar",
+            command="tasks.policy",
+            depends_on=[params.ar],
+            params=params,
+            device=device,
+            log=lambda rows: run.log_curve("sft_ar", rows),
         )
-        run.log_curve("sft_ar", curve.fresh())
         loss = held_out_loss(model, Sequences(dev, vocabulary, params.prompt_frames), p.batch_tokens, params.seed)
         print(
             f"sft_ar: held-out loss {loss:.3f} nats per token (train {curve.rows[-1]['loss'] if curve.rows else 0:.3f})"
@@ -136,7 +112,7 @@ def main() -> None:
     curve.write(paths.curve("0"))
     write_json(paths.tracking("0"), ids)
     write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 accumulates over nothing
-    state.unlink(missing_ok=True)
+    state_of("sft_ar").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

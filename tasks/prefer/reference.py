@@ -6,7 +6,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from model import policy
-from model.objectives.logprobs import collate, sequence_logprobs
+from model.objectives.logprobs import collate, next_token_logits, sequence_logprobs
 from model.pairs.sequences import sequences_of
 from tasks.common.progress import Bar
 from tasks.common.utterances import Row
@@ -21,7 +21,7 @@ def add_reference_logprobs(pairs: list[Row], ar: LlamaForCausalLM, batch_size: i
         for first in range(0, len(order), batch_size):
             part = [pairs[i] for i in order[first : first + batch_size]]
             ids, labels = collate(*sequences_of(part, vocabulary))
-            scored = sequence_logprobs(ar(input_ids=ids.to(device), use_cache=False).logits.float(), labels.to(device))
+            scored = sequence_logprobs(next_token_logits(ar, ids), labels.to(device))
             for pair, chosen, rejected in zip(part, scored[: len(part)], scored[len(part) :], strict=True):
                 pair["chosen_logprob"], pair["rejected_logprob"] = chosen.item(), rejected.item()
             bar.advance(len(part))

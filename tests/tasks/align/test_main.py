@@ -68,9 +68,9 @@ def test_what_was_trained_survives_until_it_is_written(workspace, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(policy, "save", full)
         align.main("1")
-    assert (paths.STATE / "align-1.pt").is_file() and policy.digest(paths.ar("1")) == before
-    monkeypatch.setattr(align.Curve, "add", None)  # nothing is trained again
+    assert (paths.STATE / "align@1.pt").is_file() and policy.digest(paths.ar("1")) == before
+    monkeypatch.setattr(curves.Curve, "add", None)  # nothing is trained again
     align.main("1")
     assert policy.digest(paths.ar("1")) != before
     assert len(curves.read(paths.curve("1"))) > 0
-    assert not (paths.STATE / "align-1.pt").exists()
+    assert not (paths.STATE / "align@1.pt").exists()

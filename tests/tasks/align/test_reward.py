@@ -85,7 +85,7 @@ def test_the_reward_model_of_ppo_is_frozen_and_the_same_for_the_same_pairs():
         return train_reward(files.job(reward_model={"lr": 1e-3, "epochs": 2}))
 
     first, kept = trained(), trained()  # the second is the first's, which waits until PPO has written its policy
-    (paths.STATE / "reward-1.pt").unlink()
+    (paths.STATE / "reward@1.pt").unlink()
     again = trained()
     assert not any(p.requires_grad for p in first.parameters())
     for a, b, c in zip(first.parameters(), kept.parameters(), again.parameters(), strict=True):

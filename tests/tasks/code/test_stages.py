@@ -16,10 +16,10 @@ import yaml
 from dvc.repo import Repo
 
 from tasks.code.__main__ import main
-from tasks.code.closure import Project
-from tasks.code.neutral import SETTINGS
-from tasks.code.normal import digest, reduce
-from tasks.code.settings import without_checks
+from tasks.common.code.closure import Project
+from tasks.common.code.neutral import SETTINGS
+from tasks.common.code.normal import digest, reduce
+from tasks.common.code.settings import without_checks
 from tests.conftest import REPOSITORY
 
 PIPELINES = {"dvc.yaml": ".code", "study/dvc.yaml": "study/.code", "bootstrap/dvc.yaml": "bootstrap/.code"}

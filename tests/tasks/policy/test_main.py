@@ -12,7 +12,7 @@ from model import policy
 from model.sampling import Decoding, Request, sample
 from model.tokens import Vocabulary
 from profiles import __main__ as profile
-from tasks.common import params, paths, schemas
+from tasks.common import params, paths, schemas, training
 from tasks.common.files import DataError, write_table
 from tasks.common.params import Params
 from tasks.common.utterances import Utterances
@@ -78,7 +78,7 @@ def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypa
         found.append(fingerprint)
         raise DataError("stopped before the first step")
 
-    monkeypatch.setattr(sft_ar, "fit", stop)
+    monkeypatch.setattr(training, "fit", stop)
     for change in (0, 0, 1):  # one code of one utterance
         rows[0]["codes"][0][0] = (rows[0]["codes"][0][0] + change) % 16
         write_table(paths.codes("train"), rows, schemas.CODES)

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tasks.code.normal import digest, reduce
+from tasks.common.code.normal import digest, reduce
 from tests.conftest import REPOSITORY
 
 MODULE = '''
@@ -112,7 +112,9 @@ def test_a_constant_and_no_constant_differ():
 @pytest.mark.parametrize("version", ["3.11", "3.12"])
 def test_every_supported_python_gives_the_same_digests(version):
     # The stage without its command line, which needs a package.
-    script = "from tasks.code.closure import Project; print(*map(Project().closure, ('tasks.align', 'tasks.report')))"
+    script = (
+        "from tasks.common.code.closure import Project; print(*map(Project().closure, ('tasks.align', 'tasks.report')))"
+    )
     done = [
         subprocess.run([python, "-c", script], cwd=REPOSITORY, capture_output=True, text=True)
         for python in (sys.executable, shutil.which(f"python{version}") or "no-such-python")

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tasks.code.closure import CodeError, Project
-from tasks.code.neutral import MODULES, SETTINGS, is_neutral
+from tasks.common.code.closure import CodeError, Project
+from tasks.common.code.neutral import MODULES, SETTINGS, is_neutral
 from tests.conftest import REPOSITORY
 
 FILES = {

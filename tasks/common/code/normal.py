@@ -10,7 +10,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 
-from tasks.code.neutral import FORMATTING, ITERATING, LOGGERS, is_neutral
+from tasks.common.code.neutral import FORMATTING, ITERATING, LOGGERS, is_neutral
 
 FOLLOWS_FROM_PLACE = {"ctx", "kind", "type_comment"}  # fields that say nothing about what is computed
 

@@ -1,12 +1,13 @@
 """Code that reports on the work and computes nothing: an edit to it makes no stage stale.
 
-This is the one place where such code is named. ``tests/tasks/code/test_neutral.py`` checks that the modules import
-nothing that computes.
+This is the one place where such code is named. ``tests/tasks/common/code/test_closure.py`` checks that the modules
+import nothing that computes.
 """
 
 from __future__ import annotations
 
 MODULES = {
+    "tasks.common.code": "digests code, which decides what must run again or may be resumed, and not with which result",
     "tasks.common.environment": "names the machine and the libraries next to the numbers",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",

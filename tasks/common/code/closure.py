@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import SpeechAlignError
-from tasks.code.neutral import SETTINGS, is_neutral
-from tasks.code.normal import digest, reduce
-from tasks.code.settings import without_checks
+from tasks.common.code.neutral import SETTINGS, is_neutral
+from tasks.common.code.normal import digest, reduce
+from tasks.common.code.settings import without_checks
 
 
 class CodeError(SpeechAlignError):

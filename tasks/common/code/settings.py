@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 
-from tasks.code.neutral import BOUNDS, READING
+from tasks.common.code.neutral import BOUNDS, READING
 
 
 def without_checks(tree: ast.Module) -> ast.Module:

@@ -8,11 +8,11 @@ import shutil
 import pytest
 import yaml
 
-from tasks.code.closure import Project
-from tasks.code.neutral import SETTINGS
-from tasks.code.normal import digest, reduce
-from tasks.code.settings import _is_type, without_checks
 from tasks.common import params
+from tasks.common.code.closure import Project
+from tasks.common.code.neutral import SETTINGS
+from tasks.common.code.normal import digest, reduce
+from tasks.common.code.settings import _is_type, without_checks
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY.joinpath(*SETTINGS.split("."))

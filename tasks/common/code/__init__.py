@@ -1,0 +1,1 @@
+"""What a command computes, as digests of the modules that it imports."""
