@@ -32,7 +32,7 @@ FORMATTING = {
     "strip",
     "values",
 }
-SETTINGS = "tasks.common.params"  # checks params.yaml: tasks/code/settings.py says which parts change no value
+SETTINGS = "tasks.common.params"  # checks params.yaml: settings.py says which parts change no value
 BOUNDS = {"ge", "gt", "le", "lt", "min_length", "max_length"}  # arguments of a field that refuse a value or let it pass
 READING = FORMATTING | {"add", "get", "realpath"}  # calls in a validator that change no setting
 ITERATING = {"track"}  # functions of the modules above that hand on the items of their first argument
