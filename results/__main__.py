@@ -28,9 +28,8 @@ def keep(
     machine: Annotated[str, typer.Option(help="processor; by default the one noted with the run")] = "",
 ) -> None:
     """Copy the metrics, parameters and dvc.lock of a finished run into results/NAME."""
-    with one_message():
-        run = runs.keep(name, workspace, command, commit, machine)
-        typer.echo(f"{run.folder}: iterations {', '.join(run.iterations())}; {run.origin}")
+    run = runs.keep(name, workspace, command, commit, machine)
+    typer.echo(f"{run.folder}: iterations {', '.join(run.iterations())}; {run.origin}")
 
 
 @app.command(name="print", context_settings={"ignore_unknown_options": True})
@@ -40,30 +39,28 @@ def keep_output(
     command: Annotated[list[str], typer.Argument(help="command to run")],
 ) -> None:
     """Run a command, such as a benchmark, and keep what it prints in results/NAME/printed."""
-    with one_message():
-        typer.echo(runs.keep_output(name, output, command))
+    typer.echo(runs.keep_output(name, output, command))
 
 
 @app.command()
 def write() -> None:
     """Render the blocks of README.md and docs/ from the kept runs."""
-    with one_message():
-        for document in blocks.documents():
-            text = blocks.render(document)
-            with atomic_path(document) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-            typer.echo(document)
+    for document in blocks.documents():
+        text = blocks.render(document)
+        with atomic_path(document) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        typer.echo(document)
 
 
 @app.command()
 def check() -> None:
     """Fail if a block of README.md or docs/ differs from the kept runs."""
-    with one_message():
-        stale = [f"{document}: {what}" for document in blocks.documents() for what in blocks.stale(document)]
-        if stale:
-            listed = "\n  ".join(stale)
-            raise DataError(f"blocks that differ from results/; run `python -m results write`:\n  {listed}")
+    stale = [f"{document}: {what}" for document in blocks.documents() for what in blocks.stale(document)]
+    if stale:
+        listed = "\n  ".join(stale)
+        raise DataError(f"blocks that differ from results/; run `python -m results write`:\n  {listed}")
 
 
 if __name__ == "__main__":
-    app()
+    with one_message():
+        app()

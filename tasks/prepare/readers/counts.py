@@ -1,10 +1,14 @@
-"""Utterances per split and speaker of a corpus that is made here, not recorded."""
+"""Corpora that are made here, not recorded: utterances per split and speaker, each a digit string."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from tasks.common.params.corpus import Prepare
+import numpy as np
+
+from tasks.common.params.corpus import DigitStrings, Prepare
+from tasks.prepare.items import Item
+from tasks.prepare.readers.digits import draw_texts
 
 
 def plan(
@@ -25,3 +29,23 @@ def plan(
 def shares(total: int, parts: int) -> list[int]:
     """Return ``total`` in ``parts`` whole numbers that differ by at most one."""
     return [total // parts + (i < total % parts) for i in range(parts)]
+
+
+def digit_strings(
+    split: str,
+    speaker: str,
+    n: int,
+    settings: DigitStrings,
+    rng: np.random.Generator,
+    sample_rate: int,
+    say: Callable[[str, np.random.Generator], tuple[str, np.ndarray]],
+) -> Iterator[Item]:
+    """Yield ``n`` utterances of random texts of the split.
+
+    Args:
+        say: returns the source and the samples ``(m,)`` of a text.
+    """
+    for number, text in enumerate(draw_texts(n, split, settings.min_words, settings.max_words, rng)):
+        source, samples = say(text, rng)
+        id_ = f"{split}-{speaker}-{number:05d}"
+        yield Item(id_, speaker, text, source, samples=samples, sample_rate=sample_rate, split=split)

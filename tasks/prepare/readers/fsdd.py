@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tasks.common.params import Params
 from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item, Rejected
 from tasks.prepare.readers import digits, tree
-from tasks.prepare.readers.counts import plan
+from tasks.prepare.readers.counts import digit_strings, plan
 
 SAMPLE_RATE = 8000
 TEST_INDICES, DEV_INDICES = range(0, 5), range(5, 10)
@@ -94,24 +95,13 @@ def _items(
     bad: list[Item], wanted: list[tuple[str, str, int]], banks: dict[tuple[str, str], Bank], params: Params
 ) -> Iterator[Item]:
     yield from bad
-    settings = params.prepare.fsdd
     for split, speaker, n in wanted:
         rng = np.random.default_rng([params.seed, *split.encode(), *speaker.encode()])
-        texts = digits.draw_texts(n, split, settings.min_words, settings.max_words, rng)
-        for number, text in enumerate(texts):
-            names, samples = _string(text, banks[split, speaker], rng)
-            yield Item(
-                id=f"{split}-{speaker}-{number:05d}",
-                speaker=speaker,
-                text=text,
-                source=" ".join(names),
-                samples=samples,
-                sample_rate=SAMPLE_RATE,
-                split=split,
-            )
+        say = partial(_string, banks[split, speaker])
+        yield from digit_strings(split, speaker, n, params.prepare.fsdd, rng, SAMPLE_RATE, say)
 
 
-def _string(text: str, bank: Bank, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
+def _string(bank: Bank, text: str, rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """Return the recordings' file names and the samples ``(n,)`` of one utterance."""
     edge = np.zeros(int(_EDGE * SAMPLE_RATE), np.float32)
     names, parts = [], [edge]
@@ -121,4 +111,4 @@ def _string(text: str, bank: Bank, rng: np.random.Generator) -> tuple[list[str],
         gap = np.zeros(int(rng.uniform(*_GAP) * SAMPLE_RATE), np.float32)
         names.append(name)
         parts += [samples, gap] if len(names) < len(text.split()) else [samples, edge]
-    return names, np.concatenate(parts)
+    return " ".join(names), np.concatenate(parts)

@@ -16,8 +16,7 @@ from tasks.common.params import Params
 from tasks.common.params.corpus import Synthetic
 from tasks.prepare.items import Corpus, Item
 from tasks.prepare.ordered import ordered
-from tasks.prepare.readers import digits
-from tasks.prepare.readers.counts import plan
+from tasks.prepare.readers.counts import digit_strings, plan
 
 _STREAM = {"train": 0, "dev": 1, "test": 2}  # keeps the random streams of one voice apart
 
@@ -25,7 +24,7 @@ _STREAM = {"train": 0, "dev": 1, "test": 2}  # keeps the random streams of one v
 def read(params: Params, root: Path | None = None) -> Corpus:
     """Return train and dev speech of the seen voices, and test speech of seen and unseen ones (half each).
 
-    No text of a split is in another one (:func:`digits.split_of`).
+    No text of a split is in another one (:func:`tasks.prepare.readers.digits.split_of`).
 
     Raises:
         DataError: fewer unseen voices are named than speakers are to be kept out.
@@ -67,23 +66,15 @@ def _synthesize(counts: dict[str, dict[str, int]], params: Params) -> Iterator[I
 
 def read_aloud(voice: str, counts: dict[str, int], settings: Synthetic, seed: int) -> list[Item]:
     """Return all utterances of one voice, ``counts[split]`` of each split. Call it in a fresh process only."""
-    items = []
+
+    def say(text: str, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+        rate, pitch = (int(rng.integers(*bounds, endpoint=True)) for bounds in (settings.rate, settings.pitch))
+        samples = espeak.synthesize(text, voice, rate, pitch)
+        # As int16 they are exactly as espeak-ng returned them.
+        return f"espeak-ng en-us+{voice} rate={rate} pitch={pitch}", (samples * 32768).astype(np.int16)
+
+    items: list[Item] = []
     for split, n in counts.items():
         rng = np.random.default_rng([seed, _STREAM[split], *voice.encode()])
-        texts = digits.draw_texts(n, split, settings.min_words, settings.max_words, rng)
-        for index, text in enumerate(texts):
-            rate = int(rng.integers(settings.rate[0], settings.rate[1], endpoint=True))
-            pitch = int(rng.integers(settings.pitch[0], settings.pitch[1], endpoint=True))
-            samples = espeak.synthesize(text, voice, rate, pitch)
-            items.append(
-                Item(
-                    id=f"{split}-{voice}-{index:05d}",
-                    speaker=voice,
-                    text=text,
-                    source=f"espeak-ng en-us+{voice} rate={rate} pitch={pitch}",
-                    samples=(samples * 32768).astype(np.int16),  # exactly as espeak-ng returned them
-                    sample_rate=espeak.SAMPLE_RATE,
-                    split=split,
-                )
-            )
+        items += digit_strings(split, voice, n, settings, rng, espeak.SAMPLE_RATE, say)
     return items
