@@ -135,12 +135,8 @@ def keep_output(run: str, name: str, command: Sequence[str]) -> Path:
 
 def commit_of(workspace: Path) -> str:
     """Return the commit of a workspace, marked where files differ from it."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=workspace, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DataError(f"git finds no commit in {workspace}; name it with --commit")
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    return git("rev-parse", "--short=12", "HEAD") + (" with local changes" if changed else "")
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty= with local changes"]
+    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"git finds no commit in {workspace}; name it with --commit")
+    return done.stdout.strip()

@@ -56,14 +56,8 @@ def fetch(uri: str) -> Path:
         objects = list_objects(client, bucket, prefix)
         folder = _cache_folder(client.meta.endpoint_url, bucket, prefix)
         _download(client, bucket, objects, folder)
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise DataError(
-            f"no AWS credentials for {uri} ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        ) from error
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         raise DataError(_explain(error, uri, bucket)) from error
-    except BotoCoreError as error:
-        raise DataError(f"could not read {uri}: {error}") from error
     return folder / "files"
 
 
@@ -182,8 +176,11 @@ def _read_index(path: Path) -> dict[str, list[Any]]:
     return verified
 
 
-def _explain(error: ClientError, uri: str, bucket: str) -> str:
-    code = error.response.get("Error", {}).get("Code", "")
+def _explain(error: ClientError | BotoCoreError, uri: str, bucket: str) -> str:
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        keys = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        return f"no AWS credentials for {uri} ({error}); set {keys}"
+    code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
     if code == "NoSuchBucket":
         return f"{uri}: there is no bucket {bucket!r} at this endpoint; check prepare.path and AWS_ENDPOINT_URL_S3"
     if code in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,3 +66,20 @@ def test_a_run_that_does_not_name_its_processor_needs_it_named(tmp_path: Path) -
     with pytest.raises(DataError, match="name it with --machine"):
         runs.keep("demo", work, "make demo", commit="abc123")
     assert runs.keep("demo", work, "make demo", commit="abc123", machine="Old CPU").origin.machine == "Old CPU"
+
+
+def test_the_commit_is_marked_if_a_tracked_file_differs_from_it(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        names = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *names, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    git("init", "--quiet")
+    Path("params.yaml").write_text("seed: 17\n")
+    git("add", "params.yaml")
+    git("commit", "--quiet", "--message", "first")
+    git("tag", "v1")
+    Path("untracked").touch()
+    commit = git("rev-parse", "HEAD")[:12]
+    assert runs.commit_of(tmp_path) == commit
+    Path("params.yaml").write_text("seed: 18\n")
+    assert runs.commit_of(tmp_path) == f"{commit} with local changes"
