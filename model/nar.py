@@ -106,18 +106,7 @@ class Nar(nn.Module):
             prompt: int64 ``(batch, n_codebooks, prompt frames)``.
             prompt_lengths: real frames of each prompt.
         """
-        return self.heads[level - 1](self.hidden(codes, lengths, prompt, prompt_lengths, level))
-
-    def hidden(
-        self,
-        codes: torch.Tensor,
-        lengths: torch.Tensor,
-        prompt: torch.Tensor,
-        prompt_lengths: torch.Tensor,
-        level: int,
-    ) -> torch.Tensor:
-        """Return the input ``(batch, frames, width)`` of the head of ``level``; arguments as in :meth:`forward`."""
-        return self.states(codes, lengths, self.encode_prompt(prompt, prompt_lengths), level)
+        return self.heads[level - 1](self.states(codes, lengths, self.encode_prompt(prompt, prompt_lengths), level))
 
     def encode_prompt(self, prompt: torch.Tensor, prompt_lengths: torch.Tensor) -> PromptState:
         """Return the voice prompt as every level uses it: each block's keys and values, and a mask of real frames."""
@@ -129,7 +118,7 @@ class Nar(nn.Module):
         return [cast(_Block, block).key_value(voice) for block in self.blocks], visible
 
     def states(self, codes: torch.Tensor, lengths: torch.Tensor, voice: PromptState, level: int) -> torch.Tensor:
-        """Return :meth:`hidden` for a prompt that is encoded already."""
+        """Return the input ``(batch, frames, width)`` of the head of ``level``, from an encoded prompt."""
         mask = (torch.arange(codes.shape[-1], device=codes.device) < lengths[:, None]).unsqueeze(-1).float()
         x = self._embed(codes) + self.level.weight[level]
         for block, key_value in zip(self.blocks, voice[0], strict=True):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,14 +28,6 @@ from model.optimizers import build
 
 class TrainingError(SpeechAlignError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
-
-
-class Stateful(Protocol):
-    """An object that changes from step to step and is saved with the training's state: a training curve."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 Metrics = dict[str, float]  # sums over a batch's items; the loop divides them by the step's weight
@@ -76,7 +68,7 @@ def fit(
     cpu: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
-    curve: Stateful | None = None,
+    curve: Any = None,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
@@ -89,7 +81,7 @@ def fit(
         on_step: called after each step with its number (from 1) and mean metrics, ``loss`` and ``lr`` among them.
         may_save: whether a run can resume after this many steps. False between steps that share samples drawn from
             the model itself (PPO), since a later model can't draw them again.
-        curve: saved with the state, and restored when a run resumes.
+        curve: an object with ``state_dict`` and ``load_state_dict``, saved with the state and restored with it.
 
     Raises:
         TrainingError: a loss that is not finite, with the ids of its batch, before it updates anything; or several
@@ -103,7 +95,10 @@ def fit(
             f"expected one training process, found {accelerator.num_processes}: start the stage without "
             "`accelerate launch`; it uses one GPU"
         )
-    step = _load_state(state_file, fingerprint, model, optimizers, curve)
+    parts = {"model": model, **{f"optimizer {i}": o for i, o in enumerate(optimizers)}}  # what a state holds
+    if curve:
+        parts["curve"] = curve
+    step = _load_state(state_file, fingerprint, parts)
     model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
@@ -136,40 +131,21 @@ def fit(
             on_step(step, {**means, "lr": lr, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
         if state_file and (due or step == optimization.steps):
-            _save_state(state_file, fingerprint, accelerator.unwrap_model(model), optimizers, step, curve)
+            _save_state(state_file, fingerprint, parts, step)
             saved = time.monotonic()
     return accelerator.unwrap_model(model).eval()
 
 
-def _save_state(
-    path: Path,
-    fingerprint: str,
-    model: torch.nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    step: int,
-    curve: Stateful | None,
-) -> None:
+def _save_state(path: Path, fingerprint: str, parts: dict[str, Any], step: int) -> None:
     """Write the state atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    state = {
-        "fingerprint": fingerprint,
-        "model": model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "step": step,
-        "curve": curve.state_dict() if curve else {},
-    }
-    torch.save(state, temporary)
+    saved = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"fingerprint": fingerprint, "step": step, "parts": saved}, temporary)
     os.replace(temporary, path)
 
 
-def _load_state(
-    path: Path | None,
-    fingerprint: str,
-    model: torch.nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    curve: Stateful | None,
-) -> int:
+def _load_state(path: Path | None, fingerprint: str, parts: dict[str, Any]) -> int:
     """Load a state that belongs to this run; return the step to resume from, 0 if there is none."""
     if path is None or not path.is_file():
         return 0
@@ -179,11 +155,8 @@ def _load_state(
         raise TrainingError(f"{path} cannot be read ({error}); delete it to train from the start") from error
     if state["fingerprint"] != fingerprint:
         return 0
-    model.load_state_dict(state["model"])
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    if curve:
-        curve.load_state_dict(state["curve"])
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
     return state["step"]
 
 

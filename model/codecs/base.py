@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn.functional import pad
@@ -74,37 +74,39 @@ class Codec(ABC):
                     f"waveform {index} has shape {tuple(wave.shape)}; expected (samples,), at least "
                     f"{self.min_samples} of them"
                 )
-        codes: list[torch.Tensor] = [torch.empty(0)] * len(waves)
 
-        def encode(_worker: int, batch: tuple[int, list[int]]) -> None:
-            frames, chosen = batch
+        def encode(frames: int, chosen: list[int]) -> torch.Tensor:
             padded = [pad(waves[i], (0, frames * self.hop_length - waves[i].numel())) for i in chosen]
-            with torch.inference_mode():
-                encoded = self.encode_batch(torch.stack(padded).to(self.device))
-            for row, i in enumerate(chosen):
-                codes[i] = encoded[row].cpu()
+            return self.encode_batch(torch.stack(padded).to(self.device))
 
-        batches = self._batches([-(-wave.numel() // self.hop_length) for wave in waves], batch_seconds)
-        parallel_map(encode, batches, self.device.type)
-        return codes
+        return self._by_length(encode, [-(-wave.numel() // self.hop_length) for wave in waves], batch_seconds)
 
     def decode(self, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
         """Return the waveform ``(frames * hop_length,)`` of each ``(levels, frames)``, batched as in :meth:`encode`.
 
         The lowest levels alone can be decoded too. No frames give no samples.
         """
-        waves: list[torch.Tensor] = [torch.zeros(0)] * len(codes)
 
-        def decode(_worker: int, batch: tuple[int, list[int]]) -> None:
-            frames, chosen = batch
+        def decode(frames: int, chosen: list[int]) -> torch.Tensor:
+            decoded = self.decode_batch(torch.stack([codes[i] for i in chosen]).to(self.device))
+            return decoded[:, : frames * self.hop_length]
+
+        return self._by_length(decode, [code.shape[-1] for code in codes], batch_seconds)
+
+    def _by_length(
+        self, work: Callable[[int, list[int]], torch.Tensor], frames: Sequence[int], batch_seconds: float
+    ) -> list[torch.Tensor]:
+        """Return the rows of ``work(frames, indices)`` of every batch, on the CPU, in the items' order."""
+        found: list[torch.Tensor] = [torch.zeros(0)] * len(frames)
+
+        def one(_worker: int, batch: tuple[int, list[int]]) -> None:
             with torch.inference_mode():
-                decoded = self.decode_batch(torch.stack([codes[i] for i in chosen]).to(self.device))
-                decoded = decoded[:, : frames * self.hop_length]
-            for row, i in enumerate(chosen):
-                waves[i] = decoded[row].cpu()
+                rows = work(*batch)
+            for row, i in enumerate(batch[1]):
+                found[i] = rows[row].cpu()
 
-        parallel_map(decode, self._batches([code.shape[-1] for code in codes], batch_seconds), self.device.type)
-        return waves
+        parallel_map(one, self._batches(frames, batch_seconds), self.device.type)
+        return found
 
     def _batches(self, frames: Sequence[int], batch_seconds: float) -> list[tuple[int, list[int]]]:
         """Return (frames, indices) of each forward pass: items of one length, at most ``batch_seconds`` or one item."""

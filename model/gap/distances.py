@@ -7,15 +7,13 @@ and is called with non-negative ``first`` and ``second (draws, rows)``; it retur
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
 from model.errors import InputError
 
-
-class Distance(Protocol):
-    def __call__(self, first: np.ndarray, second: np.ndarray) -> np.ndarray: ...
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def frechet(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray) -> np.ndarray:

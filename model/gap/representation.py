@@ -38,7 +38,8 @@ def pooled(
         codes, lengths = nar_lib.pad_codes([level1[i].long().unsqueeze(0) for i in chosen])
         prompt, prompt_lengths = nar_lib.pad_codes([prompts[i].long() for i in chosen])
         codes, lengths = codes.to(device), lengths.to(device)
-        hidden = nar.hidden(codes, lengths, prompt.to(device), prompt_lengths.to(device), FIRST_PREDICTED)
+        voice = nar.encode_prompt(prompt.to(device), prompt_lengths.to(device))
+        hidden = nar.states(codes, lengths, voice, FIRST_PREDICTED)
         real = torch.arange(codes.shape[-1], device=device) < lengths[:, None]
         means = (hidden * real.unsqueeze(-1)).sum(dim=1) / lengths.unsqueeze(-1)
         vectors[chosen] = means.double().cpu().numpy()

@@ -28,7 +28,6 @@ def correct(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, seed:
     Raises:
         InputError: fewer than two ids per fold.
     """
-    _check(golden, synthetic, groups)
     return _right(golden, synthetic, np.zeros(len(golden), dtype=int), folds(groups, seed))
 
 
@@ -36,7 +35,6 @@ def p_value(
     golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, accuracy: float, swaps: int, seed: int
 ) -> float:
     """Return the p-value of ``accuracy`` where golden and synthetic have one distribution; at least 1/(swaps + 1)."""
-    _check(golden, synthetic, groups)
     rng, parts = np.random.default_rng([seed, 3]), folds(groups, seed)
     ids, place = np.unique(groups, return_inverse=True)
     as_good = 0
@@ -47,8 +45,17 @@ def p_value(
 
 
 def folds(groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (training, test) rows of each fold, which depend on the set of ids and not on the order of rows."""
+    """Return (training, test) rows of each fold, which depend on the set of ids and not on the order of rows.
+
+    Raises:
+        InputError: fewer than two ids per fold.
+    """
     ids, place = np.unique(groups, return_inverse=True)
+    if len(ids) < 2 * FOLDS:
+        raise InputError(
+            f"{len(ids)} utterances are too few for a classifier test in {FOLDS} folds; expected at least {2 * FOLDS}: "
+            "raise prepare.test_utterances"
+        )
     shuffled = np.random.default_rng([seed, 4]).permutation(len(ids))[place]
     return list(GroupKFold(FOLDS).split(np.zeros(len(groups)), groups=shuffled))
 
@@ -63,13 +70,3 @@ def _right(golden: np.ndarray, synthetic: np.ndarray, swap: np.ndarray, parts: l
         for side, label in ((golden, swap), (synthetic, 1 - swap)):
             right[test] += (model.predict((side[test] - center) / scale) == label[test]) / 2
     return right
-
-
-def _check(golden: np.ndarray, synthetic: np.ndarray, groups: np.ndarray) -> None:
-    if not len(golden) == len(synthetic) == len(groups):
-        raise ValueError(f"{len(golden)} golden, {len(synthetic)} synthetic rows and {len(groups)} ids; expected pairs")
-    if (n := len(np.unique(groups))) < 2 * FOLDS:
-        raise InputError(
-            f"{n} utterances are too few for a classifier test in {FOLDS} folds; expected at least {2 * FOLDS}: "
-            "raise prepare.test_utterances"
-        )

@@ -72,16 +72,15 @@ def groups_of(job: Job) -> list[list[Episode]]:
         advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64))
         if advantages is None:
             continue
-        context = train.context(text=train.position(utterance), voice=train.position(prompt))
+        context = train.context(text=train.golden.find(utterance), voice=train.golden.find(prompt))
         episodes = []
         for (s, reward), advantage in zip(members, advantages.tolist(), strict=True):
             target, old = job.vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])
             if not target or len(target) != len(old):
                 raise DataError(f"sample {s['id']} has {len(target)} tokens and {len(old)} log-probabilities")
             name = f"{s['id']}#{s['draw']}"
-            episodes.append(
-                Episode(id=name, context=context, target=target, old=old, advantage=advantage, reward=reward)
-            )
+            scores = {"advantage": advantage, "reward": reward}
+            episodes.append(Episode(id=name, context=context, target=target, old=old, **scores))
         kept.append(episodes)
     if not kept:
         raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from model.batch import Batch
@@ -9,32 +11,27 @@ from model.objectives.kto import kto_loss, reference_point
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.pairs.sequences import sequences_of
 from model.training import Metrics
-from tasks.align.method import Job, Method, Row, pair_ids
-from tasks.align.schedule import chunks
+from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
 
 
-class Kto(Method):
+class Kto(PairMethod):
     """Steps over the pairs. Each step's ``z0`` comes from its texts with one another's speech."""
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self.schedule = job.pair_schedule(self.align.epochs)
-        self.steps = len(self.schedule)
         self.reference = job.load_reference()
 
     def batches(self, step: int) -> list[Batch]:
-        """Return micro-batches of chosen rows, then rejected rows; the weight is the number of pairs."""
-        pairs, batches = self.schedule[step], []
-        z0 = self.z0(pairs)
-        for part in chunks(pairs, self.align.micro_pairs):
-            tokens, labels = collate(*sequences_of(part, self.job.vocabulary))
-            logprobs = [pair["chosen_logprob"] for pair in part] + [pair["rejected_logprob"] for pair in part]
-            reference = torch.tensor(logprobs, dtype=torch.float32)
-            weight = float(len(part))
-            batches.append(
-                Batch(ids=pair_ids(part), weight=weight, tokens=tokens, labels=labels, reference=reference, z0=z0)
-            )
+        z0, batches = self.z0(self.schedule[step]), super().batches(step)
+        for batch in batches:
+            batch.tensors["z0"] = z0
         return batches
+
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        tokens, labels = collate(*sequences_of(pairs, self.job.vocabulary))
+        logprobs = [pair[f"{side}_logprob"] for side in ("chosen", "rejected") for pair in pairs]
+        reference = torch.tensor(logprobs, dtype=torch.float32)
+        return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, labels=labels, reference=reference)
 
     @torch.no_grad()
     def z0(self, pairs: list[Row]) -> torch.Tensor:
@@ -70,13 +67,6 @@ class Kto(Method):
         losses = losses / 2  # the mean over samples, as in the paper: a pair is two of them
         nll = -scored[:half] / (labels[:half] != IGNORE).sum(dim=1)
         chosen, rejected = logratio.chunk(2)
-        metrics = {
-            "preference_loss": losses.sum().item(),
-            "nll": nll.sum().item(),
-            "accuracy": (chosen > rejected).sum().item(),
-            "margin": (chosen - rejected).sum().item(),
-            "chosen_shift": chosen.sum().item(),
-            "rejected_shift": rejected.sum().item(),
-            "z0": float(z0) * batch.weight,
-        }
+        metrics = preference_metrics(losses=losses, nll=nll, chosen_shift=chosen, rejected_shift=rejected)
+        metrics["z0"] = float(z0) * batch.weight
         return losses.sum() + self.align.nll_weight * nll.sum(), metrics

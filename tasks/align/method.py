@@ -17,7 +17,7 @@ from model.batch import Batch
 from model.fast.onednn import use_onednn
 from model.tokens import Vocabulary
 from model.training import Metrics
-from tasks.align.schedule import schedule_of
+from tasks.align.schedule import chunks, schedule_of
 from tasks.align.train_set import TrainSet
 from tasks.common import paths
 from tasks.common.params import Params
@@ -93,6 +93,40 @@ class Method(ABC):
 
     def finish(self, folder: Path) -> None:  # noqa: B027
         """Add to the new policy's folder what else it needs: by default nothing."""
+
+
+class PairMethod(Method):
+    """Steps of ``align.batch_pairs`` pairs of like length: each pair once per epoch.
+
+    Args:
+        epochs: ``align.epochs`` if None.
+    """
+
+    def __init__(self, job: Job, epochs: int | None = None):
+        super().__init__(job)
+        self.schedule = job.pair_schedule(epochs or self.align.epochs)
+        self.steps = len(self.schedule)
+
+    def batches(self, step: int) -> list[Batch]:
+        return [self.batch(part) for part in chunks(self.schedule[step], self.align.micro_pairs)]
+
+    @abstractmethod
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        """Return pairs padded together: chosen rows, then rejected rows; the weight counts what the loss sums."""
+
+
+def preference_metrics(
+    *, losses: torch.Tensor, nll: torch.Tensor, chosen_shift: torch.Tensor, rejected_shift: torch.Tensor
+) -> Metrics:
+    """Return what every preference loss reports; the shifts are log-ratios to the reference ``(batch,)``."""
+    return {
+        "preference_loss": losses.sum().item(),
+        "nll": nll.sum().item(),
+        "accuracy": (chosen_shift > rejected_shift).sum().item(),
+        "margin": (chosen_shift - rejected_shift).sum().item(),
+        "chosen_shift": chosen_shift.sum().item(),
+        "rejected_shift": rejected_shift.sum().item(),
+    }
 
 
 def pair_ids(pairs: Sequence[Row]) -> list[str]:

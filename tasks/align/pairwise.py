@@ -12,8 +12,7 @@ from model.objectives.pair_logprobs import PairLogprobs
 from model.objectives.pairwise import PAIRWISE_LOSSES, PairwiseOptions
 from model.pairs.sequences import sequences_of
 from model.training import Metrics
-from tasks.align.method import Job, Method, Row, pair_ids
-from tasks.align.schedule import chunks
+from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
 
 
 def reward_gap(pair: Row) -> float:
@@ -21,13 +20,11 @@ def reward_gap(pair: Row) -> float:
     return (pair["rejected_wer"] - pair["chosen_wer"]) + (pair["chosen_similarity"] - pair["rejected_similarity"])
 
 
-class Pairwise(Method):
+class Pairwise(PairMethod):
     """Steps over the pairs, with both sides' reference log-probabilities as ``prefer`` cached them."""
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self.schedule = job.pair_schedule(self.align.epochs)
-        self.steps = len(self.schedule)
         self.pairwise_loss = PAIRWISE_LOSSES[self.align.method]
         self.options = PairwiseOptions(
             beta=job.beta,
@@ -37,11 +34,7 @@ class Pairwise(Method):
             gamma=self.align.simpo.gamma,
         )
 
-    def batches(self, step: int) -> list[Batch]:
-        return [self.batch(part) for part in chunks(self.schedule[step], self.align.micro_pairs)]
-
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        """Return chosen rows, then rejected rows, padded together; the weight is the number of pairs."""
         tokens, labels = collate(*sequences_of(pairs, self.job.vocabulary))
         return Batch(
             ids=pair_ids(pairs),
@@ -69,12 +62,10 @@ class Pairwise(Method):
         )
         preference = self.pairwise_loss(logprobs, self.options)
         nll = -chosen / chosen_tokens
-        metrics = {
-            "preference_loss": preference.sum().item(),
-            "nll": nll.sum().item(),
-            "accuracy": (logprobs.margin > 0).sum().item(),
-            "margin": logprobs.margin.sum().item(),
-            "chosen_shift": (chosen - logprobs.reference_chosen).sum().item(),
-            "rejected_shift": (rejected - logprobs.reference_rejected).sum().item(),
-        }
+        metrics = preference_metrics(
+            losses=preference,
+            nll=nll,
+            chosen_shift=chosen - logprobs.reference_chosen,
+            rejected_shift=rejected - logprobs.reference_rejected,
+        )
         return (preference + self.align.nll_weight * nll).sum(), metrics

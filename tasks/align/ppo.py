@@ -21,6 +21,8 @@ from tasks.align.reward import train_reward
 from tasks.align.rollout import Episode, Rollouts
 from tasks.align.schedule import chunks, schedule_of
 
+PER_TOKEN = ("old", "old_values", "advantages", "returns")  # of an episode
+
 
 class Ppo(Method):
     """``align.ppo.rollouts`` rollouts, each with ``inner_epochs`` passes in steps of ``batch_pairs`` utterances."""
@@ -79,10 +81,7 @@ class Ppo(Method):
             weight=float((labels != IGNORE).sum()),
             tokens=tokens,
             labels=labels,
-            old=on_grid([e.old for e in episodes], labels),
-            old_values=on_grid([e.old_values for e in episodes], labels),
-            advantages=on_grid([e.advantages for e in episodes], labels),
-            returns=on_grid([e.returns for e in episodes], labels),
+            **{name: on_grid([getattr(e, name) for e in episodes], labels) for name in PER_TOKEN},
             **means,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from model import policy
@@ -11,32 +13,25 @@ from model.objectives.reward_model import reward_loss
 from model.pairs.sequences import sequences_of
 from model.reward import RewardModel
 from model.training import Metrics, Optimization, TrainingError
-from tasks.align.method import Job, Method, pair_ids
-from tasks.align.schedule import chunks
+from tasks.align.method import Job, PairMethod, Row, pair_ids
 from tasks.common import paths
 from tasks.common.digests import md5
 from tasks.common.training import train
 
 
-class RewardTraining(Method):
+class RewardTraining(PairMethod):
     """The reward model, from a copy of the AR's body, trained on every pair ``align.reward_model.epochs`` times."""
 
     model: RewardModel
 
     def __init__(self, job: Job):
-        super().__init__(job)
-        self.schedule = job.pair_schedule(self.align.reward_model.epochs)
-        self.steps = len(self.schedule)
+        super().__init__(job, job.align.reward_model.epochs)
         self.model = RewardModel.from_policy(job.ar)
         self.lr = self.align.reward_model.lr
 
-    def batches(self, step: int) -> list[Batch]:
-        """Return micro-batches of chosen sequences, then rejected ones; the weight is the number of pairs."""
-        batches = []
-        for part in chunks(self.schedule[step], self.align.micro_pairs):
-            tokens, last = reward_lib.pad(list(zip(*sequences_of(part, self.job.vocabulary), strict=True)))
-            batches.append(Batch(ids=pair_ids(part), weight=float(len(part)), tokens=tokens, last=last))
-        return batches
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        tokens, last = reward_lib.pad(list(zip(*sequences_of(pairs, self.job.vocabulary), strict=True)))
+        return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, last=last)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return the pairs' losses, summed.

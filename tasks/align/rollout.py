@@ -48,7 +48,7 @@ class Rollouts:
         self.mean, self.std = reward_mean_and_std(reward, job)
         settings = job.align.ppo
         rng = np.random.default_rng([job.params.seed, 8, *job.iteration.encode()])
-        self.drawn = passes(items=len(self.train), needed=settings.rollouts * settings.prompts, rng=rng)
+        self.drawn = passes(items=len(self.train.golden), needed=settings.rollouts * settings.prompts, rng=rng)
 
     def sample(self, number: int) -> list[Episode]:
         """Return the episodes of rollout ``number``, with advantages and returns."""
@@ -58,8 +58,10 @@ class Rollouts:
         ids, requests = [], []
         for index in self.drawn[number * settings.prompts : (number + 1) * settings.prompts]:
             context = tuple(self.train.in_random_voice(index, rng))
-            ids.append(self.train.id(index))
-            requests.append(Request(context, decoding.max_frames(self.train.text(index)), int(rng.integers(2**62))))
+            ids.append(self.train.golden.ids[index])
+            requests.append(
+                Request(context, decoding.max_frames(self.train.golden.texts[index]), int(rng.integers(2**62)))
+            )
         training = self.model.training
         self.model.eval()
         samples = sample(job.ar, requests, decoding, batch_size)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from model.batch import Batch
 from model.objectives.coh import BAD, GOOD
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.pairs.sequences import sequences_of
 from model.tokens import Vocabulary
 from model.training import Metrics
-from tasks.align.method import Job, Method, pair_ids
+from tasks.align.method import Job, Method, PairMethod, Row, pair_ids
 from tasks.align.schedule import chunks, passes
 
 
@@ -24,25 +27,19 @@ class Supervised(Method):
         return nll.sum(), {"nll": nll.sum().item()}
 
 
-class ChainOfHindsight(Supervised):
+class ChainOfHindsight(Supervised, PairMethod):
     """Both sides of every pair, each with its verdict before the text. Later every text gets the good verdict."""
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self.schedule = job.pair_schedule(self.align.epochs)
-        self.steps = len(self.schedule)
         self.good, self.bad = (Vocabulary(job.vocabulary.codebook_size, prefix) for prefix in (GOOD, BAD))
         job.ar.config.text_prefix = GOOD
 
-    def batches(self, step: int) -> list[Batch]:
-        batches = []
-        for part in chunks(self.schedule[step], self.align.micro_pairs):
-            contexts = [v.context(pair["text"], pair["prompt"]) for v in (self.good, self.bad) for pair in part]
-            targets = [self.good.target(pair["chosen"], pair["chosen_finished"]) for pair in part]
-            targets += [self.bad.target(pair["rejected"], pair["rejected_finished"]) for pair in part]
-            tokens, labels = collate(contexts, targets)
-            batches.append(Batch(ids=pair_ids(part) * 2, weight=2.0 * len(part), tokens=tokens, labels=labels))
-        return batches
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        good, _ = sequences_of(pairs, self.good)
+        bad, targets = sequences_of(pairs, self.bad)
+        tokens, labels = collate(good[: len(pairs)] + bad[len(pairs) :], targets)
+        return Batch(ids=pair_ids(pairs) * 2, weight=2.0 * len(pairs), tokens=tokens, labels=labels)
 
 
 class ContinuedSft(Supervised):
@@ -53,7 +50,7 @@ class ContinuedSft(Supervised):
         self.steps = len(job.pair_schedule(self.align.epochs))
         self.sequences = 2 * self.align.batch_pairs  # per step
         rng = np.random.default_rng([job.params.seed, 6, *job.iteration.encode()])
-        self.drawn = passes(items=len(job.train_set), needed=self.steps * self.sequences, rng=rng)
+        self.drawn = passes(items=len(job.train_set.golden), needed=self.steps * self.sequences, rng=rng)
 
     def batches(self, step: int) -> list[Batch]:
         train, batches = self.job.train_set, []
@@ -62,6 +59,6 @@ class ContinuedSft(Supervised):
         for part in chunks(members, 2 * self.align.micro_pairs):
             contexts = [train.in_random_voice(i, rng) for i in part]
             tokens, labels = collate(contexts, [train.target(i) for i in part])
-            ids = [train.id(i) for i in part]
+            ids = [train.golden.ids[i] for i in part]
             batches.append(Batch(ids=ids, weight=float(len(part)), tokens=tokens, labels=labels))
         return batches

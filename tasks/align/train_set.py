@@ -14,22 +14,9 @@ class TrainSet:
     def __init__(self, golden: Utterances, vocabulary: Vocabulary, prompt_frames: int):
         self.golden, self.vocabulary, self.prompt_frames = golden, vocabulary, prompt_frames
 
-    def __len__(self) -> int:
-        return len(self.golden)
-
-    def position(self, id_: str) -> int:
-        """Return the position of the utterance with this id."""
-        return self.golden.find(id_)
-
-    def id(self, index: int) -> str:
-        return self.golden.ids[index]
-
-    def text(self, index: int) -> str:
-        return self.golden.texts[index]
-
     def context(self, *, text: int, voice: int) -> list[int]:
         """Return the text of one utterance after the voice prompt of another, as token ids."""
-        return self.vocabulary.context(self.text(text), self.golden.level1(voice)[: self.prompt_frames])
+        return self.vocabulary.context(self.golden.texts[text], self.golden.level1(voice)[: self.prompt_frames])
 
     def in_random_voice(self, index: int, rng: np.random.Generator) -> list[int]:
         """Return the utterance's text after a random other utterance by its speaker, as token ids."""

@@ -12,7 +12,7 @@ from tasks.common.files import atomic_path
 class Curve:
     """Collects means of metrics over every ``every`` steps; all rows have the columns of the first.
 
-    It is kept with the training's state (:class:`model.training.Stateful`), so that a resumed run has all of its curve.
+    It is kept with the training's state (:func:`model.training.fit`), so that a resumed run has all of its curve.
     """
 
     def __init__(self, every: int = 10):

@@ -48,10 +48,7 @@ def judgement_rows(samples: list[Row], judgements: list[Judgement], judge: str) 
     return [
         {
             **{name: sample[name] for name in ("id", "draw", "seed")},
-            "hypothesis": j.hypothesis,
-            "word_errors": j.word_errors,
-            "words": j.words,
-            "similarity": j.similarity,
+            **{name: getattr(j, name) for name in ("hypothesis", "word_errors", "words", "similarity")},
             "judge": judge,
         }
         for sample, j in zip(samples, judgements, strict=True)

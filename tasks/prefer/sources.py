@@ -97,24 +97,19 @@ def pair_up(
                     "iteration": iteration,
                     "text": golden_row["text"],
                     "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
-                    "chosen": chosen["tokens"],
-                    "rejected": rejected["tokens"],
-                    "chosen_finished": preference.chosen.finished,
-                    "rejected_finished": preference.rejected.finished,
-                    "chosen_wer": preference.chosen.wer,
-                    "rejected_wer": preference.rejected.wer,
-                    "chosen_similarity": preference.chosen.similarity,
-                    "rejected_similarity": preference.rejected.similarity,
+                    **_columns("chosen", preference.chosen, chosen),
+                    **_columns("rejected", preference.rejected, rejected),
                     "reason": preference.reason,
                     "source": params.prefer.source,
                     "policy": sampled["policy"],
-                    "chosen_seed": chosen["seed"],
-                    "rejected_seed": rejected["seed"],
-                    "chosen_temperature": chosen["temperature"],
-                    "rejected_temperature": rejected["temperature"],
                     "top_k": sampled["top_k"],
                     "max_frames_per_character": sampled["max_frames_per_character"],
                     "judge": source.judge,
                 }
             )
     return pairs
+
+
+def _columns(side: str, candidate: Candidate, sample: Row) -> Row:
+    judged = {f"{side}_{name}": getattr(candidate, name) for name in ("finished", "wer", "similarity")}
+    return {side: sample["tokens"], **{f"{side}_{name}": sample[name] for name in ("seed", "temperature")}, **judged}

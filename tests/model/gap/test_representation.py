@@ -32,7 +32,8 @@ def test_states_are_what_the_head_of_level_two_reads(nar):
     [level1], [prompt] = utterances([9])
     arguments = (level1[None, None], torch.tensor([9]), prompt[None], torch.tensor([6]), 1)
     with torch.inference_mode():
-        hidden, logits = nar.hidden(*arguments), nar(*arguments)
+        codes, lengths, *prompt, level = arguments
+        hidden, logits = nar.states(codes, lengths, nar.encode_prompt(*prompt), level), nar(*arguments)
         assert torch.equal(nar.heads[0](hidden), logits)
     np.testing.assert_allclose(pooled(nar, [level1], [prompt])[0], hidden[0].mean(0).numpy(), atol=1e-5)
 

@@ -14,6 +14,7 @@ from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.train_set import TrainSet
 from tasks.common.params.aligning import Align
+from tasks.common.utterances import Utterances
 from tests.tasks.align.pairs import VOCABULARY, job, params, small_ar, some_pairs
 
 ON_PAIRS = ("dpo", "ipo", "rpo", "simpo", "kto", "coh")
@@ -113,7 +114,7 @@ def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar
         {"id": f"g{i}", "speaker": "ab"[i % 2], "text": "one", "codes": [[1, 2, 3 + i % 5]], "seen": True}
         for i in range(30)
     ]
-    monkeypatch.setattr(Job, "train_set", TrainSet(rows, VOCABULARY, params().prompt_frames))
+    monkeypatch.setattr(Job, "train_set", TrainSet(Utterances.of(rows), VOCABULARY, params().prompt_frames))
     pairs = some_pairs(ar, 10)
     control, pairwise = (METHODS[m](job(ar, pairs, method=m)) for m in ("sft", "dpo"))
     assert control.steps == pairwise.steps
