@@ -30,10 +30,10 @@ def test_an_utterances_vector_is_its_own_whatever_shares_the_batch(nar):
 
 def test_states_are_what_the_head_of_level_two_reads(nar):
     [level1], [prompt] = utterances([9])
-    arguments = (level1[None, None], torch.tensor([9]), prompt[None], torch.tensor([6]), 1)
+    codes, lengths, voice = level1[None, None], torch.tensor([9]), (prompt[None], torch.tensor([6]))
     with torch.inference_mode():
-        codes, lengths, *prompt, level = arguments
-        hidden, logits = nar.states(codes, lengths, nar.encode_prompt(*prompt), level), nar(*arguments)
+        hidden = nar.states(codes, lengths, nar.encode_prompt(*voice), 1)
+        logits = nar(codes, lengths, *voice, 1)
         assert torch.equal(nar.heads[0](hidden), logits)
     np.testing.assert_allclose(pooled(nar, [level1], [prompt])[0], hidden[0].mean(0).numpy(), atol=1e-5)
 
