@@ -7,7 +7,6 @@ golden level-1 tokens through the NAR.
 from __future__ import annotations
 
 import numpy as np
-import soundfile
 import torch
 import typer
 
@@ -16,9 +15,8 @@ from model.codecs.registry import load_codec
 from model.fast.onednn import use_onednn
 from model.judges.panel import Panel
 from tasks.common import environment, judges, paths, runtime, schemas
-from tasks.common.evaluation import EvaluationSet, audio_choice, flac_pcm
+from tasks.common.evaluation import EvaluationSet, audio_choice, write_flac
 from tasks.common.files import atomic_path, write_json, write_table
-from tasks.common.progress import Bar
 from tasks.common.scores import Scores, by_speaker_kind, to_json
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
@@ -32,8 +30,7 @@ def main() -> None:
     test = EvaluationSet(rows, params)
     codec = load_codec(params.models.codec, device)
     nar = use_onednn(nar_lib.load(paths.NAR, device))
-    texts = list(rows.texts)
-    panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
+    panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, list(rows.texts))
     codes = [rows.codes(i) for i in range(len(rows))]
     completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
@@ -41,17 +38,12 @@ def main() -> None:
         "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),
         "golden_nar": _to_length(codec.decode(completed), rows, codec.sample_rate),
     }
-    voices, other_voices = test.voices(panel, codec.sample_rate), test.voices(others, codec.sample_rate)
     table: list[dict] = []
     scores: dict[str, dict[str, Scores]] = {}
-    with Bar("ceiling judge", 2 * len(systems) * len(rows)) as bar:
-        for system, waves in systems.items():
-            judgements = panel.judge(waves, codec.sample_rate, texts, voices, bar.advance)
-            opinions = others.judge(waves, codec.sample_rate, texts, other_voices, bar.advance)
-            seconds = [len(w) / codec.sample_rate for w in waves]
-            part = test.table(system, judgements, opinions, seconds, [True] * len(rows))
-            scores[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
-            table += part
+    for system, waves in systems.items():
+        part = test.judge(system, waves, codec.sample_rate, (panel, others), [True] * len(rows), f"ceiling {system}")
+        scores[system] = by_speaker_kind(part, params.evaluate.bootstrap_samples, params.seed)
+        table += part
     index = []
     with atomic_path(paths.CEILING / "audio") as folder:
         folder.mkdir()
@@ -62,7 +54,7 @@ def main() -> None:
                 ("golden", systems["golden"][i]),
                 ("resynthesised", systems["resynthesised"][i]),
             ):
-                soundfile.write(folder / f"{row['id']}.{kind}.flac", flac_pcm(wave), codec.sample_rate, format="FLAC")
+                write_flac(folder / f"{row['id']}.{kind}.flac", wave, codec.sample_rate)
             index.append({k: row[k] for k in ("id", "text", "speaker", "seen")} | {"prompt_id": prompt["id"]})
         write_json(folder / "index.json", index)
     write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import soundfile
 
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
@@ -34,23 +35,30 @@ class EvaluationSet:
         # A seed of the utterance's own: the same in every iteration, so that differences are paired.
         self.seeds = [seed_of(params.seed, id_) for id_ in rows.ids]
         self.golden = load_waves("test", rows.ids)
+        self._embedded: dict[Panel | HeldOut, np.ndarray] = {}
 
-    def voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
-        """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
-        unique = sorted({r["id"] for r in self.prompt_rows})
-        place = {id_: i for i, id_ in enumerate(unique)}
-        embedded = judge.embed([self.golden[i] for i in unique], sample_rate)
-        return embedded[[place[r["id"]] for r in self.prompt_rows]]
-
-    def table(
+    def judge(
         self,
         system: str,
-        judgements: Sequence[Judgement],
-        opinions: Sequence[SecondOpinion],
-        seconds: Sequence[float],
+        waves: Sequence[np.ndarray],
+        sample_rate: int,
+        judges: tuple[Panel, HeldOut],
         finished: Sequence[bool],
+        title: str,
     ) -> list[Row]:
-        """Rows of ``schemas.UTTERANCES``, one per utterance; none is ever left out."""
+        """Judge one wave per utterance, by the reward's own judges and by the held-out ones.
+
+        Args:
+            finished: False where the wave was cut off at the length limit.
+            title: of the progress bar.
+        Returns:
+            rows of ``schemas.UTTERANCES``, one per utterance; none is ever left out.
+        """
+        texts = [row["text"] for row in self.rows]
+        panel, held_out = judges
+        with Bar(f"{title} judge", 2 * len(waves)) as bar:
+            judgements = panel.judge(waves, sample_rate, texts, self._voices(panel, sample_rate), bar.advance)
+            opinions = held_out.judge(waves, sample_rate, texts, self._voices(held_out, sample_rate), bar.advance)
         return [
             {
                 "id": row["id"],
@@ -62,14 +70,22 @@ class EvaluationSet:
                 "seed": seed,
                 "finished": bool(done),
                 **vars(judgement),
-                "seconds": float(length),
+                "seconds": len(wave) / sample_rate,
                 "golden_seconds": row["seconds"],
                 **_held_out_columns(opinion),
             }
-            for row, prompt, seed, judgement, opinion, length, done in zip(
-                self.rows, self.prompt_rows, self.seeds, judgements, opinions, seconds, finished, strict=True
+            for row, prompt, seed, judgement, opinion, wave, done in zip(
+                self.rows, self.prompt_rows, self.seeds, judgements, opinions, waves, finished, strict=True
             )
         ]
+
+    def _voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
+        """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
+        if judge not in self._embedded:
+            unique = sorted({r["id"] for r in self.prompt_rows})
+            embedded = judge.embed([self.golden[i] for i in unique], sample_rate)
+            self._embedded[judge] = embedded[[unique.index(r["id"]) for r in self.prompt_rows]]
+        return self._embedded[judge]
 
 
 def _held_out_columns(opinion: SecondOpinion) -> Row:
@@ -98,15 +114,8 @@ def evaluate_policy(
     with Bar(f"{title} synthesize", len(test.rows)) as bar:
         texts = [r["text"] for r in test.rows]
         spoken = voice.synthesize(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
-    with Bar(f"{title} judge", len(test.rows)) as bar:
-        voices = test.voices(panel, voice.sample_rate)
-        waves = [u.wave for u in spoken]
-        judgements = panel.judge(waves, voice.sample_rate, texts, voices, bar.advance)
-    with Bar(f"{title} held-out judges", len(test.rows)) as bar:
-        others = test.voices(held_out, voice.sample_rate)
-        opinions = held_out.judge(waves, voice.sample_rate, texts, others, bar.advance)
-    seconds = [len(u.wave) / voice.sample_rate for u in spoken]
-    return test.table("policy", judgements, opinions, seconds, [u.sampled.finished for u in spoken]), spoken
+    waves, finished = [u.wave for u in spoken], [u.sampled.finished for u in spoken]
+    return test.judge("policy", waves, voice.sample_rate, (panel, held_out), finished, title), spoken
 
 
 def audio_choice(rows: Sequence[Row], n: int) -> list[int]:
@@ -121,7 +130,6 @@ def audio_choice(rows: Sequence[Row], n: int) -> list[int]:
     return chosen
 
 
-def flac_pcm(wave: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Samples as they go into a FLAC file: clipped to [-1, 1], and one silent sample where there are none."""
-    samples = np.clip(np.asarray(wave, dtype=np.float32), -1, 1)
-    return samples if samples.size else np.zeros(1, dtype=np.float32)
+def write_flac(path: Path, wave: np.ndarray, sample_rate: int) -> None:
+    """Write samples, clipped to [-1, 1]; one silent sample where there are none."""
+    soundfile.write(path, np.clip(wave, -1, 1) if wave.size else np.zeros(1, np.float32), sample_rate, format="FLAC")

@@ -4,7 +4,7 @@ To add a metric:
 
 1. Add its row to :data:`METRICS`. Evaluation, gate, flow, study and report read that table.
 2. Let its judge write the column: a field of :class:`model.judges.panel.Judgement` or of
-   :class:`model.judges.held_out.SecondOpinion`, passed on by ``EvaluationSet.table``
+   :class:`model.judges.held_out.SecondOpinion`, passed on by ``EvaluationSet.judge``
    (:mod:`tasks.common.evaluation`), with its type in ``schemas.UTTERANCES``.
 
 A metric whose column is empty in every utterance is left out everywhere: there was no such judge.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import soundfile
 import typer
 
 from model import policy
 from model.judges.panel import Panel
 from model.voice import Utterance, Voice
 from tasks.common import curves, environment, judges, paths, runtime, schemas, tracking
-from tasks.common.evaluation import EvaluationSet, audio_choice, evaluate_policy, flac_pcm
+from tasks.common.evaluation import EvaluationSet, audio_choice, evaluate_policy, write_flac
 from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.scores import by_speaker_kind, compare, to_json, unspoken
@@ -50,9 +49,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     with atomic_path(paths.audio(iteration)) as folder:
         folder.mkdir()
         for index in audio_choice(rows, params.evaluate.audio_samples):
-            soundfile.write(
-                folder / f"{rows.ids[index]}.flac", flac_pcm(spoken[index].wave), voice.sample_rate, format="FLAC"
-            )
+            write_flac(folder / f"{rows.ids[index]}.flac", spoken[index].wave, voice.sample_rate)
     write_table(paths.utterances(iteration), table, schemas.UTTERANCES)
     sampled = sample_rows(test, spoken, params, policy.digest(paths.ar(iteration)))
     write_table(paths.test_samples(iteration), sampled, schemas.SAMPLES)
@@ -97,8 +94,8 @@ def log(iteration: str, metrics: dict[str, Any]) -> None:
             for key, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
         }
         run.log_results({**flat, "failed": metrics["failed"], "cut_off": metrics["cut_off"]})
-        for name, path in (("train", paths.codes("train")), ("test", paths.codes("test"))):
-            run.log_dataset(name, path, context="evaluation" if name == "test" else "training")
+        run.log_dataset("train", paths.codes("train"), context="training")
+        run.log_dataset("test", paths.codes("test"), context="evaluation")
         if iteration == "0":
             for row in curves.read(paths.run("0") / "nar_curve.csv"):
                 run.log_metrics({f"sft_nar/{k}": v for k, v in row.items() if k != "step"}, int(row["step"]))

@@ -97,19 +97,16 @@ def share_of_golden_codes(golden: Utterances, synthetic: Utterances) -> float:
 def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
     """Scores of the SFT policy's test samples through ``model``, and the paired difference to the golden NAR's."""
     golden = Utterances.read("test")
-    test, texts = EvaluationSet(golden, params), list(golden.texts)
+    test = EvaluationSet(golden, params)
     by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
     sampled = [by_id[i] for i in golden.ids]
     level1 = [torch.tensor(row["tokens"], dtype=torch.long) for row in sampled]
     codec = load_codec(params.models.codec, device)
     completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
     waves = [wave.numpy() for wave in codec.decode(completed)]
-    rate = codec.sample_rate
-    panel, others = Panel(params.models.recognizer, device), judges.load_held_out(params, device, texts)
-    judgements = panel.judge(waves, rate, texts, test.voices(panel, rate))
-    opinions = others.judge(waves, rate, texts, test.voices(others, rate))
+    both = Panel(params.models.recognizer, device), judges.load_held_out(params, device, list(golden.texts))
     finished = [row["finished"] for row in sampled]
-    table = test.table("policy", judgements, opinions, [len(w) / rate for w in waves], finished)
+    table = test.judge("policy", waves, codec.sample_rate, both, finished, "nar_synthetic")
     resamples, seed = params.evaluate.bootstrap_samples, params.seed
     scores = summarize(table, resamples, seed)
     change = compare(read_table(paths.utterances("0"), schemas.UTTERANCES), table, resamples, seed)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -45,16 +44,16 @@ def iterations_of(params: Params) -> list[str]:
     return done
 
 
-def rules_of(params: Params) -> gate.Rules:
-    """The gate's rules from params.yaml."""
+def rules_of(params: Params) -> dict[str, float]:
+    """The gate's limits, and how its intervals are made."""
     limits = params.register_.model_dump(exclude={"model_name"})
-    return gate.Rules(**limits, resamples=params.evaluate.bootstrap_samples, seed=params.seed)
+    return {**limits, "resamples": params.evaluate.bootstrap_samples, "seed": params.seed}
 
 
 def register(params: Params, device: torch.device) -> dict[str, Any]:
     """Register what is new, let the gate decide, move the aliases; returns the content of the stage's output."""
     loop = [versions.candidate_of(key, params) for key in iterations_of(params)]
-    client, name, rules = connect(), params.register_.model_name, rules_of(params)
+    client, name = connect(), params.register_.model_name
     known = {v.tags.get(versions.DIGEST): v for v in versions.all_versions(client, name)}
     report = []
     for candidate in loop:
@@ -65,7 +64,7 @@ def register(params: Params, device: torch.device) -> dict[str, Any]:
             with tracking.resume(ids, candidate.iteration) as run:
                 version = versions.log_version(client, name, candidate, run.run_id, params)
             known[candidate.digest] = version
-        decision = _decide(client, version, candidate, loop, params, rules, device)
+        decision = _decide(client, version, candidate, loop, params, device)
         report.append(
             {
                 "iteration": candidate.iteration,
@@ -84,7 +83,7 @@ def register(params: Params, device: torch.device) -> dict[str, Any]:
         "model": name,
         "champion": int(now.version) if now else None,
         "candidate": report[-1]["version"],
-        "rules": asdict(rules),
+        "rules": rules_of(params),
         "versions": report,
     }
 
@@ -95,19 +94,18 @@ def _decide(
     candidate: versions.Candidate,
     loop: list[versions.Candidate],
     params: Params,
-    rules: gate.Rules,
     device: torch.device,
 ) -> dict[str, Any]:
     """The stored decision on a version, or a new one, which moves the alias if it is good."""
     champion = _champion(client, version.name)
-    basis = _basis(candidate, params, rules)
+    basis = _basis(candidate, params)
     older = champion is not None and int(version.version) <= int(champion.version)
     # An older version never takes the title back by itself: it had its turn, and newer ones were not worse.
     if champion and DECISION in version.tags and (older or version.tags.get(BASIS) == basis):
         return json.loads(version.tags[DECISION])
     rows = champions.rows_of(champion, candidate, loop, params, device) if champion else None
     sft = None if candidate is loop[0] else loop[0].rows
-    decision = gate.decide(candidate.rows, rows, rules, sft).as_dict()
+    decision = gate.decide(candidate.rows, rows, params, sft).as_dict()
     decision["champion_before"] = int(champion.version) if champion else None
     with failures():
         if decision["promoted"]:
@@ -117,23 +115,19 @@ def _decide(
     return decision
 
 
-def _basis(candidate: versions.Candidate, params: Params, rules: gate.Rules) -> str:
+def _basis(candidate: versions.Candidate, params: Params) -> str:
     """Digest of what a decision rests on besides the champion."""
     tables = [digests.md5(paths.utterances(key)) for key in ("0", candidate.iteration)]
-    content = [*tables, params.models.recognizer, asdict(rules)]
+    content = [*tables, params.models.recognizer, rules_of(params)]
     return hashlib.md5(json.dumps(content, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
 def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    from mlflow.exceptions import MlflowException
-
+    model = versions.registered(client, name)
+    if model is None or CHAMPION not in model.aliases:
+        return None
     with failures():
-        try:
-            return client.get_model_version_by_alias(name, CHAMPION)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no model, no alias
-                return None
-            raise
+        return client.get_model_version(name, model.aliases[CHAMPION])
 
 
 @stage

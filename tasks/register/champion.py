@@ -74,7 +74,9 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             uri = f"models:/{version.name}/{version.version}"
             loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
         model = loaded.unwrap_python_model()
-        voice, params = model.voice, as_logged(params, model.config)
+        voice, present = model.voice, params.decoding
+        decoding = type(present).model_validate({**model.config["decoding"], "batch_size": present.batch_size})
+        params = params.model_copy(update={"decoding": decoding, "prompt_frames": model.config["prompt_frames"]})
     except (SpeechAlignError, ValueError) as error:
         raise DataError(
             f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
@@ -87,14 +89,3 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         rate = codec_facts(params.models.codec).sample_rate
         test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
     return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]
-
-
-def as_logged(params: Params, config: dict[str, Any]) -> Params:
-    """``params`` with the decoding and the length of prompt of a version's ``model_config``.
-
-    Raises:
-        ValueError: a setting of its decoding that there is no more, or an impossible one.
-    """
-    present = params.decoding
-    decoding = type(present).model_validate({**config["decoding"], "batch_size": present.batch_size})
-    return params.model_copy(update={"decoding": decoding, "prompt_frames": config["prompt_frames"]})

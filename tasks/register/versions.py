@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import soundfile
 
 from tasks.common import digests, paths, schemas
 from tasks.common.files import read_json, read_table
@@ -24,7 +20,7 @@ from tasks.register import policy_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 DIGEST = "policy_digest"  # the tag by which a policy is found among the versions
 HELD_OUT = "held_out_judges"
@@ -39,11 +35,9 @@ class Candidate:
     """One iteration's policy with its evaluation."""
 
     iteration: str
-    ar: Path
     digest: str
     parts: dict[str, str]  # DVC's digests of AR, NAR and codec
     rows: list[dict[str, Any]]
-    metrics: dict[str, Any]
 
 
 def candidate_of(iteration: str, params: Params) -> Candidate:
@@ -57,7 +51,7 @@ def candidate_of(iteration: str, params: Params) -> Candidate:
     identity = {**parts, "model_config": model_config(params)}
     digest = hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
     rows = read_table(paths.utterances(iteration), schemas.UTTERANCES)
-    return Candidate(iteration, paths.ar(iteration), digest, parts, rows, read_json(paths.metrics(iteration)))
+    return Candidate(iteration, digest, parts, rows)
 
 
 def codec(params: Params) -> str:
@@ -83,11 +77,17 @@ def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     return sorted(found, key=lambda version: int(version.version))
 
 
+def registered(client: MlflowClient, name: str) -> RegisteredModel | None:
+    """The registered model with its aliases, or None."""
+    with failures():
+        return next(iter(client.search_registered_models(f"name = '{name}'")), None)
+
+
 def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: str, params: Params) -> ModelVersion:
     """Log the policy as a pyfunc under its iteration's run and register it with its tags."""
     import mlflow
 
-    artifacts = {policy_model.AR: str(candidate.ar), policy_model.NAR: str(paths.NAR)}
+    artifacts = {policy_model.AR: str(paths.ar(candidate.iteration)), policy_model.NAR: str(paths.NAR)}
     artifacts[UTTERANCES] = str(paths.utterances(candidate.iteration))
     if Path(params.models.codec).is_dir():
         artifacts[policy_model.CODEC] = params.models.codec
@@ -105,7 +105,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 input_example=input_example(),
                 pip_requirements=[f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)],
             )
-        if not _registered(client, name):
+        if registered(client, name) is None:
             client.create_registered_model(name, description="Text and a voice prompt in, speech out (SpeechAlign)")
         return client.create_model_version(
             name, info.model_uri, run_id, tags=version_tags(candidate, params), model_id=info.model_id
@@ -114,7 +114,8 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
 
 def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
     """Origin and scores of the version."""
-    measured = {name: f"{value['value']:.6g}" for name, value in candidate.metrics["all"].items()}
+    scores = read_json(paths.metrics(candidate.iteration))["all"]
+    measured = {name: f"{value['value']:.6g}" for name, value in scores.items()}
     commit = environment_tags().get("mlflow.source.git.commit")
     return {
         "iteration": candidate.iteration,
@@ -152,29 +153,11 @@ def signature(params: Params) -> Any:
 
 
 def input_example() -> Any:
-    """A text and a voice prompt: the first one that the ceiling kept, or a sine where there is none."""
+    """A text and the first voice prompt that the ceiling kept; None where it kept none."""
     import pandas as pd
 
     kept = sorted((paths.CEILING / "audio").glob("*.prompt.flac"))
-    if kept:
-        audio = kept[0].read_bytes()
-    else:
-        buffer = io.BytesIO()
-        soundfile.write(buffer, 0.1 * np.sin(2 * np.pi * 150 * np.arange(8000) / 8000), 8000, format="FLAC")
-        audio = buffer.getvalue()
-    return pd.DataFrame({"text": ["seven two nine"], "prompt_audio": [audio]})
-
-
-def _registered(client: MlflowClient, name: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return True
+    return pd.DataFrame({"text": ["seven two nine"], "prompt_audio": [kept[0].read_bytes()]}) if kept else None
 
 
 def _release(package: str) -> str:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.register.gate import Rules, comparable, decide
-from tests.tasks.register.tiny import judged
+from tasks.common.params import load
+from tasks.register.gate import comparable, decide
+from tests.tasks.register.tiny import PROJECT, judged
 
-RULES = Rules(
-    min_duration_ratio=0.85,
-    max_duration_ratio=1.15,
-    max_wer_increase=0.03,
-    max_similarity_decrease=0.02,
-    max_failed_increase=0.005,
-    max_f0_flattening=0.05,
-    resamples=500,
-    seed=1,
+PARAMS = load(PROJECT / "params.yaml")
+LIMITS = {
+    "min_duration_ratio": 0.85,
+    "max_duration_ratio": 1.15,
+    "max_wer_increase": 0.03,
+    "max_similarity_decrease": 0.02,
+    "max_failed_increase": 0.005,
+    "max_f0_flattening": 0.05,
+}
+RULES = PARAMS.model_copy(
+    update={
+        "seed": 1,
+        "evaluate": PARAMS.evaluate.model_copy(update={"bootstrap_samples": 500}),
+        "register_": PARAMS.register_.model_copy(update=LIMITS),
+    }
 )
 CHAMPION = judged(400)
 

@@ -127,7 +127,7 @@ def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp
     tiny.write_evaluation(tmp_path, "0", BAD, params)
     report = register.register(params, CPU)
     assert report["champion"] == 1
-    expected = gate.decide(BAD, BETTER, register.rules_of(params))
+    expected = gate.decide(BAD, BETTER, params)
     assert report["versions"][0]["reason"] == expected.reason
 
 
