@@ -9,18 +9,15 @@ import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows import PROJECT
 from model.errors import SpeechAlignError
 from tasks.common.stage import one_message
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -82,16 +79,7 @@ def run(
 
         from flows.loop import speechalign_loop
 
-        _end(
-            speechalign_loop(
-                jobs=jobs,
-                early_stop=early_stop,
-                retries=retries,
-                stage_timeout_seconds=timeout,
-                targets=targets,
-                return_state=True,
-            )
-        )
+        _finish(speechalign_loop, jobs, retries, timeout, early_stop=early_stop, targets=targets)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -115,11 +103,7 @@ def evaluate(
     with _command():
         from flows.evaluate import speechalign_evaluate
 
-        _end(
-            speechalign_evaluate(
-                jobs=jobs, retries=retries, stage_timeout_seconds=timeout, iterations=iterations, return_state=True
-            )
-        )
+        _finish(speechalign_evaluate, jobs, retries, timeout, iterations=iterations)
 
 
 @app.command(rich_help_panel=LOOP)
@@ -149,14 +133,9 @@ def study(
         graph, chosen = choose(targets)
         if graph.up_to_date(chosen):
             print(f"nothing to do: all {len(chosen)} stages of the study are up to date")
-            for page in tables(graph, chosen):
-                print(page.read_text(encoding="utf-8"))
+            print(*tables(graph, chosen).values(), sep="\n")
             return
-        _end(
-            speechalign_study(
-                jobs=jobs, retries=retries, stage_timeout_seconds=timeout, targets=targets, return_state=True
-            )
-        )
+        _finish(speechalign_study, jobs, retries, timeout, targets=targets)
 
 
 @app.command(rich_help_panel=USE, context_settings=FORWARD)
@@ -211,7 +190,8 @@ def _check_folder() -> None:
         )
 
 
-def _end(state: State) -> None:
+def _finish(flow: Callable[..., Any], jobs: int, retries: int, timeout: float | None, **options: object) -> None:
+    state = flow(jobs=jobs, retries=retries, stage_timeout_seconds=timeout, **options, return_state=True)
     if not state.is_completed():
         raise SpeechAlignError(state.message or f"the flow ended as {state.name}")
 

@@ -9,12 +9,11 @@ from typing import Annotated
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
 from pydantic import Field
 
 from flows.current import current
 from flows.graph import Graph, GraphError, Stage
-from flows.loop import walk
+from flows.loop import Choice, run_chosen, show_results
 from flows.schedule import Options
 from tasks.common import paths
 
@@ -37,14 +36,15 @@ def speechalign_evaluate(
     Returns:
         What became of each stage, or a failed state that names the error.
     """
-    try:
+
+    def choose() -> Choice:
         graph = current()
         chosen, lacking = judging(graph, iterations)
-    except GraphError as error:
-        return Failed(message=str(error))
-    if lacking:
-        get_run_logger().info(f"left out: {_needs(lacking)}")
-    return walk(graph, chosen, Options(jobs, False, retries, stage_timeout_seconds))
+        if lacking:
+            get_run_logger().info(f"left out: {_needs(lacking)}")
+        return graph, chosen
+
+    return run_chosen(choose, Options(jobs, False, retries, stage_timeout_seconds), show_results)
 
 
 def judging(graph: Graph, iterations: list[str] | None = None) -> tuple[set[str], dict[str, list[str]]]:

@@ -116,7 +116,6 @@ def read(pipeline: str = PIPELINE) -> Graph:
     Raises:
         GraphError: there is no pipeline, DVC cannot read it, or foreach stages are lost.
     """
-    from dvc.dvcfile import load_file
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -124,17 +123,17 @@ def read(pipeline: str = PIPELINE) -> Graph:
         raise GraphError(f"no {pipeline} in {Path.cwd()}: run from the repository's top folder")
     try:
         with Repo(".", _wait_for_lock=True) as repo:
-            own = [stage for stage in repo.index.graph if stage.path_in_repo == pipeline]
-            _check_foreach(pipeline, _generated(repo, pipeline))
-            by_name = {stage.name: stage for stage in own}
+            own = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == pipeline}
+            _check_foreach(pipeline)
+            graph = repo.index.graph
             edges = {
-                stage.name: [other.name for other in repo.index.graph.successors(stage) if other in own]
-                for stage in own
+                name: [above.name for above in graph.successors(stage) if above.path_in_repo == pipeline]
+                for name, stage in own.items()
             }
             stages = {}
             with repo.lock:
-                for name in _ordered(edges, list(load_file(repo, pipeline).resolver.get_keys())):
-                    stage = by_name[name]
+                for name in _ordered(edges):
+                    stage = own[name]
                     meta = stage.meta or {}
                     stages[name] = Stage(
                         name=name,
@@ -160,46 +159,32 @@ def discard_outputs(name: str) -> None:
             stage.remove_outs(ignore_remove=False)
 
 
-def _generated(repo: Any, pipeline: str) -> dict[str, tuple[Any, list[str]]]:
-    """Foreach stage -> (what it iterates over, as written; the names of the stages DVC makes of it)."""
-    from dvc.dvcfile import load_file
-    from dvc.parsing import ForeachDefinition
-
-    definitions = load_file(repo, pipeline).resolver.definitions
-    return {
-        name: (definition.foreach_data, definition.get_generated_names())
-        for name, definition in definitions.items()
-        if isinstance(definition, ForeachDefinition)
-    }
-
-
-def _check_foreach(pipeline: str, generated: dict[str, tuple[Any, list[str]]]) -> None:
+def _check_foreach(pipeline: str) -> None:
     """DVC drops the integer keys of a mapping it iterates over and says nothing: fail instead."""
-    for name, (data, stages) in generated.items():
-        written = _lookup(Path(pipeline).parent, data)
-        if isinstance(written, dict) and (lost := [key for key in written if not isinstance(key, str)]):
+    stages, settings = _content(Path(pipeline))["stages"], _content(Path(pipeline).with_name("params.yaml"))
+    for name, stage in stages.items():
+        if "foreach" not in stage:
+            continue
+        over = stage["foreach"]  # ${NAME} of the params.yaml next to the pipeline
+        items = settings[over.strip("${} ")]
+        if not items:
+            raise GraphError(f"{pipeline}: {name} iterates over {over}, which is empty, so it has no stages")
+        if lost := [key for key in items if not isinstance(key, str)]:
             raise GraphError(
-                f"DVC dropped {', '.join(f'{name}@{key}' for key in lost)}: the keys of {data} must be strings, "
+                f"DVC dropped {', '.join(f'{name}@{key}' for key in lost)}: the keys of {over} must be strings, "
                 f'but {lost[0]!r} is not; write it in quotes ("{lost[0]}")'
             )
-        if not stages:
-            raise GraphError(f"{pipeline}: {name} iterates over {data}, which is empty, so it has no stages")
 
 
-def _lookup(folder: Path, data: Any) -> Any:
-    """The value of ``${a.b}`` in the pipeline's ``params.yaml`` as YAML has it, before DVC touches it."""
-    if not (isinstance(data, str) and (match := re.fullmatch(r"\$\{([\w.-]+)\}", data.strip()))):
-        return data
-    file = folder / "params.yaml"
-    value = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-    for part in match[1].split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+def _content(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
-def _ordered(edges: dict[str, list[str]], written: list[str]) -> list[str]:
+def _ordered(edges: dict[str, list[str]]) -> list[str]:
     """Topological order; among stages that could come next, the earliest iteration, then the order of dvc.yaml."""
     import networkx as nx
+
+    written = list(edges)
 
     def rank(name: str) -> tuple[int, int]:
         key = name.rpartition("@")[2] if "@" in name else ""

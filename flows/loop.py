@@ -8,6 +8,7 @@ Works without a server (Prefect starts a temporary one) and as a deployment (``p
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Annotated
 
 from prefect import flow, get_run_logger
@@ -20,6 +21,8 @@ from flows.current import current
 from flows.graph import Graph, GraphError
 from flows.schedule import Options, Schedule
 from flows.stage import SKIPPED, UNCHANGED
+
+Choice = tuple[Graph, set[str]]  # the graph and the names of the stages to run
 
 
 @flow(name="speechalign-loop")
@@ -42,32 +45,40 @@ def speechalign_loop(
     Returns:
         What became of each stage (ran, restored, unchanged, skipped), or a failed state that names the error.
     """
-    try:
+
+    def choose() -> Choice:
         graph = current()
-        chosen = graph.closure(targets or graph.stages)
+        return graph, graph.closure(targets or graph.stages)
+
+    return run_chosen(choose, Options(jobs, early_stop, retries, stage_timeout_seconds), show_results)
+
+
+def run_chosen(
+    choose: Callable[[], Choice], options: Options, show: Callable[[Graph, set[str]], None]
+) -> dict[str, str] | State[None]:
+    """Choose stages, run them and, if none has failed, show what they made.
+
+    Returns:
+        What became of each stage, or a failed state that names the errors.
+    """
+    try:
+        graph, chosen = choose()
     except GraphError as error:
         return Failed(message=str(error))
-    return walk(graph, chosen, Options(jobs, early_stop, retries, stage_timeout_seconds))
-
-
-def walk(graph: Graph, chosen: set[str], options: Options) -> dict[str, str] | State[None]:
-    """Run the chosen stages, then show and keep the results."""
-    outcomes = run_stages(graph, chosen, options)
-    if isinstance(outcomes, dict):
-        table = results.rows(graph)
-        results.publish(table)
-        results.show(table)
-    return outcomes
-
-
-def run_stages(graph: Graph, chosen: set[str], options: Options) -> dict[str, str] | State[None]:
-    """Run the chosen stages: what became of each, or a failed state that names the errors."""
     schedule = Schedule(graph, chosen, options)
     outcomes = schedule.run()
     get_run_logger().info(summary(schedule))
     if failed := schedule.failed:
         return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
+    show(graph, chosen)
     return {name: outcome.how for name, outcome in outcomes.items()}
+
+
+def show_results(graph: Graph, _chosen: set[str]) -> None:
+    """Print the table of results and keep it with the flow run."""
+    table = results.rows(graph)
+    results.publish(table)
+    results.show(table)
 
 
 def summary(schedule: Schedule) -> str:

@@ -12,13 +12,7 @@ from rich.table import Table
 from flows.graph import Graph
 from model.statistics import Interval
 from tasks.common import paths
-from tasks.common.scores import METRICS
-
-_CEILING = {
-    "golden": "golden speech",
-    "resynthesised": "golden, resynthesized",
-    "golden_nar": "golden level 1 + NAR",
-}
+from tasks.common.scores import METRICS, SYSTEMS
 
 
 def rows(graph: Graph) -> list[dict[str, str]]:
@@ -30,7 +24,7 @@ def rows(graph: Graph) -> list[dict[str, str]]:
             table.append({"iteration": name, **_cells(content["all"])})
     for name, content in (_read(paths.CEILING / "metrics.json") or {}).items():
         if "all" in content:  # a system, not the environment
-            table.append({"iteration": _CEILING.get(name, name), **_cells(content["all"])})
+            table.append({"iteration": SYSTEMS.get(name, name), **_cells(content["all"])})
     return table
 
 

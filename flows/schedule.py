@@ -181,7 +181,7 @@ def least_rise(iteration: str) -> float | None:
 
 def machine_threads() -> int:
     """``compute.threads``, which the stages that run at once share."""
-    content = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")) if Path("params.yaml").is_file() else None
-    compute = content.get("compute") if isinstance(content, dict) else None
-    threads = compute.get("threads") if isinstance(compute, dict) else None
-    return threads if isinstance(threads, int) and threads > 0 else os.cpu_count() or 1
+    try:
+        return max(int(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["compute"]["threads"]), 1)
+    except (OSError, LookupError, TypeError, ValueError):
+        return os.cpu_count() or 1  # the stages say what is wrong with params.yaml

@@ -11,12 +11,11 @@ from typing import Annotated
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
 from pydantic import Field
 
 from flows.current import current
 from flows.graph import STUDY, Graph, GraphError
-from flows.loop import run_stages
+from flows.loop import Choice, run_chosen
 from flows.schedule import Options, least_rise
 
 
@@ -38,19 +37,10 @@ def speechalign_study(
     Returns:
         What became of each stage, or a failed state that names the error.
     """
-    try:
-        graph, chosen = choose(targets)
-    except GraphError as error:
-        return Failed(message=str(error))
-    outcomes = run_stages(graph, chosen, Options(jobs, False, retries, stage_timeout_seconds))
-    if isinstance(outcomes, dict):
-        for page in tables(graph, chosen):
-            create_markdown_artifact(page.read_text(encoding="utf-8"), key=f"speechalign-study-{page.stem}")
-            print(page.read_text(encoding="utf-8"))
-    return outcomes
+    return run_chosen(lambda: choose(targets), Options(jobs, False, retries, stage_timeout_seconds), publish)
 
 
-def choose(targets: list[str] | None) -> tuple[Graph, set[str]]:
+def choose(targets: list[str] | None) -> Choice:
     """The study's graph and the stages that ``targets`` name.
 
     Raises:
@@ -77,7 +67,14 @@ def stopped_early(loop: Graph) -> bool:
     )
 
 
-def tables(graph: Graph, chosen: set[str]) -> list[Path]:
-    """The pages that the chosen stages write."""
+def tables(graph: Graph, chosen: set[str]) -> dict[str, str]:
+    """Return the pages that the chosen stages have written: name to Markdown."""
     pages = [Path(out) for name in graph.stages if name in chosen for out in graph.stages[name].outs]
-    return [page for page in pages if page.suffix == ".md" and page.is_file()]
+    return {page.stem: page.read_text(encoding="utf-8") for page in pages if page.suffix == ".md" and page.is_file()}
+
+
+def publish(graph: Graph, chosen: set[str]) -> None:
+    """Print the pages and keep them with the flow run."""
+    for name, text in tables(graph, chosen).items():
+        create_markdown_artifact(text, key=f"speechalign-study-{name}")
+        print(text)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from results import blocks, runs
-from tasks.common.files import DataError, atomic_path
+from tasks.common.files import DataError, write_text
 from tasks.common.stage import one_message
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -46,9 +46,7 @@ def keep_output(
 def write() -> None:
     """Render the blocks of README.md and docs/ from the kept runs."""
     for document in blocks.documents():
-        text = blocks.render(document)
-        with atomic_path(document) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(document, blocks.render(document))
         typer.echo(document)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tasks.common.files import DataError, atomic_path
+from tasks.common.files import DataError, atomic_path, write_text
 
 FOLDER = Path("results")
 REQUIRED = ("dvc.lock", "params.yaml", "runs/0/metrics.json", "runs/ceiling/metrics.json")
@@ -128,9 +128,9 @@ def keep_output(run: str, name: str, command: Sequence[str]) -> Path:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError(f"`{' '.join(command)}` ended with exit status {done.returncode}; nothing was kept")
-    with atomic_path(FOLDER / run / "printed" / f"{name}.txt") as file:
-        file.write_text(f"$ {' '.join(command)}\n{done.stdout}", encoding="utf-8")
-    return FOLDER / run / "printed" / f"{name}.txt"
+    file = FOLDER / run / "printed" / f"{name}.txt"
+    write_text(file, f"$ {' '.join(command)}\n{done.stdout}")
+    return file
 
 
 def commit_of(workspace: Path) -> str:

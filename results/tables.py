@@ -7,16 +7,11 @@ from typing import Any
 from model.statistics import Interval
 from results.runs import Run
 from study.arms import load as load_arms
-from tasks.common.scores import METRICS
+from tasks.common.scores import METRICS, SYSTEMS
 
 Measures = dict[str, dict[str, float]]  # metric to value, low, high
 SHOWN = ("wer", "cer", "similarity", "duration_ratio", "held_out_wer")
 CHANGES = ("wer", "held_out_wer", "similarity", "duration_ratio", "f0_spread")
-SYSTEMS = {
-    "golden": "golden speech",
-    "resynthesised": "golden, resynthesized",
-    "golden_nar": "golden level 1 + NAR",
-}
 
 
 def origin(run: Run) -> str:

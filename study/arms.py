@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tasks.common.params import Params, ParamsError
+from tasks.common.params import Params, ParamsError, invalid
 from tasks.common.params.overlay import overlay
 
 FILE, RESULTS = Path("study/params.yaml"), Path("study/results")
@@ -68,8 +68,7 @@ def load(path: Path = FILE) -> dict[str, Arm]:
     except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ParamsError(f"{path} should hold a block `arms`: {error}") from error
     except ValidationError as error:
-        problems = [f"  {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
-        raise ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems)) from error
+        raise invalid(path, error) from error
 
 
 def merged(arm: Arm, base: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from model.voice import Voice
 from study.table import Rows, judged
 from tasks.common import judges, paths, runtime
 from tasks.common.evaluation import EvaluationSet, evaluate_policy, seed_of
-from tasks.common.files import atomic_path
+from tasks.common.files import write_text
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, compare, summarize
 from tasks.common.stage import stage
@@ -104,8 +104,7 @@ def main(
     last = next(reversed(params.iterations))
     drawn = evaluate(["0", last], draws, params, device)
     text = report(drawn, params.evaluate.bootstrap_samples, params.seed)
-    with atomic_path(OUT) as temporary:
-        temporary.write_text(f"# {draws} draws of the test set\n\n{text}\n", encoding="utf-8")
+    write_text(OUT, f"# {draws} draws of the test set\n\n{text}\n")
     print(text)
 
 

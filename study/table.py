@@ -15,7 +15,7 @@ import typer
 
 from study.arms import RESULTS, load
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import atomic_path, read_table
+from tasks.common.files import read_table, write_text
 from tasks.common.scores import METRICS, by_speaker_kind, compare
 from tasks.common.stage import stage
 
@@ -176,8 +176,7 @@ def main() -> None:
             parts += [f"## {GROUPS[group]}\n", HEAD, *lines, ""]
     parts.append(PAPER)
     text = "\n".join(parts)
-    with atomic_path(OUT) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(OUT, text)
     print(text)
 
 

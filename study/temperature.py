@@ -19,7 +19,7 @@ from model.voice import Voice
 from study.table import Rows, judged
 from tasks.common import paths, runtime
 from tasks.common.evaluation import EvaluationSet, evaluate_policy
-from tasks.common.files import atomic_path
+from tasks.common.files import write_text
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, compare, summarize
 from tasks.common.stage import stage
@@ -96,8 +96,7 @@ def main(
     last = next(reversed(params.iterations))
     evaluations = evaluate(["0", last], sorted({own, *temperatures}, reverse=True), params, device)
     text = report(evaluations, own, params.evaluate.bootstrap_samples, params.seed)
-    with atomic_path(OUT) as temporary:
-        temporary.write_text(f"# Is the gain more than a lower temperature?\n\n{text}\n", encoding="utf-8")
+    write_text(OUT, f"# Is the gain more than a lower temperature?\n\n{text}\n")
     print(text)
 
 

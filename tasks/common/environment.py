@@ -32,7 +32,7 @@ def describe(params: Params, device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,  # with its CUDA build
-        **{name: metadata.version(name) for name in PACKAGES if _installed(name)},
+        **{name: found.version for name in PACKAGES for found in metadata.distributions(name=name)},
     }
 
 
@@ -46,11 +46,3 @@ def processor() -> str:
 def tags(when: str, environment: dict[str, Any]) -> dict[str, str]:
     """Return MLflow tags such as ``trained.processor``."""
     return {f"{when}.{name}": str(value) for name, value in environment.items()}
-
-
-def _installed(package: str) -> bool:
-    try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

@@ -24,6 +24,12 @@ from model.statistics import Interval, bootstrap_interval, paired_interval, rati
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
 Scores = dict[str, Interval]  # by name of the metric
 SHORTEST_SPEECH = 0.1  # seconds: no word is said in less
+# Titles of the systems next to the policies, which have the same judges.
+SYSTEMS = {
+    "golden": "golden speech",
+    "resynthesised": "golden, resynthesized",
+    "golden_nar": "golden level 1 + NAR",
+}
 PAIRED_BY = ("id", "prompt_id", "seed")
 
 

@@ -87,10 +87,11 @@ class _Reduction(ast.NodeTransformer):
         reporting = [item for item in node.items if self._reports(item.context_expr)]
         names = {name for item in reporting for name in _stored(item)}
         names -= {name for statement in node.body for name in _stored(statement)}  # these also stand for something else
-        with _Also(self.reporting, names):
-            work = [ast.Expr(call) for item in reporting for call in self._work(item.context_expr)]
-            node.items = [self.visit(item) for item in node.items if item not in reporting]
-            node.body = self._block(node.body)
+        before, self.reporting = self.reporting, self.reporting | names
+        work = [ast.Expr(call) for item in reporting for call in self._work(item.context_expr)]
+        node.items = [self.visit(item) for item in node.items if item not in reporting]
+        node.body = self._block(node.body)
+        self.reporting = before
         return [*work, node] if node.items else [*work, *node.body]
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -151,19 +152,6 @@ class _Reduction(ast.NodeTransformer):
     def _formats(self, call: ast.Call) -> bool:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else _root(call)
         return name in FORMATTING or _root(call) in self.reporting
-
-
-class _Also:
-    """Add names to a set for the time of a block."""
-
-    def __init__(self, names: set[str], more: set[str]):
-        self.names, self.more = names, more - names
-
-    def __enter__(self) -> None:
-        self.names |= self.more
-
-    def __exit__(self, *_: object) -> None:
-        self.names -= self.more
 
 
 def _root(node: ast.AST) -> str | None:

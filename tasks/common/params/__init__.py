@@ -123,12 +123,17 @@ def load(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        problems = []
-        for item in error.errors(include_url=False):
-            where = ".".join(str(part) for part in item["loc"]) or "params"
-            found = "" if item["type"] == "missing" else f" (found {_short(item['input'])})"
-            problems.append(f"  {where}: {item['msg']}{found}")
-        raise ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems)) from error
+        raise invalid(path, error) from error
+
+
+def invalid(path: Path, error: ValidationError) -> ParamsError:
+    """Return the error with one line per problem: where, what was expected, what was found."""
+    problems = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "params"
+        found = "" if item["type"] == "missing" else f" (found {_short(item['input'])})"
+        problems.append(f"  {where}: {item['msg']}{found}")
+    return ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems))
 
 
 def _short(value: object) -> str:

@@ -46,11 +46,6 @@ class Run:
         with failures():
             self._client.log_batch(self.parent_run_id, metrics=_points(metrics, self.position))
 
-    def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters in addition to those of ``params.yaml``, which the run has from its start."""
-        with failures():
-            log_params(self._client, self.run_id, values)
-
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set or replace tags of the run."""
         from mlflow.entities import RunTag
