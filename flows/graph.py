@@ -6,7 +6,6 @@ that stages declare (the stage that writes ``runs/2/metrics.json`` judges iterat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,14 +76,9 @@ class Graph:
 
     def judges(self) -> dict[str, Stage]:
         """Iteration -> the stage that writes its metrics, in the order they run."""
-        pattern = re.compile(re.escape(str(paths.metrics("\0"))).replace("\0", r"([^/]+)"))
-        ceiling = str(paths.CEILING / "metrics.json")
-        found = {}
-        for stage in self.stages.values():
-            for match in filter(None, map(pattern.fullmatch, stage.outs)):
-                if match.string != ceiling:
-                    found[match[1]] = stage
-        return found
+        written = [(Path(out), stage) for stage in self.stages.values() for out in stage.outs]
+        judged = [(path, stage) for path, stage in written if path == paths.metrics(path.parent.name)]
+        return {path.parent.name: stage for path, stage in judged if path.parent != paths.CEILING}
 
     def up_to_date(self, chosen: Iterable[str]) -> bool:
         return not any(self.stages[name].changed for name in chosen)

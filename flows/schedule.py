@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed, Failed
 
@@ -134,7 +134,7 @@ class Schedule:
             # Prefect logs a stack of its own frames when retries run out; the condition ends them one earlier instead.
             retries=retries + 1,
             retry_delay_seconds=RETRY_DELAY_SECONDS,
-            retry_condition_fn=lambda _task, run, _state: _worth_retrying(run, retries),
+            retry_condition_fn=lambda _task, run, _state: run.run_count <= retries,
         )
         future = configured.submit(
             stage.address,
@@ -164,10 +164,6 @@ class Schedule:
                 f"iteration {iteration} made the test set's WER worse than the one before, by {least:.4f} at least: "
                 f"iterations that build on it are skipped"
             )
-
-
-def _worth_retrying(run: TaskRun, retries: int) -> bool:
-    return run.run_count <= retries
 
 
 def least_rise(iteration: str) -> float | None:

@@ -17,7 +17,7 @@ MODULES = {
 # Names whose calls, as statements of their own, are log lines.
 LOGGERS = {"print", "logger", "logging"}
 # Calls inside a log line that may come and go with it: they format, and change nothing.
-FORMATTING = {
+FORMATS = {
     "abs",
     "float",
     "format",
@@ -34,7 +34,7 @@ FORMATTING = {
 }
 SETTINGS = "tasks.common.params"  # checks params.yaml: settings.py says which parts change no value
 BOUNDS = {"ge", "gt", "le", "lt", "min_length", "max_length"}  # arguments of a field that refuse a value or let it pass
-READING = FORMATTING | {"add", "get", "realpath"}  # calls in a validator that change no setting
+READING = FORMATS | {"add", "get", "realpath"}  # calls in a validator that change no setting
 ITERATING = {"track"}  # functions of the modules above that hand on the items of their first argument
 
 

@@ -10,7 +10,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 
-from tasks.common.code.neutral import FORMATTING, ITERATING, LOGGERS, is_neutral
+from tasks.common.code.neutral import FORMATS, ITERATING, LOGGERS, is_neutral
 
 FOLLOWS_FROM_PLACE = {"ctx", "kind", "type_comment"}  # fields that say nothing about what is computed
 
@@ -65,14 +65,9 @@ class _Reduction(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Let an iteration with a progress bar be the iteration."""
-        if (
-            _root(node) in self.reporting
-            and isinstance(node.func, ast.Name)
-            and node.func.id in ITERATING
-            and node.args
-        ):
-            return self.visit(node.args[0])
-        return self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else None
+        iterates = name in ITERATING and name in self.reporting and node.args
+        return self.visit(node.args[0]) if iterates else self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | list[ast.AST] | None:
         """Drop a docstring or a log line; of a log line, keep the calls that do work."""
@@ -151,7 +146,7 @@ class _Reduction(ast.NodeTransformer):
 
     def _formats(self, call: ast.Call) -> bool:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else _root(call)
-        return name in FORMATTING or _root(call) in self.reporting
+        return name in FORMATS or _root(call) in self.reporting
 
 
 def _root(node: ast.AST) -> str | None:

@@ -37,16 +37,17 @@ def _checks(part: ast.stmt) -> bool:
         return False
     if [ast.unparse(decorator) for decorator in part.decorator_list] != ["model_validator(mode='after')"]:
         return False
-    for node in ast.walk(part):
-        if isinstance(node, ast.Return) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
-            return False
-        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
-            return False
-        if isinstance(node, ast.Name) and node.id == "self" and not isinstance(node.ctx, ast.Load):
-            return False
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr not in READING:
-            return False
-    return True
+    return all(_only_reads(node) for node in ast.walk(part))
+
+
+def _only_reads(node: ast.AST) -> bool:
+    """Return whether a part of a validator changes no setting: it returns ``self`` and writes to names only."""
+    if isinstance(node, ast.Return):
+        return ast.unparse(node) == "return self"
+    if isinstance(node, ast.Call):
+        return not isinstance(node.func, ast.Attribute) or node.func.attr in READING
+    is_setting = isinstance(node, (ast.Attribute, ast.Subscript)) or (isinstance(node, ast.Name) and node.id == "self")
+    return not is_setting or isinstance(node.ctx, ast.Load)  # type: ignore[attr-defined]
 
 
 def _is_type(value: ast.expr) -> bool:
