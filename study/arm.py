@@ -29,7 +29,7 @@ from tasks.common.tracking.client import LOCAL_ARTIFACTS
 
 WORK = Path("study/.work")
 DONE = "done.json"  # the steps that have run in a workspace
-SHARED = ("checkpoints", "bootstrap", "model", "tasks", "study")
+SHARED = ("checkpoints", ".code", "bootstrap", "model", "tasks", "study")
 # What the commands compute (tasks.code): this one's and those of the loop that an arm may run.
 OWN_CODE, LOOP_CODE = "study/.code/study.arm.txt", ".code/{}.txt"
 UNUSED = ("compute", "gap", "register")  # blocks of params.yaml that change no arm's results, the precision aside

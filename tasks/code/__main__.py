@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tasks.common.code.closure import Project
+from tasks.common.code.running import lines_of
 from tasks.common.stage import stage
 
 
@@ -31,8 +32,7 @@ def main(
     closures = {command: project.closure(command) for command in commands(folder)}
     out.mkdir(exist_ok=True)
     for command, modules in closures.items():
-        lines = "".join(f"{module} {digest}\n" for module, digest in modules.items())
-        (out / f"{command}.txt").write_text(lines, encoding="utf-8")
+        (out / f"{command}.txt").write_text(lines_of(modules), encoding="utf-8")
 
 
 if __name__ == "__main__":

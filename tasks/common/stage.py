@@ -15,6 +15,7 @@ from typing import Any
 
 from model.errors import SpeechAlignError
 from tasks.common import paths
+from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
 # Faults of the machine, not of the code: disk, permissions, limits. A missing file is no such fault.
@@ -35,13 +36,16 @@ def one_message() -> Iterator[None]:
 
 
 def stage(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a stage within :func:`one_message` and note its time."""
+    """Run a stage within :func:`one_message` and note its time. An edit of its code during the run is an error."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.time()
         with one_message():
+            code = running.noted()
+            running.check(code)
             result = function(*args, **kwargs)
+            running.check(code)
             note_time(started)
             return result
 

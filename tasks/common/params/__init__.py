@@ -106,7 +106,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     """Read and check the parameters.
 
     Raises:
-        ParamsError: with one line a problem: where, what was expected, what was found.
+        ParamsError: with one line per problem: where, what was expected, what was found.
     """
     path = Path(path)
     if not path.is_file():
@@ -131,7 +131,8 @@ def invalid(path: Path, error: ValidationError) -> ParamsError:
     problems = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"]) or "params"
-        found = "" if item["type"] == "missing" else f" (found {_short(item['input'])})"
+        of_block = isinstance(item["input"], dict) and item["type"] == "value_error"  # the message says what matters
+        found = "" if item["type"] == "missing" or of_block else f" (found {_short(item['input'])})"
         problems.append(f"  {where}: {item['msg']}{found}")
     return ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems))
 

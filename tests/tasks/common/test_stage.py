@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tasks.common.code.closure import Project
+from tasks.common.code.running import lines_of
 from tests.conftest import REPOSITORY
 
 STAGE = """
@@ -72,3 +75,48 @@ def test_the_time_of_a_stage_is_noted_in_a_workspace_only(tmp_path):
     (tmp_path / "dvc.yaml").touch()
     assert run("pass", tmp_path).returncode == 0
     assert list(tmp_path.rglob("timings.jsonl"))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A command, the code it runs and its digests as the stage ``code`` notes them."""
+    for name in ("model", "tasks"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tasks/say").mkdir()
+    (tmp_path / "tasks/say/words.py").write_text("WORDS = 1\n")
+    body = "import os; from pathlib import Path; from tasks.say import words; exec(os.environ.get('MEANWHILE', ''))"
+    (tmp_path / "tasks/say/__main__.py").write_text(STAGE.format(body=body))
+    (tmp_path / ".code").mkdir()
+    (tmp_path / ".code/tasks.say.txt").write_text(lines_of(Project(tmp_path).closure("tasks.say")))
+    return tmp_path
+
+
+def say(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": "", "DVC_STAGE": "say", **environment}
+    command = [sys.executable, "-m", "tasks.say"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+EDIT = "Path('tasks/say/words.py').write_text({!r})"
+
+
+@pytest.mark.parametrize("meanwhile", ["", EDIT.format("WORDS = 1  # one\n")])
+def test_a_stage_whose_code_stays_the_same_ends_well(workspace, meanwhile):
+    assert say(workspace, MEANWHILE=meanwhile).returncode == 0
+
+
+def test_an_edit_during_the_run_is_an_error(workspace):
+    done = say(workspace, MEANWHILE=EDIT.format("WORDS = 2\n"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the code of tasks.say changed during the run; run again\n")
+
+
+def test_an_edit_after_the_digests_were_noted_is_an_error_though_it_is_reverted(workspace):
+    (workspace / "tasks/say/words.py").write_text("WORDS = 2\n")
+    done = say(workspace, MEANWHILE=EDIT.format("WORDS = 1\n"))
+    assert done.returncode == 1 and "changed during the run" in done.stderr
+
+
+def test_a_command_that_dvc_does_not_run_may_be_edited(workspace):
+    (workspace / "tasks/say/words.py").write_text("WORDS = 2\n")
+    assert say(workspace, DVC_STAGE="").returncode == 0
