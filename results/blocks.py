@@ -15,6 +15,7 @@ from results.runs import FOLDER, load
 from tasks.common.files import DataError
 
 BLOCK = re.compile(r"(<!-- results: ([^>]*?) -->).*?(<!-- end -->)", re.DOTALL)
+BEGIN, END = "<!-- results:", "<!-- end -->"
 INLINE = ("value", "origin")
 TABLES: dict[str, Callable[..., str]] = {
     "value": tables.value,
@@ -31,26 +32,42 @@ TABLES: dict[str, Callable[..., str]] = {
 
 
 def documents() -> list[Path]:
-    """Return the documents that have blocks."""
+    """Return the documents that have blocks.
+
+    Raises:
+        DataError: no document has one.
+    """
     files = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
-    return [file for file in files if file.is_file() and BLOCK.search(file.read_text(encoding="utf-8"))]
+    found = [file for file in files if file.is_file() and BEGIN in file.read_text(encoding="utf-8")]
+    if not found:
+        raise DataError(
+            f"no document in {Path.cwd()} has a block `{BEGIN} ... -->`; run in the repository's top folder"
+        )
+    return found
 
 
 def render(document: Path) -> str:
     """Return the document's text with every block made from the kept runs.
 
     Raises:
-        DataError: an unknown table, wrong arguments, or a run that lacks what the table needs.
+        DataError: a block without its end, an unknown table, wrong arguments, or a run that lacks what the table needs.
     """
+    text = document.read_text(encoding="utf-8")
+    for part in text.split(BEGIN)[1:]:
+        if END not in part:
+            what = part.partition("-->")[0].strip()
+            raise DataError(
+                f"{document}: the block `{what}` has no `{END}` before the next block or the document's end"
+            )
 
     def block(match: re.Match[str]) -> str:
         begin, what, end = match.groups()
         try:
             return begin + _content(*what.split()) + end
-        except (TypeError, KeyError, DataError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError, DataError) as error:
             raise DataError(f"{document}: the block `{what}` cannot be made: {error}") from error
 
-    return BLOCK.sub(block, document.read_text(encoding="utf-8"))
+    return BLOCK.sub(block, text)
 
 
 def stale(document: Path) -> list[str]:

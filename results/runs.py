@@ -7,7 +7,7 @@ the study's arms, and printed outputs of benchmarks.
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -19,9 +19,10 @@ from typing import Any
 
 import yaml
 
-from tasks.common.files import DataError, atomic_path, write_text
+from tasks.common.files import DataError, atomic_path, read_json, write_text
 
 FOLDER = Path("results")
+NAME = re.compile("[a-z0-9_-]+")
 REQUIRED = ("dvc.lock", "params.yaml", "runs/0/metrics.json", "runs/ceiling/metrics.json")
 OPTIONAL = (
     "runs/*/metrics.json",
@@ -51,23 +52,39 @@ class Run:
 
     @cached_property
     def origin(self) -> Origin:
-        """Commit, date, machine and command of the run."""
-        return Origin(**yaml.safe_load((self.folder / "run.yaml").read_text(encoding="utf-8")))
+        """Commit, date, machine and command of the run.
+
+        Raises:
+            DataError: run.yaml is damaged.
+        """
+        try:
+            return Origin(**yaml.safe_load(self.text("run.yaml")))
+        except (TypeError, yaml.YAMLError) as error:
+            names = ", ".join(Origin.__annotations__)
+            raise DataError(f"{self.folder / 'run.yaml'} should name {names}: {error}; keep the run again") from error
 
     def read(self, path: str) -> dict[str, Any]:
-        """Return the content of a JSON file of the run."""
-        return json.loads(self.text(path))
+        """Return the content of a JSON file of the run.
+
+        Raises:
+            DataError: the run has no such file, or it is damaged.
+        """
+        self.text(path)
+        return _entries(self.folder / path)
 
     def text(self, path: str) -> str:
         """Return the text of a file of the run.
 
         Raises:
-            DataError: the run has no such file.
+            DataError: the run has no such file, or it is no text.
         """
         file = self.folder / path
         if not file.is_file():
             raise DataError(f"{file} does not exist; keep the run again once {path} is in its workspace")
-        return file.read_text(encoding="utf-8")
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} is not UTF-8 text: {error}; keep the run again") from error
 
     def iterations(self) -> list[str]:
         """Return the iterations with results, in order; "0" is the SFT policy."""
@@ -92,12 +109,16 @@ def keep(name: str, workspace: Path, command: str, commit: str = "", machine: st
         commit: found by git in the workspace, if empty. machine: of metrics.json, if empty.
 
     Raises:
-        DataError: the workspace has no finished run, or one that does not say its commit or machine.
+        DataError: the name is no run's, or the workspace has no finished run, or one that does not say its commit or
+            machine.
     """
+    _check_name(name)
     if missing := [path for path in REQUIRED if not (workspace / path).is_file()]:
         raise DataError(f"{workspace} has no finished run: {', '.join(missing)} not found; run `make demo` there first")
     metrics = workspace / "runs/0/metrics.json"
-    machine = machine or json.loads(metrics.read_text()).get("environment", {}).get("processor")
+    environment = _entries(metrics).get("environment")
+    if isinstance(environment, dict):
+        machine = machine or str(environment.get("processor") or "")
     if not machine:
         raise DataError(f"{metrics} names no processor; name it with --machine")
     origin = Origin(
@@ -123,14 +144,35 @@ def keep_output(run: str, name: str, command: Sequence[str]) -> Path:
     """Run a command and keep what it prints, the command in the first line, as ``results/<run>/printed/<name>.txt``.
 
     Raises:
-        DataError: the command failed.
+        DataError: a name that is no run's or output's, or the command failed.
     """
+    _check_name(run)
+    if not NAME.fullmatch(name):
+        raise DataError(f"an output's name should have letters a-z, digits, _ and - only, found {name!r}")
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise DataError(f"`{' '.join(command)}` ended with exit status {done.returncode}; nothing was kept")
     file = FOLDER / run / "printed" / f"{name}.txt"
     write_text(file, f"$ {' '.join(command)}\n{done.stdout}")
     return file
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that is no run's: :func:`keep` replaces the whole folder."""
+    if not NAME.fullmatch(name):
+        raise DataError(f"a run's name should have letters a-z, digits, _ and - only, found {name!r}")
+    folder = FOLDER / name
+    if folder.exists() and not ((folder / "run.yaml").is_file() or (folder / "printed").is_dir()):
+        raise DataError(
+            f"{folder} holds no kept run (no run.yaml, no printed/) and is left as it is; take another name"
+        )
+
+
+def _entries(file: Path) -> dict[str, Any]:
+    content = read_json(file)
+    if not isinstance(content, dict):
+        raise DataError(f"{file} should hold named entries, found {type(content).__name__}")
+    return content
 
 
 def commit_of(workspace: Path) -> str:

@@ -24,9 +24,15 @@ MACHINE = {"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM", "EMFI
 
 @contextlib.contextmanager
 def one_message() -> Iterator[None]:
-    """Print an error that a user can act on as one message and exit with status 1; leave bugs their traceback."""
+    """Print an error that a user can act on as one message and exit with status 1; leave bugs their traceback.
+
+    Raises:
+        RuntimeError: from an EOFError, which click would take for Ctrl-D and report as "Aborted.".
+    """
     try:
         yield
+    except EOFError as error:
+        raise RuntimeError(f"a file ended early: {error}") from error
     except (SpeechAlignError, OSError) as error:
         machine = isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in MACHINE
         if os.environ.get("SPEECHALIGN_DEBUG") or not (machine or isinstance(error, SpeechAlignError)):
@@ -36,7 +42,10 @@ def one_message() -> Iterator[None]:
 
 
 def stage(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a stage within :func:`one_message` and note its time. An edit of its code during the run is an error."""
+    """Run a stage within :func:`one_message` and note its time.
+
+    An edit of its code during the run is an error. Ctrl-C ends it with a message and status 130.
+    """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -44,7 +53,11 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
         with one_message():
             code = running.noted()
             running.check(code)
-            result = function(*args, **kwargs)
+            try:
+                result = function(*args, **kwargs)
+            except KeyboardInterrupt:
+                print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)
+                raise SystemExit(130) from None
             running.check(code)
             note_time(started)
             return result

@@ -95,6 +95,37 @@ def test_a_block_that_cannot_be_made_is_named(folder: Path, what: str, message: 
         made(what)
 
 
+@pytest.mark.parametrize(
+    ("what", "file", "content", "message"),
+    [
+        ("origin demo", "run.yaml", "[]", "run.yaml should name commit, date, machine, command"),
+        ("origin demo", "run.yaml", "commit: {", "run.yaml should name commit, date, machine, command"),
+        ("loop demo", "runs/0/metrics.json", "[]", "metrics.json should hold named entries, found list"),
+        ("loop demo", "runs/0/metrics.json", "{", "metrics.json is not valid JSON"),
+        ("loop demo", "runs/0/metrics.json", '{"all": {"wer": {"value": "x"}}}', "cannot be made"),
+        ("value demo 0 all wer", "runs/0/metrics.json", '{"all": "wer"}', "cannot be made"),
+        ("voices demo", "runs/ceiling/metrics.json", '{"golden": 1}', "cannot be made"),
+    ],
+)
+def test_a_damaged_file_of_a_kept_run_is_named(folder: Path, what: str, file: str, content: str, message: str) -> None:
+    (folder / "results/demo" / file).write_text(content)
+    with pytest.raises(DataError, match=message):
+        made(what)
+
+
+def test_a_block_without_its_end_does_not_swallow_the_next(folder: Path) -> None:
+    text = "<!-- results: loop demo -->\n# Next\n<!-- results: gap demo -->\n<!-- end -->\n"
+    Path("README.md").write_text(text)
+    with pytest.raises(DataError, match="the block `loop demo` has no `<!-- end -->`"):
+        blocks.render(Path("README.md"))
+
+
+@pytest.mark.parametrize("command", ["check", "write"])
+def test_a_folder_without_documents_is_said(folder: Path, command: str) -> None:
+    result = CliRunner().invoke(app, [command])
+    assert result.exit_code == 1 and "no document in" in str(result.exception)
+
+
 def test_check_finds_what_write_would_change(folder: Path) -> None:
     def run(command: str):
         return CliRunner().invoke(app, [command])

@@ -45,6 +45,38 @@ def test_a_command_that_fails_leaves_no_output() -> None:
     assert not list(Path().rglob("*.txt"))
 
 
+@pytest.mark.parametrize("name", [".", "", "../docs", "/tmp/x", "a/b", "Demo", "demo\n"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "results/runs.py"
+    source.parent.mkdir()
+    source.touch()
+    with pytest.raises(DataError, match="name should have letters"):
+        runs.keep(name, kept.workspace(tmp_path / "work"), "make demo", commit="abc123")
+    with pytest.raises(DataError, match="name should have letters"):
+        runs.keep_output(name, "speed", ["true"])
+    with pytest.raises(DataError, match="name should have letters"):
+        runs.keep_output("demo", name, ["true"])
+    assert source.is_file() and [file.name for file in source.parent.iterdir()] == ["runs.py"]
+
+
+def test_a_folder_that_holds_no_kept_run_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "results/notes/mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    with pytest.raises(DataError, match="holds no kept run"):
+        runs.keep("notes", kept.workspace(tmp_path / "work"), "make demo", commit="abc123")
+    assert mine.is_file()
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"environment": []}'])
+def test_damaged_metrics_of_a_run_are_not_kept(tmp_path: Path, content: str) -> None:
+    work = kept.workspace(tmp_path / "work")
+    (work / "runs/0/metrics.json").write_text(content)
+    with pytest.raises(DataError, match=r"metrics\.json"):
+        runs.keep("demo", work, "make demo", commit="abc123")
+    assert not (tmp_path / "results").exists()
+
+
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     work = kept.workspace(tmp_path / "work")
     (work / "dvc.lock").unlink()

@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from tasks.common.code.closure import Project
 from tasks.common.code.running import lines_of
+from tasks.common.stage import stage
 from tests.conftest import REPOSITORY
 
 STAGE = """
@@ -60,6 +63,28 @@ def test_a_bug_keeps_its_traceback(tmp_path, bug):
 
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback") and "in main" in done.stderr
+
+
+def test_a_file_that_ends_early_is_no_ctrl_d_for_click(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    @stage
+    def main():
+        raise EOFError("no end marker")
+
+    app = typer.Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app)
+
+    assert isinstance(result.exception, RuntimeError)
+    assert "Aborted" not in result.output
+
+
+def test_ctrl_c_says_that_nothing_is_lost(tmp_path):
+    done = run("raise KeyboardInterrupt", tmp_path)
+
+    assert done.returncode == 130
+    assert done.stderr == "stopped; nothing half-written; run again to go on\n"
 
 
 def test_the_debug_switch_shows_where_a_message_comes_from(tmp_path):
