@@ -5,7 +5,8 @@
 
 Read it from top to bottom. The pipeline's stages do the same with files between them. The policy (AR) turns text and a
 voice prompt into level-1 codes, the NAR adds the other levels, and the codec decodes all levels to audio. A recognizer
-transcribes the audio. WER is the share of words that differ from the text.
+transcribes the audio. WER is the share of words that differ from the text. A pair needs two draws of one text that
+differ in word errors, so a good policy gives few pairs; more --draws find more.
 """
 
 import argparse
@@ -33,7 +34,7 @@ parser.add_argument("--policy", type=Path, help="folder of a trained policy; nee
 parser.add_argument("--nar", type=Path, help="folder of its NAR")
 parser.add_argument("--sft-steps", type=int, default=400, help="training steps of the small policy and of its NAR")
 parser.add_argument("--dpo-steps", type=int, default=30)
-parser.add_argument("--draws", type=int, default=3, help="how often the texts are sampled, for pairs and evaluation")
+parser.add_argument("--draws", type=int, default=3, help="evaluations per text, and chances per text to form a pair")
 parser.add_argument("--tiny", action="store_true", help="for a test: few steps, so the policy stays bad")
 args = parser.parse_args()
 if (args.policy is None) != (args.nar is None):
@@ -54,8 +55,10 @@ random.shuffle(texts)
 waves = [espeak.synthesize(text, voice="m1", rate=190) for text in texts]
 waves = [resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=codec.sample_rate) for wave in waves]
 golden = codec.encode([torch.from_numpy(wave) for wave in waves])  # (levels, frames) each
-prompt = golden[0][:, :50]  # the voice prompt: up to one second of the speaker
+prompt = golden.pop()[:, :50]  # the voice prompt: up to one second of an utterance that has no other use
+texts.pop()
 n_levels = len(prompt)
+train, test = texts[:40], texts[40:]  # SFT and pairs use the first half, the evaluation the other
 
 # --- 2. A policy to align. Supervised training lowers the negative log-likelihood of golden codes. --------------------
 
@@ -69,9 +72,9 @@ for model in () if args.policy else (ar, completer):
     optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=args.sft_steps)
     for step in range(args.sft_steps):
-        batch = random.sample(range(len(texts)), 8)
+        batch = random.sample(range(len(train)), 8)
         if model is ar:  # the AR predicts each level-1 code from the text, the prompt and the codes before it
-            contexts = [vocabulary.context(texts[i], prompt[0].tolist()) for i in batch]
+            contexts = [vocabulary.context(train[i], prompt[0].tolist()) for i in batch]
             tokens, labels = collate(contexts, [vocabulary.target(golden[i][0].tolist()) for i in batch])
             loss = -sequence_logprobs(next_token_logits(ar, tokens), labels).sum() / (labels != IGNORE).sum()
         else:  # the NAR predicts one level from all levels below it, all frames at once
@@ -84,7 +87,7 @@ for model in () if args.policy else (ar, completer):
         loss.backward()
         optimizer.step()
         schedule.step()
-    print(f"{type(model).__name__}: {loss.item():.2f} nats per code after {args.sft_steps} steps")
+    print(f"{type(model).__name__}: {loss.item():.2f} nats per code in the last of {args.sft_steps} batches")
     model.eval()
 
 
@@ -103,18 +106,17 @@ def sample_and_judge(texts: list[str], seed: int) -> tuple[list[Sampled], np.nda
     return samples, np.array([edit_counts(asr.normalize(a), asr.normalize(b)).errors for a, b in pairs_of_text])
 
 
-# Pairs come from half of the texts, and the evaluation reads the other half.
-for_pairs, for_evaluation = texts[:40] * args.draws, texts[40:] * args.draws
-_, errors_before = sample_and_judge(for_evaluation, seed=10_000)
+_, errors_before = sample_and_judge(test * args.draws, seed=10_000)
 
 # --- 4. Pairs: of two draws of one text, the one with fewer word errors is chosen. Ties teach nothing. ----------------
 
+for_pairs = train * args.draws
 draws, draw_errors = zip(*(sample_and_judge(for_pairs, seed) for seed in (20_000, 30_000)), strict=True)
 gaps = draw_errors[1] - draw_errors[0]  # above 0: the first draw is the better one
 pairs = [i for i in range(len(for_pairs)) if gaps[i]]
 chosen_samples = [draws[0 if gaps[i] > 0 else 1][i] for i in pairs]
 rejected_samples = [draws[1 if gaps[i] > 0 else 0][i] for i in pairs]
-print(f"{len(pairs)} pairs from {len(for_pairs)} texts with two draws each")
+print(f"{len(pairs)} pairs from {len(train)} texts with {2 * args.draws} draws each")
 if not pairs:
     raise SystemExit("no two draws differ in word errors; raise --draws")
 contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
@@ -127,7 +129,7 @@ chosen_lengths = (labels != IGNORE).sum(dim=1).chunk(2)[0]
 
 with torch.no_grad():  # the reference is the policy before the first step, so these are computed once
     reference_chosen, reference_rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
-policy.train_only(ar, "final_norm")  # all weights would memorize so few pairs; one gain per direction can't
+policy.train_only(ar, "final_norm")  # one scale per channel; all weights would memorize so few pairs
 optimizer = torch.optim.AdamW([parameter for parameter in ar.parameters() if parameter.requires_grad], lr=0.02)
 for step in range(args.dpo_steps):
     chosen, rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
@@ -143,14 +145,18 @@ for step in range(args.dpo_steps):
     loss.backward()
     optimizer.step()
     if step % 5 == 0 or step == args.dpo_steps - 1:
-        print(f"step {step + 1}: loss {loss.item():.3f}, margin {logprobs.margin.mean().item():.2f} nats")
+        print(f"step {step + 1}: DPO + 0.2 NLL {loss.item():.3f}, margin {logprobs.margin.mean().item():.2f} nats")
 
 # --- 6. Evaluate on the same texts with the same seeds, so that the comparison is paired. -----------------------------
 
-_, errors_after = sample_and_judge(for_evaluation, seed=10_000)
-words = np.array([len(text.split()) for text in for_evaluation])
-change = paired_interval(errors_before, errors_after, words, words)
-print(f"\n{'policy':<12}{'WER':>8}")
-print(f"{'before':<12}{errors_before.sum() / words.sum():>8.1%}")
-print(f"{'after DPO':<12}{errors_after.sum() / words.sum():>8.1%}")
+_, errors_after = sample_and_judge(test * args.draws, seed=10_000)
+# Draws of one text are not independent, so the interval resamples texts: errors and words are sums over their draws.
+before, after = (errors.reshape(args.draws, len(test)).sum(axis=0) for errors in (errors_before, errors_after))
+words = args.draws * np.array([len(text.split()) for text in test])
+change = paired_interval(before, after, words, words)
+print(f"\n{'policy':<12}{'WER':>8}    {len(test)} texts, draws per text: {args.draws}")
+print(f"{'before':<12}{before.sum() / words.sum():>8.1%}")
+print(f"{'after DPO':<12}{after.sum() / words.sum():>8.1%}")
 print(f"change {100 * change.value:+.1f} points, 95 % interval [{100 * change.low:+.1f}, {100 * change.high:+.1f}]")
+print(f"the interval {'excludes' if change.excludes_zero else 'includes'} zero: ", end="")
+print("a significant change" if change.excludes_zero else "no significant change")

@@ -37,7 +37,7 @@ class Stage:
 
     @property
     def address(self) -> str:
-        """Its name for DVC, from the project's folder."""
+        """Name for DVC, from the project's folder."""
         return self.name if self.pipeline == PIPELINE else f"{self.pipeline}:{self.name}"
 
     @property

@@ -82,7 +82,7 @@ def show_results(graph: Graph, _chosen: set[str]) -> None:
 
 
 def summary(schedule: Schedule) -> str:
-    """What became of the stages, in a few lines."""
+    """Return what became of the stages, in a few lines."""
     outcomes = schedule.outcomes
     skipped = [name for name, outcome in outcomes.items() if outcome.how == SKIPPED]
     if {outcome.how for outcome in outcomes.values()} <= {UNCHANGED, SKIPPED} and outcomes.keys() == schedule.chosen:

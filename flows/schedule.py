@@ -101,7 +101,7 @@ class Schedule:
         return awaited & self.chosen
 
     def _known(self, stage: Stage) -> Outcome | None:
-        """Its outcome, where nothing has to run to know it."""
+        """Return a stage's outcome where nothing has to run to know it, else None."""
         above = {name: self.outcomes[name].how for name in stage.upstream if name in self.outcomes}
         if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
             return Outcome(UNCHANGED, message="nothing to do")

@@ -44,8 +44,8 @@ class Outcome:
 
 
 @dataclass
-class _Heard:
-    """What DVC and the stage said."""
+class _Output:
+    """Output of DVC and the stage, sorted line by line."""
 
     stage: str
     show: Callable[[str], None]
@@ -67,10 +67,10 @@ class _Heard:
             self.show(text)
 
     def reason(self) -> str:
-        """Why it failed, in the stage's own words if it had any."""
+        """Return why it failed, by the stage's own message if there is one."""
         exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
-        if exited and int(exited[1]) < 0:  # what it said last was no explanation
-            hint = "; was there memory enough?" if exited[1] == "-9" else ""
+        if exited and int(exited[1]) < 0:  # its last message is no explanation
+            hint = "; was there enough memory?" if exited[1] == "-9" else ""
             return f"killed by signal {exited[1][1:]}{hint}"
         return failure(self.errors) or "\n".join(self.dvc_errors) or "DVC failed and did not say why"
 
@@ -86,20 +86,20 @@ def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str],
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     started = time.monotonic()
     for _ in range(_LOCK_TRIES):
-        heard = _Heard(stage, show)
+        output = _Output(stage, show)
         try:
-            code = process.run(command, _environment(threads), heard.line, timeout)
+            code = process.run(command, _environment(threads), output.line, timeout)
         except process.TimeLimitError as error:
             return Outcome(FAILED, time.monotonic() - started, str(error))
         seconds = time.monotonic() - started
         if code == 0:
-            # Only an unknown wording of DVC leaves nothing heard; having run is then the safe reading.
-            return Outcome(heard.how or RAN, seconds)
-        if heard.how == RAN or not _LOCKED.search(" ".join(heard.dvc_errors)):
-            return Outcome(FAILED, seconds, heard.reason())
+            # Only an unknown wording of DVC leaves this unset; having run is then the safe reading.
+            return Outcome(output.how or RAN, seconds)
+        if output.how == RAN or not _LOCKED.search(" ".join(output.dvc_errors)):
+            return Outcome(FAILED, seconds, output.reason())
         show("another DVC process holds these files; trying again")
         process.wait(_LOCK_SECONDS)
-    return Outcome(FAILED, time.monotonic() - started, heard.reason())
+    return Outcome(FAILED, time.monotonic() - started, output.reason())
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def scaled(self, factor: float) -> Interval:
-        """The same interval in another unit; a negative factor swaps the ends."""
+        """Return the interval in another unit; a negative factor swaps the ends."""
         low, high = sorted((factor * self.low, factor * self.high))
         return Interval(factor * self.value, low, high)
 

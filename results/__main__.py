@@ -15,7 +15,7 @@ from results import blocks, runs
 from tasks.common.files import DataError, write_text
 from tasks.common.stage import one_message
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").replace("``", "`"))
 Name = Annotated[str, typer.Argument(help="folder below results/")]
 
 

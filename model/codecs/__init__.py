@@ -1,5 +1,11 @@
 """Codecs: speech to discrete codes and back, behind one interface (:class:`model.codecs.base.Codec`).
 
-To add one, write a subclass of ``Codec`` in a module of this folder and enter it in ``CODECS`` of
-:mod:`model.codecs.registry`. Published names also need a line in ``PUBLISHED`` of :mod:`model.codecs.facts`.
+To add one:
+
+1. Write a subclass of ``Codec`` in a module of this folder.
+2. Enter it in ``CODECS`` of :mod:`model.codecs.registry`, by the ``model_type`` of its ``config.json``.
+3. Let ``config.json`` of its folders also name ``sample_rate`` (Hz), ``n_codebooks`` and ``codebook_size``. A published
+   name, which has no folder, needs a line in ``PUBLISHED_FACTS`` of :mod:`model.codecs.facts` instead.
+
+``Codec.requantize`` is needed only for ``gap.train_synthetic_nar: true`` (stage ``nar_synthetic``).
 """

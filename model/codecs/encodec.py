@@ -18,7 +18,7 @@ from model.errors import CheckpointError, InputError
 from model.fast.codec import speed_up
 
 MODEL_TYPE = "encodec"
-PUBLISHED = {"encodec_24khz": EncodecModel.encodec_model_24khz}
+PUBLISHED_MODELS = {"encodec_24khz": EncodecModel.encodec_model_24khz}
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def read_config(folder: Path) -> CodecConfig:
     def make(ratios: list[int], **sizes: int) -> CodecConfig:
         return CodecConfig(ratios=tuple(ratios), **sizes)
 
-    return checkpoint.load_config(folder, "codec", MODEL_TYPE, make, PUBLISHED)
+    return checkpoint.load_config(folder, "codec", MODEL_TYPE, make, PUBLISHED_MODELS)
 
 
 def load_model(name_or_path: str) -> EncodecModel:
@@ -130,11 +130,11 @@ def load_model(name_or_path: str) -> EncodecModel:
     Raises:
         CheckpointError: no codec of this name, weights that do not fit the configuration, or a failed download.
     """
-    if name_or_path not in PUBLISHED:
+    if name_or_path not in PUBLISHED_MODELS:
         folder = Path(name_or_path)
         return checkpoint.load_weights(build(read_config(folder)), folder)
     try:
-        model = PUBLISHED[name_or_path]()
+        model = PUBLISHED_MODELS[name_or_path]()
     except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
         raise CheckpointError(f"the published codec {name_or_path} could not be fetched: {error}") from error
     model.set_target_bandwidth(6.0)  # kbit/s: 8 codebooks, as the paper's tokenizer has

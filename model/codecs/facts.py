@@ -19,7 +19,7 @@ class Facts:
     codebook_size: int
 
 
-PUBLISHED = {"encodec_24khz": Facts("encodec", sample_rate=24000, n_codebooks=8, codebook_size=1024)}
+PUBLISHED_FACTS = {"encodec_24khz": Facts("encodec", sample_rate=24000, n_codebooks=8, codebook_size=1024)}
 
 
 def codec_facts(name_or_path: str) -> Facts:
@@ -28,12 +28,12 @@ def codec_facts(name_or_path: str) -> Facts:
     Raises:
         CheckpointError: neither of them, or a ``config.json`` without one of the facts.
     """
-    if name_or_path in PUBLISHED:
-        return PUBLISHED[name_or_path]
+    if name_or_path in PUBLISHED_FACTS:
+        return PUBLISHED_FACTS[name_or_path]
     config = Path(name_or_path) / "config.json"
     if not config.is_file():
         raise CheckpointError(
-            f"no codec {name_or_path!r}: expected a folder with config.json, or one of {sorted(PUBLISHED)}"
+            f"no codec {name_or_path!r}: expected a folder with config.json, or one of {sorted(PUBLISHED_FACTS)}"
         )
     try:
         fields = json.loads(config.read_text())

@@ -17,7 +17,7 @@ def load_codec(name_or_path: str, device: str | torch.device = "cpu") -> Codec:
 
     Args:
         name_or_path: a folder with ``config.json`` and ``model.safetensors``, or a name of
-            :data:`model.codecs.facts.PUBLISHED`, whose weights its package fetches.
+            :data:`model.codecs.facts.PUBLISHED_FACTS`, whose weights its package fetches.
 
     Raises:
         CheckpointError: no such codec, one of an unknown kind, or weights that do not fit the configuration.

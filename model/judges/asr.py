@@ -1,8 +1,8 @@
 """Whisper as the judge of content: load, transcribe in batches, normalize.
 
 Everything goes through the package's own classes (``whisper.model.Whisper``, ``whisper.decode``). A recognizer is
-named either by a folder holding ``config.json`` and ``model.safetensors`` (the embedded default, or one trained by
-``bootstrap/``) or by the name of a published model (``base.en``, ``large-v3``), whose weights the package fetches.
+a folder with ``config.json`` and ``model.safetensors``: the embedded default, or one trained by ``bootstrap/``. It may
+also be the name of a published model (``base.en``, ``large-v3``), whose weights the package fetches.
 """
 
 from __future__ import annotations

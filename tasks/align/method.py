@@ -1,4 +1,4 @@
-"""What every method is given (:class:`Job`) and what it must offer to be trained (:class:`Method`)."""
+"""Interface of the methods: what each is given (:class:`Job`) and what it offers to be trained (:class:`Method`)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Job:
 
 
 class Method(ABC):
-    """What to train, on what, by which loss, and in how many steps: arguments of :func:`model.training.fit`.
+    """Model, batches, loss and number of steps of one method: arguments of :func:`model.training.fit`.
 
     A method sets ``steps`` when it is made, and ``model`` and ``lr`` where they are not the policy and ``align.lr``.
     """

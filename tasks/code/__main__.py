@@ -1,7 +1,7 @@
 """Stage ``code``: what each command computes, as digests of its modules. ``python -m tasks.code``
 
-Every other stage depends on the file of its own command, so an edit that matters makes just the right stages stale,
-and a changed comment makes none. Each file has one line per module that the command imports.
+Every other stage depends on the file of its own command. An edit that changes what a command computes makes its stages
+stale; a changed comment makes none. Each file has one line per module that the command imports.
 """
 
 from __future__ import annotations

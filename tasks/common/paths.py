@@ -12,7 +12,7 @@ AUDIO = DATA / "audio"  # {split}/{speaker}.flac: utterances of one speaker end 
 CUTS = DATA / "cuts"
 REJECTED = DATA / "rejected.jsonl"
 CODES = DATA / "codes"
-CEILING = Path("runs/ceiling")  # golden and resynthesised golden speech, judged like the policies
+CEILING = Path("runs/ceiling")  # golden and resynthesized golden speech, judged like the policies
 REPORT = Path("reports/index.html")
 REGISTRATION = Path("reports/registration.json")
 STATE = Path("runs/.state")  # training checkpoints for resuming: outside every stage's outs, which DVC deletes
@@ -85,7 +85,7 @@ def gap(iteration: str) -> Path:
 
 
 def gap_points(iteration: str) -> Path:
-    """The same utterances in the plane (t-SNE), golden and synthetic."""
+    """Golden and synthetic points of the utterances in the plane (t-SNE), as parquet."""
     return run(iteration) / "gap.parquet"
 
 

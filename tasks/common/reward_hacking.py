@@ -2,15 +2,15 @@
 
 Both judge the same utterances under two policies, as paired differences with 95 % intervals.
 
-*Reward hacking is suspected* where two things hold: the own judge's gain is significant (its interval lies wholly on
-the better side), and the held-out judge's whole interval lies below half of that gain. This includes a held-out judge
-with a significant loss. Chance alone seldom does it. A real gain is suspected only if the held-out judge errs by two
-standard errors *and* the own one flatters. A noisy held-out judge, whose interval is wide, is never enough.
+*Reward hacking is suspected* where two things hold. The own judge's gain is significant: its interval lies wholly on
+the better side. The held-out judge's whole interval lies below half of that gain, which includes a significant loss.
+Chance alone seldom does it. A real gain is suspected only if the held-out judge errs by two standard errors *and* the
+own one flatters. A noisy held-out judge, whose interval is wide, is never enough.
 
-Gains in word errors are compared twice, and both must contradict: in points, since both recognizers count errors over
-the same words, and as shares of each recognizer's own errors before, since one that errs less has less to gain. The
-two speaker measures have scales of their own, so their gains are compared as shares of the distance to 1, the same
-voice.
+Gains in word errors are compared twice, and both comparisons must contradict. One is in points, since both recognizers
+count errors over the same words. The other is in shares of each recognizer's own errors before, since one that errs
+less has less to gain. The two speaker measures have scales of their own. Their gains are compared as shares of the
+distance to 1, the same voice.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _share(difference: Interval, metric: Metric, before: Mapping[str, float]) ->
 
 
 def _outcome(own: Interval, held_out: Interval) -> Outcome:
-    """Of two gains, better upwards."""
+    """Compare two gains, better upwards."""
     if own.low > 0 and held_out.high < SHARE * own.value:
         return "suspected"
     if (own.low > 0 and held_out.low > 0) or (own.high < 0 and held_out.high < 0):

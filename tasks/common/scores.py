@@ -3,10 +3,13 @@
 To add a metric:
 
 1. Add its row to :data:`METRICS`. Evaluation, gate, flow, study and report read that table.
-2. Let its judge write the column: a field of :class:`model.judges.panel.Judgement` or of
-   :class:`model.judges.held_out.SecondOpinion`, passed on by ``EvaluationSet.judge``
-   (:mod:`tasks.common.evaluation`), with its type in ``schemas.UTTERANCES``.
+2. Compute its value per utterance, as a new field. Judges that choose pairs: ``Panel.judge`` returns
+   :class:`model.judges.panel.Judgement`. Held-out judges: ``HeldOut._judge`` returns
+   :class:`model.judges.held_out.SecondOpinion`.
+3. Write the column: ``EvaluationSet.judge`` (:mod:`tasks.common.evaluation`) passes the field on, and
+   ``schemas.UTTERANCES`` gives its type.
 
+``tests/test_adding_a_metric.py`` shows the first step, and where the metric then appears.
 A metric whose column is empty in every utterance is left out everywhere: there was no such judge.
 """
 
@@ -153,7 +156,7 @@ _TABLE = (
         **_SIMILARITY,
     ),
     Metric(
-        name="f0_spread",  # too little may be voiced
+        name="f0_spread",
         numerator="f0_spread",
         title="Spread of pitch",
         short="F0 spread",
@@ -162,7 +165,7 @@ _TABLE = (
         digits=2,
         better=0,
         held_out=True,
-        may_lack=True,
+        may_lack=True,  # too little may be voiced
         summary=False,
     ),
 )

@@ -1,10 +1,10 @@
 """Stage ``gap@k``: golden against synthetic level-1 tokens, as the NAR sees them. ``python -m tasks.gap --iteration 0``
 
-The SpeechAlign paper's analysis of the gap (arXiv 2404.05600), in numbers: how far apart the two are, whether a
-classifier can tell them, what it costs in WER and SIM, and whether alignment closes it. How each number is defined is
-in ``model/gap``. The pairs compared are the test utterances and the policy's samples of them, with the same voice
-prompts. An utterance for which nothing was sampled has no tokens to compare: it is left out here, and counted; the
-judges' averages keep it. A policy that has fallen silent on most is noted as not measured; the loop goes on.
+The SpeechAlign paper's analysis of the gap (arXiv 2404.05600), in numbers. How far apart are the two, and can a
+classifier tell them apart? What does the gap cost in WER and SIM, and does alignment close it? ``model/gap`` defines
+each number. The pairs compared are the test utterances and the policy's samples of them, with the same voice prompts.
+An utterance for which nothing was sampled has no tokens to compare. It is left out here, and counted; the judges'
+averages keep it. A policy without tokens for most utterances is noted as not measured, and the loop goes on.
 """
 
 from __future__ import annotations

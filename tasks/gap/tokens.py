@@ -18,7 +18,7 @@ from tasks.common.utterances import Row, Utterances
 
 @dataclass(frozen=True)
 class Compared:
-    """The same test utterances three ways, in one order: golden, this iteration's samples, the SFT policy's."""
+    """Test utterances three ways, in one order: golden, this iteration's samples, the SFT policy's."""
 
     ids: list[str]
     left_out: int  # utterances for which this policy, or SFT, sampled nothing

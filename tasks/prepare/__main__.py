@@ -68,12 +68,12 @@ def assign_splits(intake: Intake, p: params.Params, fixed_splits: bool) -> None:
         counts = ", ".join(f"{n} {reason}" for reason, n in intake.reasons())
         first = f"; the first: {intake.rejected[0]}" if intake.rejected else ""
         raise DataError(f"nothing usable in the {p.prepare.corpus} corpus ({counts or 'no utterance found'}){first}")
-    chosen, rejected = intake.utterances, splits.Rejections()
-    if not fixed_splits:
+    if fixed_splits:
+        intake.utterances, rejected = splits.drop_unusable(intake.utterances)
+    else:
         wanted = (p.prepare.test_utterances, p.prepare.dev_utterances, p.prepare.unseen_speakers)
-        chosen, rejected = splits.draw(chosen, *wanted, p.seed)
-    intake.utterances, more = splits.drop_unusable(chosen)
-    for id_, problem in (rejected | more).items():
+        intake.utterances, rejected = splits.split(intake.utterances, *wanted, p.seed)
+    for id_, problem in rejected.items():
         intake.reject(id_, intake.sources[id_], problem)
 
 

@@ -29,6 +29,43 @@ class Utterance:
 Rejections = dict[str, Rejected]
 
 
+def split(
+    utterances: list[Utterance], n_test: int, n_dev: int, n_unseen: int, seed: int
+) -> tuple[list[Utterance], Rejections]:
+    """Draw the splits of a corpus (:func:`draw`) and drop what cannot be used (:func:`drop_unusable`).
+
+    Raises:
+        DataError: the corpus is too small for what is asked; the message names values that would work.
+    """
+    try:
+        drawn, rejected = draw(utterances, n_test, n_dev, n_unseen, seed)
+        usable, more = drop_unusable(drawn)
+    except DataError as error:
+        raise DataError(f"{error}. {_advice(utterances, n_test, n_dev, n_unseen, seed)}") from error
+    return usable, rejected | more
+
+
+def _advice(utterances: list[Utterance], n_test: int, n_dev: int, n_unseen: int, seed: int) -> str:
+    """Return values that would work: halved until they do, the unseen speakers last, or that none would."""
+    unseen = min(n_unseen, len({u.speaker for u in utterances}) // 2)
+    while True:
+        test, dev = n_test, n_dev
+        while test or dev:
+            test, dev = max(test, 2), max(dev, 2)
+            try:
+                drop_unusable(draw(utterances, test, dev, unseen, seed)[0])
+            except DataError:
+                test, dev = (test // 2, dev // 2) if test > 2 or dev > 2 else (0, 0)
+            else:
+                return (
+                    "These values of prepare would work: "
+                    f"unseen_speakers: {unseen}, test_utterances: {test}, dev_utterances: {dev}"
+                )
+        if not unseen:
+            return "No values of prepare would work: the corpus is too small"
+        unseen //= 2
+
+
 def draw(
     utterances: list[Utterance], n_test: int, n_dev: int, n_unseen: int, seed: int
 ) -> tuple[list[Utterance], Rejections]:

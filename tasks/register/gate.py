@@ -1,11 +1,11 @@
-"""The gate: may a new policy become the champion? Decides from two tables of judged test utterances alone.
+"""The gate: may a new policy become the champion? It decides from tables of judged test utterances alone.
 
 "Not worse" is a non-inferiority test on the paired 95 % interval of candidate minus champion (same utterances,
 voice prompts and seeds). Two conditions, both needed:
 
 * the interval reaches zero: no significant loss;
-* the interval ends before the margin: no large loss is compatible with the data. Without this a small test set, whose
-  wide interval always reaches zero, would let any policy through, and many small losses would add up.
+* the interval ends before the margin: no large loss is compatible with the data. Without this, a small test set would
+  let any policy through, since its wide interval always reaches zero. Many small losses would also add up.
 
 For WER worse is upwards (margin ``max_wer_increase``), for similarity downwards (``max_similarity_decrease``).
 The duration ratio must lie within its bounds, since preference optimization slows speech in favor of the recognizer.
@@ -17,12 +17,12 @@ SFT. Otherwise the first iteration within the duration bounds would become champ
 Two more rules compare with the champion and with the loop's SFT policy, so that what is lost in small steps shows too:
 
 * the held-out judges, which chose no pair, must not contradict a significant gain by the reward's own judges
-  (:mod:`tasks.common.reward_hacking` says when they do). A gain that is not significant is no reason to refuse: this
-  rule stops gains that are not real, the rules above stop losses;
-* pitch may not be flattened: the ratio of its spreads, after over before, must be ``1 - max_f0_flattening`` or more,
-  and its 95 % interval must exclude twice the flattening (so a small test set can't open the gate). Two samples of one
-  text differ more in pitch than in errors, so the interval has more room here. At least half of the utterances that
-  had a pitch must still have one.
+  (:mod:`tasks.common.reward_hacking` says when they do). A gain that is not significant is no reason to refuse. This
+  rule stops gains that are not real; the rules above stop losses;
+* pitch may not be flattened. The ratio of its spreads, after over before, must be ``1 - max_f0_flattening`` or more.
+  Its 95 % interval must exclude twice the flattening, so a small test set can't open the gate. Two samples of one text
+  differ more in pitch than in errors, so the interval has more room here. At least half of the utterances that had a
+  pitch must still have one.
 
 A rule without numbers (no such judge, or no pitch in most utterances) is left out, and the decision says so.
 """

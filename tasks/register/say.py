@@ -14,6 +14,7 @@ from tasks.common.files import DataError
 from tasks.common.stage import stage
 
 DEFAULT_MODEL = "models:/speechalign-policy@champion"
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes: no such model, no such alias
 
 
 @stage
@@ -22,7 +23,7 @@ def main(
     prompt: Annotated[Path, typer.Option(help="audio file with a second or more of the voice to say it in")],
     out: Annotated[Path, typer.Option(help="WAV or FLAC file to write")] = Path("out.wav"),
     model: Annotated[str, typer.Option(help="a registered version or alias")] = DEFAULT_MODEL,
-    seed: Annotated[int, typer.Option(help="another seed gives another reading")] = 0,
+    seed: Annotated[int, typer.Option(help="another seed gives another sample")] = 0,
     temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: as evaluated)")] = None,
 ) -> None:
     """Say a text in the voice of a recording, with a policy of the registry."""
@@ -32,14 +33,24 @@ def main(
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
     import soundfile
 
-    from tasks.common.tracking.client import connect, failures
+    from tasks.common.tracking.client import TrackingError, connect, failures, without_database
 
+    name = "no champion is" if model == DEFAULT_MODEL else f"{model} is not"
+    missing = f"{name} registered here yet; run `make demo` first (or name another model with --model)"
+    if without_database():
+        raise DataError(missing)
     connect()
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     with _code_of_the_version():
-        with failures():
-            policy = mlflow.pyfunc.load_model(model)
+        try:
+            with failures():
+                policy = mlflow.pyfunc.load_model(model)
+        except TrackingError as error:
+            if isinstance(error.__cause__, MlflowException) and error.__cause__.error_code in UNKNOWN:
+                raise DataError(missing) from error
+            raise
         chosen = {"seed": seed} | ({} if temperature is None else {"temperature": temperature})
         try:
             with failures():
@@ -47,7 +58,7 @@ def main(
         except ValueError as error:  # how the version refuses a text or a prompt; its error classes are its own
             raise DataError(str(error)) from error
     if not len(spoken["samples"]):
-        raise DataError("the policy said nothing; try another --seed")
+        raise DataError("the policy sampled no audio; try another --seed")
     soundfile.write(out, spoken["samples"], int(spoken["sample_rate"]))
     seconds = len(spoken["samples"]) / spoken["sample_rate"]
     print(f"{out}: {seconds:.2f} s" + ("" if spoken["finished"] else ", cut off at the length limit"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import process
-from flows.stage import FAILED, UNCHANGED, _Heard, repro
+from flows.stage import FAILED, UNCHANGED, _Output, repro
 from tasks.common.files import DataError
 from tasks.common.stage import stage
 
@@ -73,14 +73,14 @@ def test_a_missing_input_is_told_as_dvc_tells_it(finished):
     ],
 )
 def test_a_failure_is_told_in_the_stages_own_words(said, reason):
-    heard = _Heard("align@1", lambda _: None)
+    output = _Output("align@1", lambda _: None)
     for line in (*said, "ERROR: failed to reproduce 'align@1': failed to run: python x.py, exited with 1"):
-        heard.line("stderr", line)
-    assert heard.reason() == reason
+        output.line("stderr", line)
+    assert output.reason() == reason
 
 
 def test_a_killed_stage_says_by_what():
-    heard = _Heard("align@1", lambda _: None)
-    heard.line("stderr", "UserWarning: old")
-    heard.line("stderr", "ERROR: failed to reproduce 'align@1': failed to run: python x.py, exited with -9")
-    assert heard.reason().startswith("killed by signal 9")
+    output = _Output("align@1", lambda _: None)
+    output.line("stderr", "UserWarning: old")
+    output.line("stderr", "ERROR: failed to reproduce 'align@1': failed to run: python x.py, exited with -9")
+    assert output.reason().startswith("killed by signal 9")

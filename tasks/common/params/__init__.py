@@ -1,7 +1,7 @@
 """``params.yaml`` as typed, checked values.
 
-Every stage calls :func:`load` first, so an unknown key, a wrong type or an impossible value in any block stops the
-run before any work, with one message that names the key, what was expected and what was found.
+Every stage calls :func:`load` first. An unknown key, a wrong type or an impossible value in any block stops the run
+before any work. One message names the key, what was expected and what was found.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every block of ``params.yaml`` is made of."""
+"""Base class of the blocks of ``params.yaml``, and types of their values."""
 
 from __future__ import annotations
 

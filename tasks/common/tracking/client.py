@@ -41,6 +41,12 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
 
 
+def without_database() -> bool:
+    """Whether the address names an SQLite file that does not exist, which connecting would make."""
+    uri = tracking_uri()
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
 def without_password(uri: str) -> str:
     """Return the address without ``user:password@``, as it may be written to a file."""
     return re.sub(r"^(\w[\w+.-]*://)[^/@]*@", r"\1", uri)

@@ -2,9 +2,9 @@
 
 ``speechalign votes export --iteration 1 --pairs 50 --out listening/1`` then, when votes are in,
 ``speechalign votes check FILE --iteration 1``. docs/votes.md describes every step.
-
-torch is imported inside the commands, so that ``--help`` takes less than a second.
 """
+
+# torch is imported inside the commands, so that --help takes less than a second.
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from tasks.common.files import DataError, read_token_rows
 from tasks.common.stage import stage
 from tasks.prefer.votes import ballots
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").replace("``", "`"))
 Iteration = Annotated[str, typer.Option(help="iteration whose samples to vote on")]
+VotedOn = Annotated[str, typer.Option("--iteration", help="iteration whose samples were voted on")]
 
 
 def _sampled(iteration: str) -> tuple[list[ballots.Row], Mapping[str, ballots.Row]]:
@@ -68,7 +69,7 @@ def export(
 @stage
 def check(
     file: Annotated[Path, typer.Argument(help="CSV or JSON lines, or a folder of them")],
-    iteration: Iteration,
+    iteration: VotedOn,
 ) -> None:
     """Check votes against the samples, and print counts and the agreement between raters."""
     params = parameters.load()

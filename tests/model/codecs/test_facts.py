@@ -5,15 +5,15 @@ import sys
 
 import pytest
 
-from model.codecs.encodec import PUBLISHED as LOADABLE
-from model.codecs.facts import PUBLISHED, codec_facts
+from model.codecs.encodec import PUBLISHED_MODELS
+from model.codecs.facts import PUBLISHED_FACTS, codec_facts
 from model.codecs.registry import CODECS
 from model.errors import CheckpointError
 
 
 def test_published_codecs_are_known_without_loading_them():
-    assert {name: codec_facts(name).sample_rate for name in LOADABLE} == {"encodec_24khz": 24000}
-    assert all(facts.kind in CODECS for facts in PUBLISHED.values())
+    assert {name: codec_facts(name).sample_rate for name in PUBLISHED_MODELS} == {"encodec_24khz": 24000}
+    assert all(facts.kind in CODECS for facts in PUBLISHED_FACTS.values())
 
 
 def test_facts_need_no_torch():

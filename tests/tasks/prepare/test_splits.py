@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -115,6 +116,23 @@ def test_excerpt_with_only_a_test_part_is_drawn_from_all_the_same() -> None:
 def test_asking_for_too_much_says_what_there_is(test: int, dev: int, unseen: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         splits.draw(corpus(), test, dev, unseen, 1)
+
+
+@pytest.mark.parametrize("each", [8, 12, 30])
+@pytest.mark.parametrize("n_speakers", [1, 2, 6])
+def test_a_refusal_names_values_that_work(n_speakers: int, each: int) -> None:
+    small = corpus(n_speakers, each)
+    with pytest.raises(DataError, match="These values of prepare would work") as refused:
+        splits.split(small, 960, 160, 7, 1)
+    unseen, test, dev = map(int, re.findall(r"\w+: (\d+)", str(refused.value).partition("would work")[2]))
+    assert (unseen > 0) == (n_speakers > 1)
+    chosen, rejected = splits.split(small, test, dev, unseen, 1)
+    check(small, chosen, rejected)
+
+
+def test_a_corpus_too_small_for_any_values_is_refused_as_such() -> None:
+    with pytest.raises(DataError, match="No values of prepare would work"):
+        splits.split(corpus(speakers=50, each=1), 960, 160, 4, 1)
 
 
 def test_corpus_of_lone_utterances_cannot_be_split() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow import MlflowClient
 from typer import Typer
 from typer.testing import CliRunner, Result
 
@@ -39,8 +40,25 @@ def test_a_model_that_is_not_registered_is_one_message(sqlite: str, tmp_path: Pa
     (tmp_path / "voice.wav").write_bytes(b"RIFF")
     result = call("one", "--prompt", "voice.wav")
     assert result.exit_code == 1
-    assert "speechalign-policy" in result.output
+    assert "no champion is registered here yet; run `make demo` first" in result.output
+    assert "MLFLOW_TRACKING_URI" not in result.output
+    other = call("one", "--prompt", "voice.wav", "--model", "models:/other/1")
+    assert "models:/other/1 is not registered here yet" in other.output
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_a_missing_alias_is_no_champion(sqlite: str, tmp_path: Path):
+    (tmp_path / "voice.wav").write_bytes(b"RIFF")
+    MlflowClient(tracking_uri=sqlite).create_registered_model("speechalign-policy")
+    assert "no champion is registered here yet" in call("one", "--prompt", "voice.wav").output
+
+
+def test_without_a_database_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "voice.wav").write_bytes(b"RIFF")
+    assert "no champion is registered here yet" in call("one", "--prompt", "voice.wav").output
+    assert [path.name for path in tmp_path.iterdir()] == ["voice.wav"]
 
 
 def test_a_version_speaks_by_the_code_that_was_registered_with_it(sqlite: str, tmp_path: Path):
