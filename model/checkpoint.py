@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from model.config import read as read_config
 from model.errors import CheckpointError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -56,16 +58,31 @@ def load_config(
     """
     check(folder, kind, published)
     where = f"{folder}/{CONFIG}"
+    found = read_config(folder / CONFIG)
+    if found.pop("model_type", None) != model_type:
+        raise CheckpointError(f"{where} is no {kind}'s (its model_type should be {model_type})")
     try:
-        fields = json.loads((folder / CONFIG).read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{where} is not JSON: {error}") from error
-    if fields.pop("model_type", None) != model_type:
-        raise CheckpointError(f"{where} is not a {kind}'s (its model_type should be {model_type})")
-    try:
-        return make(**fields)
-    except TypeError as error:
-        raise CheckpointError(f"the fields of {where} do not fit a {kind}: {error}") from error
+        made = make(**found)
+        _check_sizes(made)
+    except Exception as error:  # transformers checks its fields with errors of a package below it
+        raise CheckpointError(f"the fields of {where} do not fit the {kind}: {error}") from error
+    return made
+
+
+def _check_sizes(made: Any) -> None:
+    """Refuse a configuration whose sizes are no whole numbers: Python's dataclasses take values of any type."""
+    if not is_dataclass(made):
+        return
+    for field in fields(made):
+        value = getattr(made, field.name)
+        if field.type in ("int", int):
+            sizes = [value]
+        elif field.type == "tuple[int, ...]":
+            sizes = list(value)
+        else:
+            continue
+        if any(type(size) is not int or size < 0 for size in sizes):
+            raise ValueError(f"{field.name} should be whole and not negative, found {value!r}")
 
 
 def load_weights(module: Module, folder: Path) -> Module:

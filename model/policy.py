@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -61,12 +62,12 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     """Load an AR in evaluation mode, from safetensors only.
 
     Raises:
-        CheckpointError: no policy there, weights that do not fit the configuration, or no codebook size in it.
+        CheckpointError: no policy there, damaged files, weights that do not fit the configuration, or no codebook size
+            in it.
     """
     folder = Path(folder)
-    checkpoint.check(folder, "AR policy")
-    config = LlamaConfig.from_pretrained(folder)
-    if not hasattr(config, "codebook_size"):
+    config = checkpoint.load_config(folder, "AR policy", "llama", lambda **_: LlamaConfig.from_pretrained(folder))
+    if not isinstance(getattr(config, "codebook_size", None), int):
         raise CheckpointError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
     if Vocabulary(config.codebook_size).size != config.vocab_size:
         raise CheckpointError(
@@ -77,7 +78,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
         model, info = LlamaForCausalLM.from_pretrained(
             folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:

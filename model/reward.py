@@ -95,6 +95,9 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
     """
     folder = Path(folder)
     config = checkpoint.load_config(folder, "reward model", MODEL_TYPE, lambda body: LlamaConfig(**body))
-    if not hasattr(config, "codebook_size") or Vocabulary(config.codebook_size).size != config.vocab_size:
+    if (
+        not isinstance(getattr(config, "codebook_size", None), int)
+        or Vocabulary(config.codebook_size).size != config.vocab_size
+    ):
         raise CheckpointError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
     return checkpoint.load_weights(RewardModel(LlamaModel(config)), folder).to(device)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from model.config import read
 from model.errors import CheckpointError
 
 
@@ -26,7 +27,7 @@ def codec_facts(name_or_path: str) -> Facts:
     """Return the facts of a codec folder or of a published codec.
 
     Raises:
-        CheckpointError: neither of them, or a ``config.json`` without one of the facts.
+        CheckpointError: neither of them, or a ``config.json`` that is damaged or lacks one of the facts.
     """
     if name_or_path in PUBLISHED_FACTS:
         return PUBLISHED_FACTS[name_or_path]
@@ -35,12 +36,9 @@ def codec_facts(name_or_path: str) -> Facts:
         raise CheckpointError(
             f"no codec {name_or_path!r}: expected a folder with config.json, or one of {sorted(PUBLISHED_FACTS)}"
         )
-    try:
-        fields = json.loads(config.read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{config} is not JSON: {error}") from error
-    sizes = {name: fields.get(name) for name in ("sample_rate", "n_codebooks", "codebook_size")}
+    fields = read(config)
+    sizes: dict[str, Any] = {name: fields.get(name) for name in ("sample_rate", "n_codebooks", "codebook_size")}
     for name, value in sizes.items():
         if not isinstance(value, int) or value <= 0:
             raise CheckpointError(f"{config} should name a positive {name}, but has {value!r}")
-    return Facts(fields.get("model_type", ""), **sizes)
+    return Facts(str(fields.get("model_type", "")), **sizes)

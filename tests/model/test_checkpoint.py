@@ -49,8 +49,14 @@ def test_a_missing_file_is_named_with_the_choices(folder, file):
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        ('{"model_type": "large"}', r"not a model's \(its model_type should be small\)"),
-        ('{"model_type": "small", "depth": 1}', "do not fit a model"),
+        ("[]", "should hold named fields, found list"),
+        (
+            '{"model_type": "small", "width": "x"}',
+            "do not fit the model: width should be whole and not negative, found 'x'",
+        ),
+        ('{"model_type": "small", "width": -1}', "do not fit the model: width"),
+        ('{"model_type": "large"}', r"no model's \(its model_type should be small\)"),
+        ('{"model_type": "small", "depth": 1}', "do not fit the model"),
         ('{"model_type": "small", "width": 4}', r"the weights in .* do not fit its config\.json"),
     ],
 )

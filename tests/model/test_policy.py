@@ -34,6 +34,32 @@ def test_a_vocabulary_that_does_not_fit_the_codebook_is_refused(tmp_path):
         policy.load(tmp_path / "ar")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "should hold named fields, found list"),
+        ('{"model_type": "gpt2"}', "is no AR policy's"),
+        ('{"model_type": "llama"}', "has no codebook_size"),
+        ('{"model_type": "llama", "codebook_size": "8"}', "has no codebook_size"),
+        ('{"model_type": "llama", "hidden_size": "x"}', "do not fit the AR policy: .*hidden_size"),
+    ],
+)
+def test_a_damaged_configuration_is_refused(tmp_path, content, message):
+    policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
+    (tmp_path / "ar/config.json").write_text(content)
+    with pytest.raises(CheckpointError, match="(?s)" + message):
+        policy.load(tmp_path / "ar")
+
+
+def test_truncated_weights_are_refused(tmp_path):
+    policy.save(policy.build(SHAPE, Vocabulary(8)), tmp_path / "ar")
+    weights = tmp_path / "ar/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match=r"the weights in .* do not fit"):
+        policy.load(tmp_path / "ar")
+
+
 @pytest.mark.parametrize(("parameters", "trained"), [("all", None), ("final_norm", ["model.norm.weight"])])
 def test_only_the_parameters_asked_for_get_a_gradient(parameters, trained):
     model = policy.build(SHAPE, Vocabulary(8))

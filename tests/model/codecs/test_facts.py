@@ -28,7 +28,8 @@ def test_a_config_without_a_rate_is_an_error(tmp_path, content):
         codec_facts(str(tmp_path))
 
 
-def test_a_damaged_config_is_an_error(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="is not JSON"):
+@pytest.mark.parametrize(("content", "message"), [("{", "is not JSON"), ("[]", "should hold named fields")])
+def test_a_damaged_config_is_an_error(tmp_path, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
         codec_facts(str(tmp_path))
