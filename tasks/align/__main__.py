@@ -19,7 +19,7 @@ from tasks.align.methods import METHODS
 from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.digests import md5
-from tasks.common.files import DataError, atomic_path, read_json, read_token_rows, write_json
+from tasks.common.files import DataError, atomic_path, read_token_rows, write_json
 from tasks.common.stage import stage
 from tasks.common.training import state_of, train
 
@@ -73,7 +73,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
     method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
     policy.train_only(ar, align.parameters)  # last, because the method may have copied the policy for a reward model
-    ids = tracking.start_iteration(iteration, read_json(paths.tracking(block.prev)), params)
+    ids = tracking.start_iteration(iteration, tracking.read(block.prev), params)
     with tracking.resume(ids, iteration) as run:
         run.set_tags(environment.tags("trained", environment.describe(params, device)))
         run.log_dataset("pairs", paths.pairs(iteration))

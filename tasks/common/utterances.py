@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from tasks.common import paths, schemas
+from tasks.common import cuts, paths, schemas
 from tasks.common.codes import codes_column
 from tasks.common.files import DataError, open_table
 
@@ -228,12 +228,10 @@ def load_waves(split: str, ids: Iterable[str]) -> dict[str, np.ndarray]:
     """Golden waveforms of these utterances, mono float32 ``(samples,)``, read through their cuts.
 
     Raises:
-        DataError: the split lacks an id.
+        DataError: damaged cuts, or the split lacks an id.
     """
-    from lhotse import CutSet  # takes seconds to import, which stages that read no audio need not spend
-
     wanted = set(ids)
-    waves = {cut.id: cut.load_audio()[0] for cut in CutSet.from_jsonl_lazy(paths.cuts(split)) if cut.id in wanted}
+    waves = {cut.id: cut.load_audio()[0] for cut in cuts.read(split) if cut.id in wanted}
     if missing := wanted - waves.keys():
         raise DataError(f"{paths.cuts(split)} lacks {sorted(missing)[:5]}; run `prepare` and `extract` again")
     return waves

@@ -12,7 +12,7 @@ from model.judges.panel import Panel
 from model.voice import Utterance, Voice
 from tasks.common import curves, environment, judges, paths, runtime, schemas, tracking
 from tasks.common.evaluation import EvaluationSet, audio_choice, evaluate_policy, write_flac
-from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
+from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.scores import by_speaker_kind, compare, to_json, unspoken
 from tasks.common.stage import stage
@@ -86,7 +86,7 @@ def sample_rows(
 
 def log(iteration: str, metrics: dict[str, Any]) -> None:
     """Note results, data and audio in the iteration's MLflow run."""
-    with tracking.resume(read_json(paths.tracking(iteration)), iteration) as run:
+    with tracking.resume(tracking.read(iteration), iteration) as run:
         flat = {
             f"{kind}/{metric}{suffix}": value[key]
             for kind in ("all", "seen", "unseen")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator
 from itertools import islice
 
@@ -10,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 import typer
-from lhotse import CutSet
 from lhotse.cut import Cut
 
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
-from tasks.common import paths, runtime, schemas
+from tasks.common import cuts, paths, runtime, schemas
 from tasks.common.codes import codes_column
 from tasks.common.files import DataError, write_row_groups
 from tasks.common.params import Params
@@ -33,22 +31,22 @@ def main() -> None:
     """Extract golden codec tokens of every split."""
     params, device = runtime.start()
     codec = load_codec(params.models.codec, device)
-    for split in paths.SPLITS:
-        write_row_groups(paths.codes(split), row_groups(split, codec, params), schemas.CODES)
+    # Counted first: damaged cuts of one split stop the stage before it replaces the codes of another.
+    totals = {split: sum(1 for _ in cuts.rows(split)) for split in paths.SPLITS}
+    for split, total in totals.items():
+        write_row_groups(paths.codes(split), row_groups(split, total, codec, params), schemas.CODES)
 
 
-def row_groups(split: str, codec: Codec, params: Params) -> Iterator[pa.Table]:
+def row_groups(split: str, total: int, codec: Codec, params: Params) -> Iterator[pa.Table]:
     """Yield the split's utterances as tables of ``schemas.CODES``, one per row group.
 
     Raises:
-        DataError: a cut at another sampling rate than the codec's.
+        DataError: damaged cuts, or a cut at another sampling rate than the codec's.
     """
-    with gzip.open(paths.cuts(split)) as lines:
-        total = sum(1 for _ in lines)
-    cuts = iter(CutSet.from_jsonl_lazy(paths.cuts(split)))  # a cut takes kilobytes
+    left = cuts.read(split)  # a cut takes kilobytes
     parts, codes_held = [], 0
     with Bar(f"extract {split}", total) as bar:
-        while part := list(islice(cuts, CHUNK)):
+        while part := list(islice(left, CHUNK)):
             encoded = codec.encode([_wave(cut, codec, params) for cut in part], params.extract.batch_seconds)
             parts.append(_table(part, [codes.numpy().astype(np.int16) for codes in encoded]))
             codes_held += sum(codes.numel() for codes in encoded)
@@ -69,7 +67,7 @@ def _wave(cut: Cut, codec: Codec, params: Params) -> torch.Tensor:
     return torch.from_numpy(cut.load_audio()[0])
 
 
-def _table(cuts: list[Cut], codes: list[np.ndarray]) -> pa.Table:
+def _table(part: list[Cut], codes: list[np.ndarray]) -> pa.Table:
     facts = [
         {
             "id": cut.id,
@@ -78,7 +76,7 @@ def _table(cuts: list[Cut], codes: list[np.ndarray]) -> pa.Table:
             "seen": bool(cut.custom["seen"]),
             "seconds": cut.duration,
         }
-        for cut in cuts
+        for cut in part
     ]
     columns = pa.Table.from_pylist(facts, schema=schemas.CODES.remove(schemas.CODES.get_field_index("codes")))
     return columns.append_column(schemas.CODES.field("codes"), codes_column(codes))

@@ -20,7 +20,7 @@ from model.gap.distances import token_counts
 from model.gap.projection import tsne
 from model.gap.two_sample import FOLDS
 from tasks.common import paths, runtime, schemas, tracking
-from tasks.common.files import atomic_path, read_json, read_table, write_json, write_table
+from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.scores import compare, summarize, to_json
@@ -146,7 +146,7 @@ def log(iteration: str, content: Row) -> None:
         measured = content["distances"][name]
         flat |= {f"gap/{name}": measured["value"]} | {f"gap/{name}_{end}": measured[end] for end in ("low", "high")}
     flat |= {f"gap/classifier_{key}": content["classifier"][key] for key in ("value", "low", "high", "p")}
-    with tracking.resume(read_json(paths.tracking(iteration)), iteration) as run:
+    with tracking.resume(tracking.read(iteration), iteration) as run:
         run.log_results(flat)
         run.log_dict(content, "gap.json")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tasks.common import digests, paths, runtime, tracking
-from tasks.common.files import DataError, read_json, write_json
+from tasks.common.files import DataError, write_json
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.tracking.client import connect, failures
@@ -60,7 +60,7 @@ def register(params: Params, device: torch.device) -> dict[str, Any]:
         version = known.get(candidate.digest)
         if version is None:
             print(f"register: iteration {candidate.iteration} as a new version of {name}", flush=True)
-            ids = read_json(paths.tracking(candidate.iteration))
+            ids = tracking.read(candidate.iteration)
             with tracking.resume(ids, candidate.iteration) as run:
                 version = versions.log_version(client, name, candidate, run.run_id, params)
             known[candidate.digest] = version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections import Counter
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.statistics import Interval
-from tasks.common import digests, paths, schemas
+from tasks.common import cuts, digests, paths, schemas
 from tasks.common.files import DataError, read_json, read_table, read_token_rows
 from tasks.common.params import Params
 from tasks.common.scores import METRICS, Scores
@@ -170,24 +169,23 @@ def _scores(content: dict[str, Any] | None, path: Path) -> Scores:
 
 
 def _split(name: str) -> dict[str, Any]:
-    cuts = _json_lines(paths.cuts(name))
-    spoken = [cut["supervisions"][0] for cut in cuts]
+    rows = list(cuts.rows(name))
+    spoken = [cut["supervisions"][0] for cut in rows]
     return {
         "name": name,
-        "utterances": len(cuts),
-        "seconds": sum(cut["duration"] for cut in cuts),
+        "utterances": len(rows),
+        "seconds": sum(cut["duration"] for cut in rows),
         "speakers": len({item["speaker"] for item in spoken}),
         "texts": len({item["text"] for item in spoken}),
-        "unseen": sum(not cut["custom"]["seen"] for cut in cuts),
+        "unseen": sum(not cut["custom"]["seen"] for cut in rows),
     }
 
 
 def _json_lines(path: Path) -> Rows:
-    """One object per line, gzipped or not; a missing file has no lines."""
+    """One object per line; a missing file has no lines."""
     if not path.is_file():
         return []
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return [json.loads(line) for line in data.decode("utf-8").splitlines()]
-    except (OSError, EOFError, ValueError) as error:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
         raise DataError(f"{path} is not readable as JSON lines ({error}); run `prepare` again") from error

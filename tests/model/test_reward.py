@@ -92,7 +92,7 @@ def test_a_folder_that_does_not_fit_says_so(model, ar, tmp_path):
     with pytest.raises(CheckpointError, match=r"expected config\.json and model\.safetensors"):
         reward.load(tmp_path)
     policy.save(ar, tmp_path / "ar")
-    with pytest.raises(CheckpointError, match="not a reward model's"):
+    with pytest.raises(CheckpointError, match="no reward model's"):
         reward.load(tmp_path / "ar")
     reward.save(model, tmp_path / "reward")
     weights = load_file(tmp_path / "reward/model.safetensors")

@@ -3,7 +3,7 @@
 ``sft_ar`` opens the loop and iteration "0", ``align@k`` opens iteration k under the same parent; the ids travel
 between stages in ``runs/k/mlflow.json``. Any later stage resumes the child by these ids::
 
-    ids = tracking.start_iteration("2", read_json(paths.tracking("1")), params)
+    ids = tracking.start_iteration("2", tracking.read("1"), params)
     with tracking.resume(ids, "2") as run:
         run.log_metrics({"loss": loss}, step)
     write_json(paths.tracking("2"), ids)
@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import digests
+from tasks.common import digests, paths
+from tasks.common.files import DataError, read_json
 from tasks.common.params import Params
 from tasks.common.tracking.client import (
     TrackingError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
-__all__ = ["Run", "TrackingError", "resume", "start_iteration", "start_loop"]
+__all__ = ["Run", "TrackingError", "read", "resume", "start_iteration", "start_loop"]
 
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
 ITERATION, SOURCE, SUPERSEDED = "iteration", "source_run_id", "superseded_by"
@@ -55,6 +56,21 @@ def start_loop(params: Params) -> dict[str, Any]:
         parent = _create(client, experiment, "loop", {})
         log_params(client, parent, flatten(params))
     return _start_child(client, experiment, parent, "0", params)
+
+
+def read(iteration: str) -> dict[str, Any]:
+    """Return the ids that the iteration's stage wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    file = paths.tracking(iteration)
+    ids = read_json(file)
+    names = ("parent_run_id", "run_id")
+    if not isinstance(ids, dict) or not all(isinstance(ids.get(name), str) for name in names):
+        stage = "sft_ar" if iteration == "0" else f"align@{iteration}"
+        raise DataError(f"{file} should name {' and '.join(names)}; delete it and run `dvc repro {stage}`")
+    return ids
 
 
 def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from tasks.common import digests, tracking
+from tasks.common import digests, paths, tracking
+from tasks.common.files import DataError
 from tasks.common.params import Params, load
 from tasks.common.tracking.client import TrackingError, connect, without_password
 from tests.mlflow_server import Forwarder, free_port
@@ -43,6 +44,15 @@ def children(client: MlflowClient, parent: str) -> dict[str, str]:
     [experiment] = {client.get_run(parent).info.experiment_id}
     runs = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     return {run.info.run_name: run.info.status for run in runs}
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '{"parent_run_id": "a", "run_id": 1}'])
+def test_damaged_ids_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str):
+    monkeypatch.chdir(tmp_path)
+    paths.tracking("0").parent.mkdir(parents=True)
+    paths.tracking("0").write_text(content)
+    with pytest.raises(DataError, match=r"runs/0/mlflow\.json should name parent_run_id and run_id"):
+        tracking.read("0")
 
 
 def test_a_loop_is_one_parent_with_a_child_an_iteration(params: Params, store: str):

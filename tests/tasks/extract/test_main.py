@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -65,3 +66,29 @@ def test_a_large_split_is_written_in_row_groups(corpus, monkeypatch):
     groups = pq.ParquetFile(paths.codes("train")).metadata
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [4, 2, 1]
     assert read_table(paths.codes("train"), schemas.CODES) == rows
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "test.jsonl.gz is not readable as cuts"),
+        (lambda whole: b"not gzip", "test.jsonl.gz is not readable as cuts"),
+        (lambda whole: gzip.compress(b"[]\n"), "test.jsonl.gz is not readable as cuts"),
+        (lambda whole: None, "test.jsonl.gz does not exist; run `prepare` first"),
+    ],
+)
+def test_damaged_cuts_stop_it_before_any_split_is_replaced(corpus, capsys, damage, says):
+    file = paths.cuts("test")
+    damaged = damage(file.read_bytes())
+    file.unlink() if damaged is None else file.write_bytes(damaged)
+    with pytest.raises(SystemExit) as stopped:
+        extract.main()
+    assert stopped.value.code == 1 and says in capsys.readouterr().err
+    assert not paths.codes("train").exists()
+
+
+def test_a_line_that_is_no_cut_is_named(corpus, capsys):
+    paths.cuts("test").write_bytes(gzip.compress(b'{"type": "MonoCut"}\n'))
+    with pytest.raises(SystemExit):
+        extract.main()
+    assert "test.jsonl.gz is not readable as cuts" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""The cuts of a split, ``data/cuts/*.jsonl.gz``: one JSON object per utterance."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import paths
+from tasks.common.files import DataError
+
+if TYPE_CHECKING:
+    from lhotse.cut import Cut
+
+
+def read(split: str) -> Iterator[Cut]:
+    """Yield a split's cuts, one in memory at a time.
+
+    Raises:
+        DataError: as :func:`rows`, or a line is no cut.
+    """
+    from lhotse.serialization import deserialize_item  # seconds, which stages that read no audio need not spend
+
+    for row in rows(split):
+        try:
+            cut = deserialize_item(row)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise _damaged(split, error) from error
+        yield cut
+
+
+def rows(split: str) -> Iterator[dict[str, Any]]:
+    """Yield a split's cuts as they are written, without lhotse.
+
+    Raises:
+        DataError: the file is missing, is not gzip, ends early, or has a line that is no JSON object.
+    """
+    file = paths.cuts(split)
+    if not file.is_file():
+        raise DataError(f"{file} does not exist; run `prepare` first")
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"a line holds {type(row).__name__}, not a cut")
+                yield row
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+        raise _damaged(split, error) from error
+
+
+def _damaged(split: str, error: Exception) -> DataError:
+    return DataError(f"{paths.cuts(split)} is not readable as cuts ({error}); run `prepare` again")
