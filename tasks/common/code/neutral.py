@@ -14,28 +14,20 @@ MODULES = {
     "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",
     "logging": "writes log lines",
 }
-# Names whose calls, as statements of their own, are log lines.
+# Names whose calls, as statements of their own, are log lines, unless the module binds them to something else.
 LOGGERS = {"print", "logger", "logging"}
-# Calls inside a log line that may come and go with it: they format, and change nothing.
-FORMATS = {
-    "abs",
-    "float",
-    "format",
-    "int",
-    "items",
-    "join",
-    "keys",
-    "len",
-    "repr",
-    "round",
-    "str",
-    "strip",
-    "values",
-}
+STREAMS = {"sys.stderr", "sys.stdout"}  # where a log line may go
+# Calls inside a log line that may come and go with it: they format, and change nothing. None iterates.
+FORMATTING = {"abs", "float", "format", "int", "items", "keys", "len", "repr", "round", "str", "strip", "values"}
+REDUCING = {"item", "max", "mean", "min", "sum"}  # likewise as methods without arguments; max(a, b) and min(a, b) too
 SETTINGS = "tasks.common.params"  # checks params.yaml: settings.py says which parts change no value
 BOUNDS = {"ge", "gt", "le", "lt", "min_length", "max_length"}  # arguments of a field that refuse a value or let it pass
-READING = FORMATS | {"add", "get", "realpath"}  # calls in a validator that change no setting
+# Functions and methods that a validator may call: they read.
+READING_FUNCTIONS = {"ValueError", "abs", "all", "any", "len", "max", "min", "set", "sorted", "str", "sum", "zip"}
+READING_METHODS = {"get", "items", "join", "keys", "realpath", "values"}
 ITERATING = {"track"}  # functions of the modules above that hand on the items of their first argument
+# What imports modules whose names are not written out as imports.
+IMPORTING = {"__import__", "import_module", "run_module", "run_path", "spec_from_file_location"}
 
 
 def is_neutral(module: str) -> bool:

@@ -52,6 +52,28 @@ def test_a_command_that_is_not_there_or_cannot_be_parsed_is_named(project, tmp_p
         project.closure("tasks.say")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import importlib; importlib.import_module('model.unused')",
+        "from importlib import import_module; import_module(name)",
+        "from importlib import import_module as load; load('model.unused')",
+        "__import__('model')",
+        "import runpy; runpy.run_module('tasks.say')",
+        "import runpy; runpy.run_path('model/unused.py')",
+    ],
+)
+def test_an_import_that_is_not_written_out_is_refused(project, tmp_path, line):
+    (tmp_path / "model/voice.py").write_text(line)
+    with pytest.raises(CodeError, match=r"voice\.py, line 1: imports must be written out"):
+        project.closure("tasks.say")
+
+
+def test_another_projects_module_may_be_imported_by_its_name(project, tmp_path):
+    (tmp_path / "model/voice.py").write_text("import importlib; importlib.import_module('torch.nn')")
+    assert "model.voice" in project.closure("tasks.say")
+
+
 def test_every_module_that_a_command_loads_is_found():
     command = "tasks.prefer"
     script = f"import sys, {command}.__main__; print(*sys.modules)"

@@ -86,6 +86,7 @@ def test_an_edit_that_computes_nothing_changes_no_digest(before, after):
         # A name that elsewhere stands for something else is not taken for a progress bar or a run.
         ("def main(run: tracking.Run, waves):", "def main(run, waves):"),
         ("            total = wave", "            bar = total = wave"),
+        ("def main(run: tracking.Run, waves):", "def main(run: tracking.Run, waves):\n    run = waves"),
     ],
 )
 def test_an_edit_that_may_change_a_result_changes_the_digest(before, after):
@@ -123,3 +124,96 @@ def test_every_supported_python_gives_the_same_digests(version):
     if len(done) < 2 or done[1].returncode == 127:
         pytest.skip(f"python{version} is not installed")
     assert done[0].stdout == done[1].stdout, done[1].stderr
+
+
+HEAD = "import logging\nimport sys\nfrom rich.console import Console\nfrom tasks.common.progress import Bar, track\n"
+
+
+def added(line: str, head: str = HEAD) -> bool:
+    """Return whether a line in a function changes the digest."""
+    function = head + "def main(rows, sink, gen):\n"
+    return of(f"{function}    {line}\n    return rows") != of(f"{function}    return rows")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(rows, file=sys.stderr, flush=True)",
+        "logging.getLogger('a').info(rows[0])",
+        "Console(stderr=True).print(rows)",
+        "print(f'{rows.mean():.1f} {rows.loss.item()} {max(len(rows), 2)} {rows.shape[0]:>{len(rows)}}')",
+        "print({**rows, 'a': 1}, -rows, rows if sink else None)",
+    ],
+)
+def test_a_log_line_of_plain_values_does_not_count(line):
+    assert not added(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(rows, file=sink)",
+        "print(rows, **sink)",
+        "sink.print(rows)",
+        "Console(file=sink).print(rows)",
+        "print(*gen)",
+        "print(', '.join(gen))",
+        "print(sum(gen), max(gen))",
+        "print([row for row in gen])",
+        "print(f'{rows.pop()}')",
+        "logging.getLogger(rows.pop()).info('a')",
+        "print(print(rows, file=sink))",
+    ],
+)
+def test_a_log_line_that_may_do_work_counts(line):
+    assert added(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "binding"),
+    [
+        ("print", "from model.files import write as print"),
+        ("print", "def print(row): rows.append(row)"),
+        ("print", "from model.files import *"),
+        ("print", "try: pass\nexcept OSError as print: pass"),
+        ("print", "def other(print): pass"),
+        ("logger", "logger = Writer()"),
+        ("logger.info", "import model.logger as logger"),
+        ("logger.info", "logger = logging.getLogger('a')\nlogger = sink"),
+        ("logging.info", "from . import logging"),
+        ("Bar", "from model.bars import Bar"),
+        ("Bar", "class Bar: pass"),
+        ("run.log", "from model import run"),
+    ],
+)
+def test_a_name_bound_to_something_else_is_not_trusted(name, binding):
+    assert added(f"{name}(rows)", f"{HEAD}{binding}\n")
+
+
+def test_a_logger_of_the_module_is_trusted():
+    assert not added("logger.info(rows)", HEAD + "logger = logging.getLogger(__name__)\n")
+    assert not added("console.print(rows)", HEAD + "console = Console()\n")
+
+
+def test_the_work_of_a_log_line_counts_with_what_it_depends_on():
+    lines = [f"def main(rows, a):\n    print(rows.pop() if {test} else 0)" for test in ("a", "not a")]
+    assert of(lines[0]) != of(lines[1])
+
+
+def test_an_import_of_something_neutral_counts_where_its_name_has_another_meaning():
+    before = "from model.bars import track\n"
+    assert of(before) != of(before + "from tasks.common.progress import track\n")
+
+
+@pytest.mark.parametrize("arguments", ["title(), 3", "'a', total=take()", "*take()"])
+def test_work_in_the_arguments_of_a_progress_bar_counts(arguments):
+    loop = "for row in {}:\n    use(row)"
+    assert of(HEAD + loop.format(f"track(rows, {arguments})")) != of(HEAD + loop.format("rows"))
+
+
+def test_a_docstring_counts_where_it_is_read():
+    assert of('"""One."""\nhelp(__doc__)') != of('"""Two."""\nhelp(__doc__)')
+
+
+def test_a_relative_import_is_not_taken_for_a_neutral_module():
+    assert of("from .logging import info") != of("")

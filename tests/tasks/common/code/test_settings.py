@@ -13,7 +13,7 @@ from tasks.common import params
 from tasks.common.code.closure import Project
 from tasks.common.code.neutral import SETTINGS
 from tasks.common.code.normal import digest, reduce
-from tasks.common.code.settings import _is_type, without_checks
+from tasks.common.code.settings import is_bounded_type, plain_types, without_checks
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY.joinpath(*SETTINGS.split("."))
@@ -44,7 +44,7 @@ class Sft(Block):
 
 
 def of(source: str) -> str:
-    return digest(without_checks(reduce(ast.parse(source))))
+    return digest(without_checks(reduce(ast.parse(source)), plain_types([ast.parse(source)])))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def of(source: str) -> str:
     [
         ("class Sft(", "class Gap(Block):\n    points: Share\n\nclass Sft("),
         ("    dropout: Share\n", ""),
-        ("    dropout: Share\n", "    dropout: Share\n    gap: Gap\n"),
+        ("class Sft(Block):\n", "class Gap(Block):\n    points: Share\n\nclass Sft(Block):\n    gap: Gap\n"),
         ("le=1", "lt=1"),
         ("Field(min_length=1)", "Field(max_length=9)"),
         ("Share = ", "Above0 = Annotated[float, Field(gt=0)]\nShare = "),
@@ -78,12 +78,42 @@ def test_a_check_or_a_new_setting_changes_no_digest(before, after):
         ("        return self", "        self.voices[0] = 'c'\n        return self"),
         ('mode="after"', 'mode="before"'),
         ("class Sft(Block):\n", "class Sft(Block):\n    model_config = {'strict': False}\n"),
+        # A class that is more than a block.
+        ("class Sft(Block)", "class Sft(Block, str_to_upper=True)"),
+        ("class Sft(Block)", "@upper\nclass Sft(Block)"),
+        ("class Sft(Block)", "class Sft(Base)"),
+        ("params.block import Block", "params.other import Base as Block"),
+        ("import Block", "import Block\nfrom elsewhere import Block"),
+        # A type that may convert, or that is not known.
+        ("    dropout: Share\n", "    dropout: Decimal\n"),
+        ("    dropout: Share\n", "    dropout: 'Decimal'\n"),
+        ("    dropout: Share\n", "    dropout: Share | types.Other\n"),
+        ("Share = ", "Lower = Annotated[str, BeforeValidator(str)]\nShare = "),
+        ("import Annotated, Literal", "import Annotated, Literal\nfrom elsewhere import Share"),
+        ("import Annotated, Literal", "import Annotated, Literal\nfrom elsewhere import Field"),
+        ("import Annotated, Literal", "import Annotated, Literal\nfrom elsewhere import *"),
+        ("import Annotated, Literal", "import Annotated, Literal\nfrom elsewhere import Text as str"),
+        # A validator that writes.
+        ("        return self", "        setattr(self, 'voices', [])\n        return self"),
+        ("        return self", "        object.__setattr__(self, 'voices', [])\n        return self"),
+        ("        return self", "        helper(self)\n        return self"),
+        ("        return self", "        voices = self.voices\n        voices += ['c']\n        return self"),
+        ("        return self", "        voices = self.voices\n        voices.add('c')\n        return self"),
+        ("        return self", "        del self.voices\n        return self"),
+        ("        return self", "        len = helper\n        len(self)\n        return self"),
+        ("        return self\n", "        extra = 1\n"),
         ('KNOWN = ("a",', 'KNOWN = ("c",'),  # another module may read it
     ],
 )
 def test_what_may_change_a_value_changes_the_digest(before, after):
     assert before in MODULE
     assert of(MODULE.replace(before, after)) != of(MODULE)
+
+
+def test_a_block_that_changes_a_value_is_no_plain_type():
+    block = "from tasks.common.params.block import Block\nclass A(Block):\n    x: {}\nclass B(Block):\n    a: A\n"
+    assert {"A", "B"} <= plain_types([ast.parse(block.format("int"))])
+    assert not {"A", "B"} & plain_types([ast.parse(block.format("int = 1"))])
 
 
 def test_a_new_module_of_blocks_reruns_nothing(tmp_path):
@@ -105,6 +135,7 @@ def test_a_new_module_of_blocks_reruns_nothing(tmp_path):
 
 def test_no_named_type_changes_values():
     """A field may be of any named type, so a type that converts must be written at the field itself."""
+    types = Project(REPOSITORY).plain_types
     for file in FOLDER.glob("*.py"):
         for node in ast.parse(file.read_text()).body:
             if (
@@ -112,7 +143,7 @@ def test_no_named_type_changes_values():
                 and isinstance(node.value, ast.Subscript)
                 and "Annotated" in ast.unparse(node)
             ):
-                assert _is_type(node.value), f"{file}: {ast.unparse(node)}"
+                assert is_bounded_type(node.value, types), f"{file}: {ast.unparse(node)}"
 
 
 def test_settings_reach_a_stage_as_params_yaml_has_them():
