@@ -101,8 +101,10 @@ def evaluate(
       speechalign evaluate --iterations 2
     """
     with _command():
-        from flows.evaluate import speechalign_evaluate
+        from flows.current import current
+        from flows.evaluate import judging, speechalign_evaluate
 
+        judging(current(), iterations)  # refuses before Prefect starts its temporary server
         _finish(speechalign_evaluate, jobs, retries, timeout, iterations=iterations)
 
 
@@ -171,10 +173,13 @@ def _forward(module: str, context: typer.Context) -> None:
 
 @contextlib.contextmanager
 def _command() -> Iterator[None]:
-    """One message for an error or Ctrl-C, in the repository's top folder only."""
+    """One message for an error or Ctrl-C, in the repository's top folder and with usable settings only."""
     with one_message():
         _check_folder()
         try:
+            from tasks.common import params
+
+            params.load()  # DVC deletes a stage's outputs before the stage could refuse its settings
             yield
         except KeyboardInterrupt:
             print("stopped; the next run goes on from the last finished stage", file=sys.stderr)

@@ -155,7 +155,9 @@ def discard_outputs(name: str) -> None:
 
 def _check_foreach(pipeline: str) -> None:
     """DVC drops the integer keys of a mapping it iterates over and says nothing: fail instead."""
-    stages, settings = _content(Path(pipeline))["stages"], _content(Path(pipeline).with_name("params.yaml"))
+    stages, settings = _content(Path(pipeline)).get("stages"), _content(Path(pipeline).with_name("params.yaml"))
+    if not stages:
+        raise GraphError(f"{pipeline} has no stages; restore it (git checkout {pipeline})")
     for name, stage in stages.items():
         if "foreach" not in stage:
             continue
@@ -171,7 +173,11 @@ def _check_foreach(pipeline: str) -> None:
 
 
 def _content(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Return the named entries of a YAML file that DVC has read; an empty file has none."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if content is not None and not isinstance(content, dict):
+        raise GraphError(f"{file} should hold named entries, found {type(content).__name__}")
+    return content or {}
 
 
 def _ordered(edges: dict[str, list[str]]) -> list[str]:

@@ -16,10 +16,13 @@ from typer.testing import CliRunner
 from flows import cli
 from tests.flows.conftest import PROJECT, gone
 
+# The toy project has settings of its own, which the project's schema does not know.
+TOY = "from tasks.common import params; params.load = lambda: None; from flows.cli import main; main()"
+
 
 def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "flows", *arguments],
+        [sys.executable, "-c", TOY, *arguments],
         env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,6 +96,24 @@ def test_a_wrong_target_is_one_message(finished):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors.splitlines()[0].startswith("error: dvc.yaml has no stage 'evalute'")
+    assert len(errors.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["run", "evaluate", "study"])
+def test_unusable_settings_are_refused_before_anything_starts(finished, name):
+    # The toy's own blocks are keys that the project's schema does not know.
+    result = CliRunner().invoke(cli.app, [name])
+
+    assert result.exit_code == 1
+    assert "trouble: Extra inputs are not permitted" in result.output
+    assert finished.calls() == []
+
+
+def test_an_iteration_that_does_not_exist_is_refused_without_prefect(finished):
+    process = command("evaluate", "--iterations", "9", PREFECT_API_URL="http://127.0.0.1:9/api")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.splitlines()[0] == "error: there is no iteration 9; there are 0, 1, 2"
     assert len(errors.splitlines()) == 2
 
 

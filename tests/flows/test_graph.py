@@ -77,3 +77,10 @@ def test_discarded_outputs_are_gone_and_their_stage_changed(finished):
     assert not (finished.folder / "runs/2/metrics.json").exists()
     assert (finished.folder / "runs/1/metrics.json").exists()
     assert read().stages["evaluate@2"].changed
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "stages: {}\n", "[]\n", "stages: 3\n"])
+def test_a_pipeline_without_stages_is_an_error(toy, content):
+    (toy.folder / "dvc.yaml").write_text(content)
+    with pytest.raises(GraphError, match=r"dvc\.yaml"):
+        read()

@@ -113,6 +113,8 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ParamsError(f"{path} does not exist; run from the repository's top folder")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):

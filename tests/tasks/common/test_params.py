@@ -172,3 +172,10 @@ def test_a_range_of_one_value_is_a_range(tmp_path):
     path = changed(tmp_path, "rate: [150, 200]", "rate: [150, 150]")
     path.write_text(path.read_text().replace("min_words: 2", "min_words: 4"))
     assert load(path).prepare.synthetic.rate == (150, 150)
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(DEFAULTS.read_bytes() + "# café".encode("latin-1"))
+    with pytest.raises(ParamsError, match=r"params\.yaml is not UTF-8 text"):
+        load(path)
