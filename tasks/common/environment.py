@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
 from importlib import metadata
@@ -10,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tasks.common import paths
 from tasks.common.params import Params
 from tasks.common.runtime import precision_of
 
@@ -19,7 +22,7 @@ CPU_FACTS = Path("/proc/cpuinfo")
 
 def describe(params: Params, device: torch.device) -> dict[str, Any]:
     """Return what the results of this process may depend on besides its inputs and code, ready for JSON."""
-    cuda = device.type == "cuda"
+    cuda, name = device.type == "cuda", precision_of(params.compute.precision, device)
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -28,12 +31,20 @@ def describe(params: Params, device: torch.device) -> dict[str, Any]:
         "onednn": torch.backends.mkldnn.is_available(),
         "mkl": torch.backends.mkl.is_available(),
         "device": torch.cuda.get_device_name(device) if cuda else device.type,
-        "sft_precision": {"no": "float32"}.get(name := precision_of(params.compute.precision, device), name),
+        "sft_precision": _trained_in() or {"no": "float32"}.get(name, name),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,  # with its CUDA build
         **{name: found.version for name in PACKAGES for found in metadata.distributions(name=name)},
     }
+
+
+def _trained_in() -> str | None:
+    """Return the precision that ``sft_ar`` noted: another machine may have trained the policy."""
+    with contextlib.suppress(OSError, ValueError):
+        noted = json.loads(paths.tracking("0").read_text(encoding="utf-8"))
+        return noted.get("sft_precision") if isinstance(noted, dict) else None
+    return None
 
 
 def processor() -> str:

@@ -87,8 +87,10 @@ def main() -> None:
     model = policy.build(policy.ArShape(**params.ar.model_dump()), vocabulary, p.dropout)
     schedule = Epochs(data.lengths, p.batch_tokens, ([params.seed, epoch] for epoch in range(p.epochs)))
     ids = tracking.start_loop(params)
+    paths.tracking("0").unlink(missing_ok=True)  # of an earlier training, perhaps in another precision
+    trained = environment.describe(params, device)
     with tracking.resume(ids, "0") as run:
-        run.set_tags(environment.tags("trained", environment.describe(params, device)))
+        run.set_tags(environment.tags("trained", trained))
         curve = train_on_golden(
             model,
             lambda step: [data.batch(schedule[step], np.random.default_rng([params.seed, 1, step]))],
@@ -110,7 +112,7 @@ def main() -> None:
     with atomic_path(paths.ar("0")) as folder:
         policy.save(model, folder)
     curve.write(paths.curve("0"))
-    write_json(paths.tracking("0"), ids)
+    write_json(paths.tracking("0"), {**ids, "sft_precision": trained["sft_precision"]})
     write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 accumulates over nothing
     state_of("sft_ar").unlink(missing_ok=True)
 

@@ -8,12 +8,13 @@ import platform
 import pytest
 import torch
 
-from tasks.common import environment
+from tasks.common import environment, paths
 from tasks.common.params import load
 from tests.conftest import REPOSITORY
 
 
-def test_the_machine_the_libraries_and_the_precision_are_named():
+def test_the_machine_the_libraries_and_the_precision_are_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     params = load(REPOSITORY / "params.yaml")
     found = environment.describe(params, torch.device("cpu"))
     assert found["processor"] and found["cores"] >= 1
@@ -22,6 +23,17 @@ def test_the_machine_the_libraries_and_the_precision_are_named():
     assert (found["device"], found["sft_precision"]) == ("cpu", "float32")
     assert json.loads(json.dumps(found)) == found
     assert environment.tags("trained", found)["trained.sft_precision"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("noted", "named"), [('{"sft_precision": "bf16"}', "bf16"), ("{}", "float32"), ("{", "float32")]
+)
+def test_the_precision_is_the_one_that_the_policy_was_trained_in(monkeypatch, tmp_path, noted, named):
+    monkeypatch.chdir(tmp_path)
+    paths.tracking("0").parent.mkdir(parents=True)
+    paths.tracking("0").write_text(noted)
+    found = environment.describe(load(REPOSITORY / "params.yaml"), torch.device("cpu"))
+    assert found["sft_precision"] == named
 
 
 @pytest.mark.parametrize("facts", ["model name\t: Some CPU @ 2 GHz\nmodel name : x\n", "Hardware : ARM\n"])
