@@ -111,7 +111,7 @@ def systems(run: Run, part: str) -> list[tuple[str, Measures]]:
     """Return titles and metrics of the policies and of golden speech."""
     policies = [(policy(k), run.metrics(k)[part]) for k in run.iterations()]
     ceiling = run.read("runs/ceiling/metrics.json")
-    return policies + [(SYSTEMS.get(name, name), measures[part]) for name, measures in ceiling.items()]
+    return policies + [(title, ceiling[name][part]) for name, title in SYSTEMS.items() if name in ceiling]
 
 
 def arm_cells(metrics: dict[str, Any]) -> list[str]:
