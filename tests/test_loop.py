@@ -65,7 +65,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("checkpoints/whisper is not there; `make bootstrap` makes it")
     folder = tmp_path_factory.mktemp("loop")
     for name in ("model", "tasks", "study", "checkpoints"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".work", "results")
+        )
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())

@@ -91,8 +91,12 @@ def toy_project(folder: Path) -> None:
                 source.parent.mkdir(parents=True, exist_ok=True)
                 source.write_text(dep)
         outs = [out.def_path for out in stage.outs]
+        inner = sorted(  # of an output folder that other stages read file by file
+            {dep.def_path for other in stages for dep in other.deps if str(Path(dep.def_path).parent) in outs}
+        )
+        inner = inner if stage.name == "code" else []
         toys[stage.name.replace("@", "-")] = {
-            "cmd": f"python toy.py {stage.name} '{json.dumps(deps)}' '{json.dumps(outs)}'",
+            "cmd": f"python toy.py {stage.name} '{json.dumps(deps)}' '{json.dumps(inner or outs)}'",
             "deps": ["toy.py", *deps],
             "params": [name for dep in params for name in dep.params or [{dep.def_path: None}]],
             "outs": [{out.def_path: {"cache": out.use_cache, "persist": out.persist}} for out in stage.outs],
@@ -136,7 +140,7 @@ def results(folder: Path) -> dict[str, str]:
 
 LOG_A_FILE = """
 import pathlib
-from tasks import params, tracking
+from tasks.common import params, tracking
 pathlib.Path("sample.txt").write_text("speech")
 ids = tracking.start_loop(params.load("{root}/params.yaml"))
 with tracking.resume(ids, "0") as run:

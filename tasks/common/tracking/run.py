@@ -67,12 +67,19 @@ class Run:
     def log_dataset(self, name: str, path: Path, context: str = "training") -> str:
         """Log which data the run read, by DVC's digest; return the digest."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         digest = digests.md5(Path(path))
         dataset = Dataset(name, digest, source_type="local", source=json.dumps({"uri": Path(path).as_posix()}))
+        inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
         with failures():
-            tags = [InputTag("mlflow.data.context", context)]
-            self._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
+            try:
+                self._client.log_inputs(self.run_id, datasets=inputs)
+            except MlflowException as error:
+                if "UNIQUE constraint" not in str(error):
+                    raise
+                # Two runs logged the same data at the same moment, and the other was first: now it is found.
+                self._client.log_inputs(self.run_id, datasets=inputs)
         return digest
 
     def close(self, status: str) -> None:

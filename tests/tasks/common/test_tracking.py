@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from tasks.common import digests, paths, tracking
 from tasks.common.files import DataError
 from tasks.common.params import Params, load
 from tasks.common.tracking.client import TrackingError, connect, without_password
+from tasks.common.tracking.run import Run
 from tests.mlflow_server import Forwarder, free_port
 
 PROJECT = Path(__file__).parents[3]
@@ -93,6 +96,24 @@ def test_artifacts_come_back_as_they_were_logged(params: Params, store: str, tmp
     assert (got / "audio/one.flac").read_bytes() == b"fLaC one"
     assert (got / "audio/two.flac").read_bytes() == b"fLaC two"
     assert '"wer"' in (got / "metrics.json").read_text()
+
+
+def test_runs_that_log_the_same_new_data_at_the_same_moment_all_have_it(params: Params, sqlite: str, tmp_path: Path):
+    started = [tracking.start_loop(params)["run_id"] for _ in range(4)]
+    runs = [Run(connect(), run_id, run_id, 0) for run_id in started]
+    together = threading.Barrier(len(runs), timeout=30)
+
+    def log(run: Run) -> None:
+        for number in range(5):
+            (tmp_path / f"{number}").write_text(str(number))
+            together.wait()
+            run.log_dataset("pairs", tmp_path / f"{number}")
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        list(pool.map(log, runs))
+
+    for run_id in started:
+        assert len(connect().get_run(run_id).inputs.dataset_inputs) == 5
 
 
 def test_dataset_digests_are_dvcs(params: Params, sqlite: str, tmp_path: Path):
