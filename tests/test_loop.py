@@ -80,7 +80,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_stage_wrote_what_it_declares(workspace):
-    assert not stage(workspace, "dvc", "status", "--json").stdout.strip("{}\n ")
+    assert not stage(workspace, "dvc", "status", "dvc.yaml", "--json").stdout.strip("{}\n ")
     metrics = json.loads((workspace / "runs/1/metrics.json").read_text())
     assert metrics["utterances"] == 24
     assert metrics["environment"]["sft_precision"] == "float32"
@@ -158,7 +158,7 @@ def test_changing_one_iterations_parameter_touches_only_what_depends_on_it(works
     params["iterations"]["1"]["beta"] = 0.2
     path.write_text(yaml.safe_dump(params))
     try:
-        changed = set(json.loads(stage(workspace, "dvc", "status", "--json").stdout))
+        changed = set(json.loads(stage(workspace, "dvc", "status", "dvc.yaml", "--json").stdout))
         # evaluate@1 follows once the policy changes; report and register show and keep the setting itself.
         assert changed == {"align@1", "report", "register"}
     finally:
