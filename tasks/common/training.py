@@ -12,13 +12,12 @@ from model.batch import Batch
 from model.training import LossFunction, Metrics, Optimization, fingerprint_of, fit
 from tasks.common import paths, runtime
 from tasks.common.code.closure import Project
+from tasks.common.code.running import SOURCES
 from tasks.common.curves import Curve
 from tasks.common.digests import md5
 from tasks.common.params import Params
 from tasks.common.params.models import SftAr, SftNar
 from tasks.common.progress import Bar
-
-SOURCES = Path(__file__).parents[2]  # the folder of the code that is running
 
 
 def train(
