@@ -25,7 +25,7 @@ def utterances(
     """Yield ``per_voice`` synthesized utterances of each voice as (int16 samples, text, voice)."""
     for voice in voices:
         for text in digits.draw_texts(per_voice, split, params["min_words"], params["max_words"], rng):
-            rate, pitch = (int(rng.integers(lo, hi)) for lo, hi in (params["rate"], params["pitch"]))
+            rate, pitch = (int(rng.integers(lo, hi, endpoint=True)) for lo, hi in (params["rate"], params["pitch"]))
             wave = espeak.synthesize(text, voice, rate, pitch)
             wave = resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=params["sample_rate"])
             yield (wave.clip(-1, 1) * 32767).astype(np.int16), text, voice

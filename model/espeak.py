@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from model.audio import resample
 from model.errors import InputError
 
 SAMPLE_RATE = 22050
@@ -22,6 +25,7 @@ SAMPLE_RATE = 22050
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _CHARS_UTF8 = 1
 _PARAM_RATE, _PARAM_PITCH, _PARAM_RANGE = 1, 3, 4
+_NAME = re.compile(r"(?P<variant>.+?)(?:-(?P<formants>\d+)-(?P<pitch>\d+))?")
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _chunks: list[np.ndarray] = []
 
@@ -54,24 +58,63 @@ def variants() -> frozenset[str]:
     return frozenset(path.name for path in Path(espeakng_loader.get_data_path(), "voices", "!v").iterdir())
 
 
-def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: int = 50) -> np.ndarray:
+@dataclass(frozen=True)
+class SpeakerVoice:
+    """A voice: a variant of espeak-ng, the size of the vocal tract, and the pitch.
+
+    ``f5-90-58`` is the variant f5 with formants at 90 % of its own (a longer vocal tract) and base pitch 58. ``f5`` alone
+    has its own formants and pitch 50. Formants are moved by reading the samples at another rate. Speed and pitch would
+    move with them, so the first is compensated; the second is part of the voice.
+    """
+
+    variant: str
+    formants: float = 1.0  # times the variant's own
+    pitch: int = 50  # 0-100
+
+    @classmethod
+    def parse(cls, name: str) -> SpeakerVoice:
+        """Read a voice's name.
+
+        Raises:
+            InputError: formants outside 50 to 200 %, or a pitch outside 0 to 100.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None or match["formants"] is None:
+            return cls(name)
+        voice = cls(match["variant"], int(match["formants"]) / 100, int(match["pitch"]))
+        if not (0.5 <= voice.formants <= 2 and 0 <= voice.pitch <= 100):
+            raise InputError(
+                f"voice {name!r} should be VARIANT, or VARIANT-FORMANTS-PITCH with formants of 50 to 200 (%) and a pitch "
+                "of 0 to 100, e.g. f5-90-58"
+            )
+        return voice
+
+
+def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 0, pitch_range: int = 50) -> np.ndarray:
     """Synthesize ``text`` as mono float32 samples in [-1, 1] at 22,050 Hz.
 
     Args:
         text: read as US English.
-        voice: an espeak-ng voice variant, e.g. ``"f2"`` (used as ``en-us+f2``).
+        voice: as :class:`SpeakerVoice` names it, e.g. ``"f2"`` (used as ``en-us+f2``) or ``"f2-110-42"``.
         rate: words per minute, 80-450.
-        pitch: base pitch, 0-100. pitch_range: how far intonation moves it, 0-100.
+        pitch: above the voice's own, on espeak-ng's scale of 0-100. pitch_range: how far intonation moves it, 0-100.
 
     Raises:
         InputError: the voice does not exist, or the text gave no sound.
     """
-    library = _library()
-    if voice not in variants():  # the library itself would use its default voice
-        raise InputError(f"espeak-ng has no voice variant {voice!r}; it has {', '.join(sorted(variants()))}")
-    if library.espeak_SetVoiceByName(f"en-us+{voice}".encode()) != 0:
-        raise InputError(f"espeak-ng could not load the voice en-us+{voice}")
-    for parameter, value in ((_PARAM_RATE, rate), (_PARAM_PITCH, pitch), (_PARAM_RANGE, pitch_range)):
+    library, wanted = _library(), SpeakerVoice.parse(voice)
+    if wanted.variant not in variants():  # the library itself would use its default voice
+        raise InputError(
+            f"espeak-ng has no voice variant {wanted.variant!r}; it has {', '.join(sorted(variants()))}"
+        )
+    if library.espeak_SetVoiceByName(f"en-us+{wanted.variant}".encode()) != 0:
+        raise InputError(f"espeak-ng could not load the voice en-us+{wanted.variant}")
+    settings = (
+        (_PARAM_RATE, rate / wanted.formants),
+        (_PARAM_PITCH, min(max(wanted.pitch + pitch, 0), 100)),
+        (_PARAM_RANGE, pitch_range),
+    )
+    for parameter, value in settings:
         library.espeak_SetParameter(parameter, int(value), 0)
     _chunks.clear()
     data = text.encode("utf-8")
@@ -79,4 +122,5 @@ def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_ra
     library.espeak_Synchronize()
     if not _chunks:
         raise InputError(f"espeak-ng made no sound for {text!r}")
-    return np.concatenate(_chunks).astype(np.float32) / 32768.0
+    samples = np.concatenate(_chunks).astype(np.float32) / 32768.0
+    return resample(samples, from_rate=round(SAMPLE_RATE * wanted.formants), to_rate=SAMPLE_RATE)

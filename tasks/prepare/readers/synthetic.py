@@ -70,8 +70,9 @@ def read_aloud(voice: str, counts: dict[str, int], settings: Synthetic, seed: in
     def say(text: str, rng: np.random.Generator) -> tuple[str, np.ndarray]:
         rate, pitch = (int(rng.integers(*bounds, endpoint=True)) for bounds in (settings.rate, settings.pitch))
         samples = espeak.synthesize(text, voice, rate, pitch)
-        # As int16 they are exactly as espeak-ng returned them.
-        return f"espeak-ng en-us+{voice} rate={rate} pitch={pitch}", (samples * 32768).astype(np.int16)
+        # As int16 they are exactly as espeak-ng returned them, unless formants were moved.
+        whole = (samples * 32768).round().clip(-32768, 32767).astype(np.int16)
+        return f"espeak-ng en-us+{voice} rate={rate} pitch={pitch:+d}", whole
 
     items: list[Item] = []
     for split, n in counts.items():
