@@ -1,4 +1,8 @@
-"""Bootstrap intervals over utterances: of one system, and of the paired difference between two.
+"""Bootstrap intervals of judged speech: of one system, and of the paired difference between two.
+
+Two levels are resampled: speakers, then each drawn speaker's texts (Davison and Hinkley 1997, section 3.8). The draws
+of one text are summed first, since they share the text and the voice. So an interval says how far the value would move
+with other speakers and other texts.
 
 Percentile intervals (Efron and Tibshirani 1993, chapter 13). They refuse NaN: decide first what a missing value
 counts as (:func:`model.metrics.count_missing`).
@@ -6,7 +10,7 @@ counts as (:func:`model.metrics.count_missing`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,9 +19,10 @@ import numpy as np
 from model.errors import InputError
 
 LEVEL = 0.95
-DRAWS_AT_ONCE = 4_000_000  # resampled indices held at a time: 32 MB
+COUNTS_AT_ONCE = 4_000_000  # how often a text was drawn, times resamples: 32 MB
 
 Column = Sequence[float] | np.ndarray
+Labels = Sequence[Hashable] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,23 @@ class Interval:
 
 
 def bootstrap_interval(
-    numerators: Column, denominators: Column | None = None, resamples: int = 2000, seed: int = 0
+    numerators: Column,
+    denominators: Column | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    *,
+    speakers: Labels | None = None,
+    texts: Labels | None = None,
 ) -> Interval:
-    """Ratio of sums over utterances (an error rate), or mean, with its interval.
+    """Ratio of sums over rows (an error rate), or mean, with its interval.
 
     Args:
-        numerators: one number per utterance: errors for a rate, values for a mean.
+        numerators: one number per row: errors for a rate, values for a mean.
         denominators: reference lengths, for a ratio of sums; None for a mean.
+        speakers: each row's speaker; None: speakers are not resampled.
+        texts: each row's text; the rows of one text by one speaker are its draws. None: every row is its own.
     """
-    [drawn] = _resampled([(numerators, denominators)], resamples, seed)
+    [drawn] = _resampled([(numerators, denominators)], resamples, seed, speakers, texts)
     return Interval(ratio_or_mean(numerators, denominators), *_percentiles(drawn))
 
 
@@ -72,16 +85,21 @@ def paired_interval(
     b_denominators: Column | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    *,
+    speakers: Labels | None = None,
+    texts: Labels | None = None,
 ) -> Interval:
-    """``b - a`` with its interval, both measured on the same utterances in the same order.
+    """``b - a`` with its interval, both measured on the same rows in the same order.
 
-    Each resample draws utterances once and takes both systems' rows of them, so what makes an utterance hard for both
-    cancels. With denominators a difference of ratios of sums (error rates), without them of means. For another
-    statistic of the pair (say, a difference of duration ratios) pass means of per-utterance values.
+    Each resample draws speakers and texts once and takes both systems' rows of them, so what makes a text hard for
+    both cancels. With denominators a difference of ratios of sums (error rates), without them of means. For another
+    statistic of the pair (say, a difference of duration ratios) pass means of per-row values. ``speakers`` and
+    ``texts`` as in :func:`bootstrap_interval`.
     """
     if len(a) != len(b):
         raise ValueError(f"paired rows differ in number: {len(a)} and {len(b)}; pair the utterances by id first")
-    first, second = _resampled([(a, a_denominators), (b, b_denominators)], resamples, seed)
+    systems = [(a, a_denominators), (b, b_denominators)]
+    first, second = _resampled(systems, resamples, seed, speakers, texts)
     difference = ratio_or_mean(b, b_denominators) - ratio_or_mean(a, a_denominators)
     return Interval(difference, *_percentiles(second - first))
 
@@ -98,8 +116,14 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _resampled(systems: list[tuple[Column, Column | None]], resamples: int, seed: int) -> list[np.ndarray]:
-    """``(resamples,)`` ratios or means per system; all systems share each resample's rows."""
+def _resampled(
+    systems: list[tuple[Column, Column | None]],
+    resamples: int,
+    seed: int,
+    speakers: Labels | None,
+    texts: Labels | None,
+) -> list[np.ndarray]:
+    """``(resamples,)`` ratios or means per system; all systems share each resample's speakers and texts."""
     columns: list[np.ndarray] = []
     for numerators, denominators in systems:
         num = np.asarray(numerators, dtype=np.float64)
@@ -109,15 +133,40 @@ def _resampled(systems: list[tuple[Column, Column | None]], resamples: int, seed
         if not (np.isfinite(num).all() and np.isfinite(den).all()):
             raise ValueError("a value is not finite; decide what it counts as (count_missing) instead of skipping it")
         columns += [num, den]
-    size = columns[0].size
+    of_text, per_speaker = _levels(columns[0].size, speakers, texts)
+    totals = np.stack([np.bincount(of_text, column) for column in columns], axis=1)  # (texts, columns)
     rng = np.random.default_rng(seed)
-    sums = np.empty((len(columns), resamples))
-    step = max(1, DRAWS_AT_ONCE // size)
+    sums = np.empty((resamples, len(columns)))
+    step = max(1, COUNTS_AT_ONCE // len(totals))
     for start in range(0, resamples, step):  # blocks of resamples, to bound memory
         stop = min(resamples, start + step)
-        rows = rng.integers(0, size, (stop - start, size))
-        for column, values in enumerate(columns):
-            sums[column, start:stop] = values[rows].sum(axis=1)
-    if (sums[1::2] == 0).any():
+        sums[start:stop] = _text_counts(per_speaker, stop - start, rng) @ totals
+    if (sums[:, 1::2] == 0).any():
         raise InputError("a resample has no reference words: too few utterances with text for an interval")
-    return [sums[i] / sums[i + 1] for i in range(0, len(columns), 2)]
+    return [sums[:, i] / sums[:, i + 1] for i in range(0, len(columns), 2)]
+
+
+def _levels(rows: int, speakers: Labels | None, texts: Labels | None) -> tuple[np.ndarray, list[int]]:
+    """Each row's text ``(rows,)``, numbered speaker by speaker, and the number of texts per speaker."""
+    speakers = [None] * rows if speakers is None else speakers
+    texts = range(rows) if texts is None else texts
+    if not len(speakers) == len(texts) == rows:
+        raise ValueError(f"{rows} rows, but {len(speakers)} speakers and {len(texts)} texts; give one of each per row")
+    found: dict[Hashable, dict[Hashable, int]] = {}
+    within = [
+        found.setdefault(speaker, {}).setdefault(text, len(found[speaker]))
+        for speaker, text in zip(speakers, texts, strict=True)
+    ]
+    per_speaker = [len(of_speaker) for of_speaker in found.values()]
+    first = dict(zip(found, np.cumsum([0, *per_speaker[:-1]]), strict=True))
+    return np.array([first[speaker] + i for speaker, i in zip(speakers, within, strict=True)]), per_speaker
+
+
+def _text_counts(per_speaker: list[int], resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """``(resamples, texts)``: how often each text was drawn.
+
+    A speaker with n texts who was drawn m times gives m n draws of them, each text equally likely.
+    """
+    drawn = rng.multinomial(len(per_speaker), np.full(len(per_speaker), 1 / len(per_speaker)), resamples)
+    counts = [rng.multinomial(m * n, np.full(n, 1 / n)) for m, n in zip(drawn.T, per_speaker, strict=True)]
+    return np.concatenate(counts, axis=1).astype(np.float64)

@@ -55,6 +55,46 @@ def test_paired_ratios_with_one_denominator_everywhere_equal_scaled_means():
     assert astuple(paired_interval(a, b, fours, fours)) == pytest.approx(astuple(quarter))
 
 
+def test_speakers_are_resampled_where_they_are_given():
+    rng = np.random.default_rng(5)
+    speakers = np.repeat(np.arange(12), 40)
+    values = rng.normal(0, 3, 12)[speakers] + rng.normal(0, 1, 480)
+    means = values.reshape(12, 40).mean(axis=1)
+    half = 1.96 * np.sqrt(means.var() / 12 + 1 / 480)  # between speakers, and within the drawn ones
+    level = bootstrap_interval(values, speakers=speakers, texts=np.arange(480))
+    assert (level.high - level.low) / 2 == pytest.approx(half, rel=0.08)
+    rows = bootstrap_interval(values)
+    assert level.high - level.low > 3 * (rows.high - rows.low)
+    alone = bootstrap_interval(values, speakers=["one"] * 480)  # nothing to resample but the texts
+    assert astuple(alone) == pytest.approx(astuple(rows), abs=0.02)
+
+
+def test_the_draws_of_a_text_are_one_unit():
+    rng = np.random.default_rng(6)
+    errors, words = rng.integers(0, 3, 60), rng.integers(3, 9, 60)
+    names, voices = [f"text {i}" for i in range(60)], [i % 7 for i in range(60)]
+    one = bootstrap_interval(errors, words, speakers=voices, texts=names)
+    # Four equal draws say no more than one does; in any order.
+    four = bootstrap_interval(np.tile(errors, 4), np.tile(words, 4), speakers=voices * 4, texts=names * 4)
+    assert astuple(four) == pytest.approx(astuple(one))
+    as_rows = bootstrap_interval(np.tile(errors, 4), np.tile(words, 4))
+    assert as_rows.high - as_rows.low < 0.6 * (one.high - one.low)
+    # A text with the same name by another speaker is another one.
+    assert bootstrap_interval(errors, words, speakers=names, texts=["same"] * 60) != bootstrap_interval(
+        errors, words, texts=["same"] * 60
+    )
+    with pytest.raises(ValueError, match="one of each per row"):
+        bootstrap_interval(errors, words, texts=names[:-1])
+
+
+def test_a_difference_between_paired_systems_needs_no_new_speakers():
+    rng = np.random.default_rng(7)
+    speakers = np.repeat(np.arange(10), 20)
+    a = rng.normal(0, 5, 10)[speakers]
+    difference = paired_interval(a, a - 1, speakers=speakers)
+    assert astuple(difference) == pytest.approx((-1, -1, -1))
+
+
 def test_nan_and_unpaired_rows_are_refused():
     with pytest.raises(ValueError, match="not finite"):
         bootstrap_interval([0.5, float("nan")])
