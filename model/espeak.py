@@ -62,9 +62,9 @@ def variants() -> frozenset[str]:
 class SpeakerVoice:
     """A voice: a variant of espeak-ng, the size of the vocal tract, and the pitch.
 
-    ``f5-90-58`` is the variant f5 with formants at 90 % of its own (a longer vocal tract) and base pitch 58. ``f5`` alone
-    has its own formants and pitch 50. Formants are moved by reading the samples at another rate. Speed and pitch would
-    move with them, so the first is compensated; the second is part of the voice.
+    ``f5-90-58`` is the variant f5 with formants at 90 % of its own (a longer vocal tract) and base pitch 58. ``f5``
+    alone has its own formants and pitch 50. Formants are moved by reading the samples at another rate. Speed and pitch
+    would move with them, so the first is compensated; the second is part of the voice.
     """
 
     variant: str
@@ -84,8 +84,8 @@ class SpeakerVoice:
         voice = cls(match["variant"], int(match["formants"]) / 100, int(match["pitch"]))
         if not (0.5 <= voice.formants <= 2 and 0 <= voice.pitch <= 100):
             raise InputError(
-                f"voice {name!r} should be VARIANT, or VARIANT-FORMANTS-PITCH with formants of 50 to 200 (%) and a pitch "
-                "of 0 to 100, e.g. f5-90-58"
+                f"voice {name!r} should be VARIANT, or VARIANT-FORMANTS-PITCH with formants of 50 to 200 (%) and a "
+                "pitch of 0 to 100, e.g. f5-90-58"
             )
         return voice
 
@@ -104,9 +104,7 @@ def synthesize(text: str, voice: str, rate: int = 175, pitch: int = 0, pitch_ran
     """
     library, wanted = _library(), SpeakerVoice.parse(voice)
     if wanted.variant not in variants():  # the library itself would use its default voice
-        raise InputError(
-            f"espeak-ng has no voice variant {wanted.variant!r}; it has {', '.join(sorted(variants()))}"
-        )
+        raise InputError(f"espeak-ng has no voice variant {wanted.variant!r}; it has {', '.join(sorted(variants()))}")
     if library.espeak_SetVoiceByName(f"en-us+{wanted.variant}".encode()) != 0:
         raise InputError(f"espeak-ng could not load the voice en-us+{wanted.variant}")
     settings = (
