@@ -14,7 +14,7 @@ import yaml
 
 from model import espeak
 from model.audio import resample
-from tasks.prepare.readers import digits
+from tasks.common import digits
 
 OUT = Path("bootstrap/work/data")
 

@@ -40,9 +40,9 @@ from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from model.judges import asr
 from model.training import TrainingError
+from tasks.common import digits
 from tasks.common.files import atomic_path
 from tasks.common.stage import one_message
-from tasks.prepare.readers import digits
 
 N_VOCAB = 51864  # Whisper's English vocabulary
 SAMPLE_RATE = whisper.audio.SAMPLE_RATE

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from model.audio import MAX_RATE, MIN_RATE, resample
-from tasks.prepare.items import Rejected
+from tasks.common.rejected import Rejected
 
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128

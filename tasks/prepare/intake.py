@@ -18,11 +18,12 @@ import numpy as np
 
 from tasks.common.files import DataError
 from tasks.common.progress import Bar
+from tasks.common.rejected import Rejected
+from tasks.common.text import normalize
 from tasks.prepare import audio
-from tasks.prepare.items import Corpus, Item, Rejected
+from tasks.prepare.items import Corpus, Item
 from tasks.prepare.ordered import ordered
 from tasks.prepare.splits import Utterance
-from tasks.prepare.text import normalize
 
 AHEAD = 32  # utterances whose samples are held in memory
 _NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)  # ids and speakers become file names

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.common.files import DataError
-from tasks.prepare.items import Rejected
+from tasks.common.rejected import Rejected
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from bootstrap import from_cuts, measure
-from tasks.common import params
+from tasks.common import digits, params
 from tasks.prepare import __main__ as prepare
-from tasks.prepare.readers import digits
 from tests.conftest import write_tone
 from tests.prepared import cuts
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from tasks.common.digits import draw_texts
 from tasks.common.params.corpus import DigitStrings, Prepare
 from tasks.prepare.items import Item
-from tasks.prepare.readers.digits import draw_texts
 
 
 def plan(

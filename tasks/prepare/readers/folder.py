@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tasks.common.files import DataError
 from tasks.common.params import Params
-from tasks.prepare.items import Corpus, Item, Rejected
+from tasks.common.rejected import Rejected
+from tasks.prepare.items import Corpus, Item
 
 COLUMNS = ("id", "path", "text", "speaker")
 

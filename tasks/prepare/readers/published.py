@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tasks.common.files import DataError
 from tasks.common.params import Params
-from tasks.prepare.items import Corpus, Item, Rejected
+from tasks.common.rejected import Rejected
+from tasks.prepare.items import Corpus, Item
 from tasks.prepare.readers.tree import audio_files, corpus_root, files
 
 Transcripts = dict[Path, tuple[str, Path]]  # key to text, and the file that holds it

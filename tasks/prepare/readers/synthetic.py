@@ -24,7 +24,7 @@ _STREAM = {"train": 0, "dev": 1, "test": 2}  # keeps the random streams of one v
 def read(params: Params, root: Path | None = None) -> Corpus:
     """Return train and dev speech of the seen voices, and test speech of seen and unseen ones (half each).
 
-    No text of a split is in another one (:func:`tasks.prepare.readers.digits.split_of`).
+    No text of a split is in another one (:func:`tasks.common.digits.split_of`).
 
     Raises:
         DataError: fewer unseen voices are named than speakers are to be kept out.

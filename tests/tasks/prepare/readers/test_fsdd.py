@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from tasks.common import params
+from tasks.common import digits, params
 from tasks.common.files import DataError
 from tasks.prepare.items import Item
-from tasks.prepare.readers import digits, fsdd
+from tasks.prepare.readers import fsdd
 from tests.conftest import REPOSITORY, write_tone
 
 

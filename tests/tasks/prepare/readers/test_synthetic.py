@@ -9,9 +9,9 @@ import pytest
 
 from model import espeak
 from model.errors import InputError
-from tasks.common import params
+from tasks.common import digits, params
 from tasks.common.files import DataError
-from tasks.prepare.readers import digits, synthetic
+from tasks.prepare.readers import synthetic
 from tests.conftest import REPOSITORY
 
 

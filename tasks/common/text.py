@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from tasks.prepare.items import Rejected
+from tasks.common.rejected import Rejected
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz' "
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u0060\u00b4", "'"))

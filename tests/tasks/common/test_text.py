@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.prepare.items import Rejected
-from tasks.prepare.text import ALPHABET, normalize
+from tasks.common.rejected import Rejected
+from tasks.common.text import ALPHABET, normalize
 
 
 @pytest.mark.parametrize(
