@@ -27,6 +27,11 @@ class EditCounts(NamedTuple):
     def errors(self) -> int:
         return self.substitutions + self.deletions + self.insertions
 
+    @property
+    def n_hypothesis(self) -> int:
+        """The hypothesis' length in the same units."""
+        return self.n_reference - self.deletions + self.insertions
+
 
 def edit_counts(reference: str, hypothesis: str, unit: Literal["word", "char"] = "word") -> EditCounts:
     """Minimal edits between two *normalized* texts (``model.judges.asr.normalize`` on both).

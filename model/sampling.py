@@ -28,10 +28,11 @@ ROWS_LEAVE = 8
 
 @dataclass(frozen=True)
 class Decoding:
-    """How to sample: temperature, top-k (0: off) and the limit of frames per character of text."""
+    """How to sample: temperature, top-k (0: off), top-p (1: off) and the limit of frames per character of text."""
 
     temperature: float = 1.0
     top_k: int = 0
+    top_p: float = 1.0
     max_frames_per_character: float = 12.0
 
     def max_frames(self, text: str) -> int:
@@ -121,9 +122,7 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
     positions = torch.tensor([len(r.context) for r in requests])
     for step in range(most):
-        drawn, drawn_logprobs = _draw(
-            logits, uniforms[rows, step], temperatures[rows], decoding.top_k, allowed[min(step, 1)]
-        )
+        drawn, drawn_logprobs = _draw(logits, uniforms[rows, step], temperatures[rows], decoding, allowed[min(step, 1)])
         drawn = drawn.cpu()
         tokens[rows, step], logprobs[rows, step] = drawn, drawn_logprobs.cpu()
         ended = drawn == EOS
@@ -162,15 +161,24 @@ def _allowed(decoder: Decoder, n_codes: int) -> torch.Tensor:
 
 
 def _draw(
-    logits: torch.Tensor, uniform: torch.Tensor, temperatures: torch.Tensor, top_k: int, allowed: torch.Tensor
+    logits: torch.Tensor, uniform: torch.Tensor, temperatures: torch.Tensor, decoding: Decoding, allowed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens ``(rows,)`` by inverse CDF at each row's temperature, and their log-probabilities at 1."""
+    """Return tokens ``(rows,)`` by inverse CDF at each row's temperature, and their log-probabilities at 1.
+
+    Temperature comes first, then top-k, then top-p (Holtzman et al. 2020, arXiv 1904.09751): the fewest codes whose
+    probabilities reach it.
+    """
     logprobs = F.log_softmax(logits.float(), dim=-1)
     scores = logprobs / temperatures[:, None] + allowed
-    if top_k:
-        threshold = scores.topk(min(top_k, scores.shape[-1]), dim=-1).values[:, -1:]
+    if decoding.top_k:
+        threshold = scores.topk(min(decoding.top_k, scores.shape[-1]), dim=-1).values[:, -1:]
         scores = scores.masked_fill(scores < threshold, float("-inf"))
-    cdf = scores.double().softmax(dim=-1).cumsum(dim=-1)
+    probabilities = scores.double().softmax(dim=-1)
+    if decoding.top_p < 1:
+        falling, order = probabilities.sort(dim=-1, descending=True)
+        likelier = falling.cumsum(dim=-1) - falling  # the mass of all likelier codes
+        probabilities = probabilities.scatter(1, order, falling.masked_fill(likelier >= decoding.top_p, 0.0))
+    cdf = probabilities.cumsum(dim=-1)
     # Rounding may leave the last value just below 1: scale, so that no draw falls past the end.
     drawn = torch.searchsorted(cdf, (uniform * cdf[:, -1]).unsqueeze(1), right=True)[:, 0].clamp(max=cdf.shape[-1] - 1)
     return drawn, logprobs.gather(1, drawn[:, None])[:, 0]

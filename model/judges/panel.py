@@ -23,6 +23,9 @@ class Judgement:
     character_errors: int
     characters: int
     similarity: float
+    deletions: int
+    insertions: int
+    spoken_words: int
 
     @property
     def wer(self) -> float:
@@ -71,6 +74,9 @@ class Panel:
                         characters.errors,
                         characters.n_reference,
                         float(similarity),
+                        words.deletions,
+                        words.insertions,
+                        words.n_hypothesis,
                     )
                 )
             if on_done:

@@ -35,6 +35,7 @@ class EvaluationSet:
         # A seed of the utterance's own: the same in every iteration, so that differences are paired.
         self.seeds = [seed_of(params.seed, id_) for id_ in rows.ids]
         self.golden = load_waves("test", rows.ids)
+        self.decoding = decoding_of(params)
         self._embedded: dict[Panel | HeldOut, np.ndarray] = {}
 
     def judge(
@@ -56,6 +57,7 @@ class EvaluationSet:
         """
         texts = [row["text"] for row in self.rows]
         panel, held_out = judges
+        decoding = {name: getattr(self.decoding, name) for name in ("temperature", "top_k", "top_p")}
         with Bar(f"{title} judge", 2 * len(waves)) as bar:
             judgements = panel.judge(waves, sample_rate, texts, self._voices(panel, sample_rate), bar.advance)
             opinions = held_out.judge(waves, sample_rate, texts, self._voices(held_out, sample_rate), bar.advance)
@@ -63,6 +65,10 @@ class EvaluationSet:
             {
                 "id": row["id"],
                 "system": system,
+                "set": "recorded",
+                "draw": 0,
+                "decoding": "best",
+                **decoding,
                 "speaker": row["speaker"],
                 "seen": row["seen"],
                 "text": row["text"],

@@ -74,6 +74,11 @@ def utterances(iteration: str) -> Path:
     return run(iteration) / "utterances.parquet"
 
 
+def dev(iteration: str) -> Path:
+    """Judgements of each dev utterance at the policy's best decoding, as parquet."""
+    return run(iteration) / "dev.parquet"
+
+
 def test_samples(iteration: str) -> Path:
     """Level-1 tokens that the policy sampled for each test utterance."""
     return run(iteration) / "test_samples.parquet"

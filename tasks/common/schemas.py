@@ -82,20 +82,29 @@ UTTERANCES = pa.schema(
     [
         ("id", pa.string()),
         ("system", pa.string()),  # policy; in the ceiling table golden, resynthesised, golden_nar
+        ("set", pa.string()),  # recorded: an utterance of the corpus; long: a text without a recording
         ("speaker", pa.string()),
         ("seen", pa.bool_()),
         ("text", pa.string()),
         ("prompt_id", pa.string()),
-        ("seed", pa.int64()),
+        ("draw", pa.int32()),  # which of the samples of this text; golden speech has one, 0
+        ("seed", pa.int64()),  # of utterance and draw: the same for every policy and decoding
+        ("decoding", pa.string()),  # best: chosen on dev; loop: params.yaml's, where it is another; null: golden speech
+        ("temperature", pa.float64()),
+        ("top_k", pa.int32()),
+        ("top_p", pa.float64()),
         ("finished", pa.bool_()),
         ("hypothesis", pa.string()),
         ("word_errors", pa.int32()),
-        ("words", pa.int32()),
+        ("words", pa.int32()),  # asked
+        ("deletions", pa.int32()),
+        ("insertions", pa.int32()),
+        ("spoken_words", pa.int32()),  # of the hypothesis
         ("character_errors", pa.int32()),
         ("characters", pa.int32()),
         ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound
         ("seconds", pa.float64()),
-        ("golden_seconds", pa.float64()),
+        ("golden_seconds", pa.float64()),  # null in the long set
         # Judges that took no part in choosing pairs; null where params.yaml names none.
         ("held_out_hypothesis", pa.string()),
         ("held_out_word_errors", pa.int32()),  # of the same words

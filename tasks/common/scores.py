@@ -1,32 +1,46 @@
-"""The table of metrics, and the scores of judged utterances: values, intervals and paired differences. No torch.
+"""The scores of judged utterances: values, intervals, paired differences, and their tables in metrics.json. No torch.
 
-To add a metric:
-
-1. Add its row to :data:`METRICS`. Evaluation, gate, flow, study and report read that table.
-2. Compute its value per utterance, as a new field. Judges that choose pairs: ``Panel.judge`` returns
-   :class:`model.judges.panel.Judgement`. Held-out judges: ``HeldOut._judge`` returns
-   :class:`model.judges.held_out.SecondOpinion`.
-3. Write the column: ``EvaluationSet.judge`` (:mod:`tasks.common.evaluation`) passes the field on, and
-   ``schemas.UTTERANCES`` gives its type.
-
-``tests/test_adding_a_metric.py`` shows the first step, and where the metric then appears.
-A metric whose column is empty in every utterance is left out everywhere: there was no such judge.
+Of several draws of a text the errors are summed first. Intervals resample speakers, then texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from model.errors import InputError
-from model.statistics import Interval, bootstrap_interval, paired_interval, ratio_or_mean
+from model.statistics import Interval, bootstrap_interval, paired_interval
+from tasks.common.metrics import METRICS, RATE, Metric, Quantity, Row, by_judge, confirmable
 
-Row = Mapping[str, Any]  # of schemas.UTTERANCES
+__all__ = [
+    "METRICS",
+    "PAIRED_BY",
+    "RATE",
+    "SETS",
+    "SYSTEMS",
+    "Metric",
+    "Quantity",
+    "Row",
+    "Scores",
+    "Table",
+    "by_judge",
+    "by_speaker_kind",
+    "compare",
+    "confirmable",
+    "rows_at",
+    "sets_of",
+    "speaker_kinds",
+    "summarize",
+    "table_of",
+    "tables",
+    "to_json",
+    "unspoken",
+]
+
 Scores = dict[str, Interval]  # by name of the metric
+Table = dict[str, Any]  # see tables
 SHORTEST_SPEECH = 0.1  # seconds: no word is said in less
+SETS = ("recorded", "long")  # utterances of the corpus; texts without a recording
 # Titles of the systems next to the policies, which have the same judges.
 SYSTEMS = {
     "golden": "golden speech",
@@ -36,160 +50,16 @@ SYSTEMS = {
 PAIRED_BY = ("id", "prompt_id", "seed")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """Name of a measured quantity, and how its numbers are written."""
-
-    name: str  # in metrics.json and MLflow
-    title: str
-    short: str  # title of a column
-    unit: str = ""  # of a value
-    difference_unit: str = ""
-    digits: int  # after the decimal point, as shown
-    scale: float = 1.0  # from the stored number to the shown one
-    better: int  # -1: lower, +1: higher, 0: neither (a duration ratio is best near 1)
-
-    @property
-    def heading(self) -> str:
-        """Short title with the unit, for tables of plain text: ``WER %``, ``WER %, held out``."""
-        name, comma, rest = self.short.partition(",")
-        return f"{name} {self.unit}".rstrip() + comma + rest
-
-    @property
-    def difference_digits(self) -> int:
-        """One digit more for rates than their values have, so that an interval's end near zero shows its sign."""
-        return self.digits + (self.scale == 100)
-
-    def text(self, score: Interval) -> str:
-        """A value with its interval in the shown unit, which is not written: ``4.9 [4.0, 5.8]``."""
-        return format(score.scaled(self.scale), f".{self.digits}f")
-
-    def difference_text(self, difference: Interval) -> str:
-        """A difference with its interval and signs: ``-1.23 [-2.10, -0.40]``."""
-        return format(difference.scaled(self.scale), f"+.{self.difference_digits}f")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric(Quantity):
-    """A quantity computed from columns of judged utterances."""
-
-    numerator: str  # column of schemas.UTTERANCES
-    denominator: str | None = None  # of the ratio of sums over utterances; None: a mean
-    held_out: bool = False  # measured by a judge that took no part in choosing pairs
-    confirmed_by: str | None = None  # the metric by which a held-out judge measures the same
-    may_lack: bool = False  # whether a single utterance may have no value
-    summary: bool = True  # whether the flow's table of results shows it
-
-    def measured(self, row: Row) -> bool:
-        """Whether the judge gave this utterance a value."""
-        return row.get(self.numerator) is not None
-
-    def columns(self, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Numerators and denominators ``(utterances,)``; None for a mean.
-
-        Raises:
-            ValueError: some utterances lack a value.
-        """
-        if not all(map(self.measured, rows)):
-            raise ValueError(f"some of {len(rows)} utterances lack {self.numerator}: judge all of them, or none")
-        below = None if self.denominator is None else np.array([row[self.denominator] for row in rows])
-        return np.array([row[self.numerator] for row in rows]), below
-
-    def value(self, rows: Sequence[Row]) -> float:
-        """Value over utterances, without its interval."""
-        return ratio_or_mean(*self.columns(rows))
-
-
-RATE: dict[str, Any] = {"unit": "%", "difference_unit": "points", "digits": 1, "scale": 100.0, "better": -1}
-_SIMILARITY: dict[str, Any] = {"digits": 3, "better": +1}
-_TABLE = (
-    Metric(
-        name="wer",
-        numerator="word_errors",
-        denominator="words",
-        title="Word error rate",
-        short="WER",
-        confirmed_by="held_out_wer",
-        **RATE,
-    ),
-    Metric(
-        name="cer",
-        numerator="character_errors",
-        denominator="characters",
-        title="Character error rate",
-        short="CER",
-        **RATE,
-    ),
-    Metric(
-        name="similarity",
-        numerator="similarity",
-        title="Speaker similarity",
-        short="SIM",
-        confirmed_by="held_out_similarity",
-        **_SIMILARITY,
-    ),
-    Metric(
-        name="duration_ratio",
-        numerator="seconds",
-        denominator="golden_seconds",
-        title="Duration ratio",
-        short="Duration",
-        digits=3,
-        better=0,
-    ),
-    Metric(
-        name="held_out_wer",
-        numerator="held_out_word_errors",
-        denominator="words",
-        title="Word error rate, held-out recognizer",
-        short="WER, held out",
-        held_out=True,
-        **RATE,
-    ),
-    Metric(
-        name="held_out_similarity",
-        numerator="held_out_similarity",
-        title="Speaker similarity, held-out measure",
-        short="SIM, held out",
-        held_out=True,
-        summary=False,
-        **_SIMILARITY,
-    ),
-    Metric(
-        name="f0_spread",
-        numerator="f0_spread",
-        title="Spread of pitch",
-        short="F0 spread",
-        unit="st",
-        difference_unit="st",
-        digits=2,
-        better=0,
-        held_out=True,
-        may_lack=True,  # too little may be voiced
-        summary=False,
-    ),
-)
-METRICS = {metric.name: metric for metric in _TABLE}
-
-
-def by_judge(*, held_out: bool) -> list[Metric]:
-    """Metrics of the judges that chose the pairs, or of the held-out ones."""
-    return [metric for metric in METRICS.values() if metric.held_out == held_out]
-
-
-def confirmable() -> list[tuple[Metric, Metric]]:
-    """Each metric that a held-out judge measures too, with that judge's metric."""
-    return [(metric, METRICS[metric.confirmed_by]) for metric in METRICS.values() if metric.confirmed_by]
-
-
 def summarize(rows: Sequence[Row], resamples: int, seed: int) -> Scores:
-    """Each measured metric with its 95 % interval over utterances. Error rates are micro-averaged."""
+    """Each measured metric with its 95 % interval over speakers and texts. Error rates are micro-averaged."""
     scores = {}
     for metric in METRICS.values():
         measured = [row for row in rows if metric.measured(row)]
         if measured:  # else there was no such judge
+            used = measured if metric.may_lack else rows
+            speakers, texts = levels(used)
             scores[metric.name] = bootstrap_interval(
-                *metric.columns(measured if metric.may_lack else rows), resamples, seed
+                *metric.columns(used), resamples, seed, speakers=speakers, texts=texts
             )
     return scores
 
@@ -210,7 +80,8 @@ def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
     A metric that single utterances may lack is compared on those where both have it.
 
     Raises:
-        InputError: the two tables differ in their utterances, prompts or seeds.
+        InputError: the two tables differ in their utterances, prompts or seeds. Tables of several decodings must be
+            reduced to one first (:func:`rows_at`).
     """
     first = {tuple(row[name] for name in PAIRED_BY): row for row in before}
     second = {tuple(row[name] for name in PAIRED_BY): row for row in after}
@@ -231,8 +102,16 @@ def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
             continue
         a, a_below = metric.columns([first[key] for key in keys])
         b, b_below = metric.columns([second[key] for key in keys])
-        differences[metric.name] = paired_interval(a, b, a_below, b_below, resamples, seed)
+        speakers, texts = levels([second[key] for key in keys])
+        differences[metric.name] = paired_interval(
+            a, b, a_below, b_below, resamples, seed, speakers=speakers, texts=texts
+        )
     return differences
+
+
+def levels(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Each row's speaker and text, which the intervals resample; the id stands for the text."""
+    return [row["speaker"] for row in rows], [row["id"] for row in rows]
 
 
 def to_json(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
@@ -243,3 +122,62 @@ def to_json(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
 def unspoken(row: Row) -> bool:
     """Whether an utterance is too short to be speech. The sampler draws one code at least, so none is empty."""
     return row["seconds"] < SHORTEST_SPEECH
+
+
+def rows_at(rows: Sequence[Row], decoding: str, which: str) -> list[Row]:
+    """Rows of one set at one decoding, ``best`` or ``loop``. Where both are the same, the rows are stored as best."""
+    of_set = [row for row in rows if row["set"] == which]
+    found = [row for row in of_set if row["decoding"] == decoding]
+    return found if found or decoding == "best" else of_set
+
+
+def tables(
+    rows: Sequence[Row], decoding: str, resamples: int, seed: int, *, before: Mapping[str, Sequence[Row]] | None = None
+) -> dict[str, Table]:
+    """Tables of one split at one decoding, as metrics.json holds them, by set.
+
+    Each has the numbers of texts and of draws per text, of samples that failed (too short to be speech) or were cut
+    off at the length limit, the scores of all speakers, of seen and of unseen ones, and the paired differences.
+
+    Args:
+        rows: of ``schemas.UTTERANCES``.
+        before: rows of earlier policies, compared at the decoding of the same name: ``{"versus_start": ...}``.
+    """
+    found = {}
+    for which in SETS:
+        if not (own := rows_at(rows, decoding, which)):
+            continue
+        texts = len({row["id"] for row in own})
+        table: Table = {
+            "texts": texts,
+            "draws": len(own) // texts,
+            "failed": sum(map(unspoken, own)),
+            "cut_off": sum(not row["finished"] for row in own),
+            **{kind: to_json(part) for kind, part in by_speaker_kind(own, resamples, seed).items()},
+        }
+        for name, earlier in (before or {}).items():
+            table[name] = to_json(compare(rows_at(earlier, decoding, which), own, resamples, seed))
+        found[which] = table
+    return found
+
+
+def sets_of(metrics: Mapping[str, Any], split: str = "test", decoding: str = "best") -> list[str]:
+    """Sets that were evaluated, the headline's first: the long one, where there is one."""
+    return [which for which in reversed(SETS) if which in metrics["scores"][split][decoding]]
+
+
+def table_of(metrics: Mapping[str, Any], split: str = "test", decoding: str = "best", set: str = "long") -> Table:
+    """One table of a metrics.json.
+
+    Raises:
+        InputError: it has no such table; the message lists those that there are.
+    """
+    scores = metrics.get("scores") or {}
+    try:
+        return scores[split][decoding][set]
+    except KeyError as error:
+        have = [f"{s}/{d}/{w}" for s, of_split in scores.items() for d, of_set in of_split.items() for w in of_set]
+        raise InputError(
+            f"iteration {metrics.get('iteration')} has no scores of {split}/{decoding}/{set}, only of "
+            f"{', '.join(have) or 'nothing'}; run its evaluate stage again"
+        ) from error

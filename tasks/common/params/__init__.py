@@ -67,10 +67,11 @@ class Params(Block):
     def _on_policy(self):
         """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
         method, decoding, drawn = self.align.method, self.decoding, self.sample.temperatures
-        if method in ("ppo", "grpo") and (decoding.temperature != 1 or decoding.top_k != 0):
+        if method in ("ppo", "grpo") and (decoding.temperature, decoding.top_k, decoding.top_p) != (1, 0, 1):
             raise ValueError(
                 f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
-                f"{decoding.temperature} and top_k {decoding.top_k}; set temperature: 1.0 and top_k: 0"
+                f"{decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; set temperature: 1.0, "
+                "top_k: 0 and top_p: 1.0"
             )
         if method == "grpo" and (set(drawn) != {1.0} or len(drawn) < 2):
             raise ValueError(

@@ -17,6 +17,7 @@ NO_VOTES = "tasks/prefer/votes/none.csv"
 class Decoding(Block):
     temperature: Above0
     top_k: Annotated[int, Field(ge=0)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
     max_frames_per_character: Above0
     batch_size: Positive
 

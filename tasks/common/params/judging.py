@@ -10,6 +10,10 @@ from tasks.common.params.block import Above0, Block, Positive, Share
 
 
 class Evaluate(Block):
+    draws: Positive
+    temperatures: Annotated[list[Above0], Field(min_length=1)]
+    top_k: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    top_p: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     batch_size: Positive
     bootstrap_samples: Positive
     audio_samples: Annotated[int, Field(ge=0)]

@@ -7,15 +7,27 @@ import numpy as np
 import pytest
 
 from model.statistics import Interval
-from tasks.common.scores import METRICS, by_speaker_kind, compare, confirmable, summarize
+from tasks.common.scores import (
+    METRICS,
+    by_speaker_kind,
+    compare,
+    confirmable,
+    rows_at,
+    sets_of,
+    summarize,
+    table_of,
+    tables,
+)
 from tests.conftest import REPOSITORY
 
 
-def row(i, errors=0, words=4, similarity=0.8, seen=True, seconds=1.0):
+def row(i, errors=0, words=4, similarity=0.8, seen=True, seconds=1.0, draw=0, deletions=0, **more):
+    """One judged sample: by default of the recorded set, at the best decoding."""
     return {
-        "id": f"u{i}", "prompt_id": f"p{i}", "seed": i, "seen": seen, "word_errors": errors, "words": words,
-        "character_errors": errors, "characters": 5 * words, "similarity": similarity, "seconds": seconds,
-        "golden_seconds": 1.0,
+        "id": f"u{i}", "prompt_id": f"p{i}", "set": "recorded", "draw": draw, "seed": 10 * i + draw, "decoding": "best",
+        "speaker": f"s{i % 7}", "seen": seen, "finished": True, "word_errors": errors, "words": words,
+        "deletions": deletions, "insertions": 0, "spoken_words": words - deletions, "character_errors": errors,
+        "characters": 5 * words, "similarity": similarity, "seconds": seconds, "golden_seconds": 1.0, **more,
     }  # fmt: skip
 
 
@@ -30,6 +42,60 @@ def test_failed_samples_count():
     assert summary["wer"].value == 0.5
     assert summary["similarity"].value == pytest.approx(0.4)
     assert summary["duration_ratio"].value == 0.5
+
+
+def test_skips_repetitions_and_cut_off_samples_are_counted():
+    rows = [row(0, deletions=2), row(1, insertions=3, spoken_words=7), row(2, finished=False), row(3)]
+    found = {name: score.value for name, score in summarize(rows, 200, 0).items()}
+    assert found["deletions"] == 2 / 16
+    assert found["insertions"] == 3 / 16
+    assert found["spoken"] == (2 + 7 + 4 + 4) / 16
+    assert found["unfinished"] == 0.25
+
+
+def test_draws_of_one_text_are_no_new_evidence():
+    once = [row(i, errors=i % 3) for i in range(40)]
+    four = [row(i, errors=i % 3, draw=draw) for i in range(40) for draw in range(4)]
+    one, more = (summarize(rows, 500, 0)["wer"] for rows in (once, four))
+    assert (more.low, more.high) == pytest.approx((one.low, one.high))
+
+
+def test_a_text_without_a_recording_has_no_duration_ratio():
+    rows = [row(i, set="long", golden_seconds=None) for i in range(5)]
+    assert "duration_ratio" not in summarize(rows, 100, 0)
+    assert "wer" in summarize(rows, 100, 0)
+
+
+def of_policy(errors, loop=True):
+    """Rows of a test split with both sets, at its best decoding and, if asked for, at the loop's."""
+    return [
+        row(i + 100 * (which == "long"), errors + (decoding == "loop"), draw=draw, set=which, decoding=decoding)
+        for which in ("recorded", "long")
+        for decoding in (("best", "loop") if loop else ("best",))
+        for i in range(20)
+        for draw in range(2)
+    ]
+
+
+def test_tables_count_texts_and_compare_each_decoding_with_its_own():
+    found = tables(of_policy(1), "loop", 200, 0, before={"versus_start": of_policy(2, loop=False)})
+    assert list(found) == ["recorded", "long"]
+    assert (found["long"]["texts"], found["long"]["draws"]) == (20, 2)
+    assert found["long"]["all"]["wer"]["value"] == 0.5
+    assert found["long"]["versus_start"]["wer"]["value"] == 0.0  # the start's best decoding is the loop's
+
+
+def test_a_table_that_was_not_made_is_named():
+    metrics = {"iteration": "1", "scores": {"test": {"best": {"recorded": {"texts": 3}}}}}
+    assert table_of(metrics, set="recorded") == {"texts": 3}
+    assert sets_of(metrics) == ["recorded"]
+    with pytest.raises(ValueError, match="no scores of test/best/long, only of test/best/recorded"):
+        table_of(metrics)
+
+
+def test_equal_decodings_are_stored_once_as_best():
+    assert {r["decoding"] for r in rows_at(of_policy(1), "loop", "long")} == {"loop"}
+    assert len(rows_at(of_policy(1, loop=False), "loop", "long")) == 40
 
 
 def test_intervals_hold_the_value():
@@ -68,7 +134,7 @@ def test_held_out_judges_are_reported_where_there_are_any_and_change_nothing_els
     without = [row(i, errors=i % 2) for i in range(8)]
     found = [{**judged_twice(i), **r} for i, r in enumerate(without)]
     plain, more = summarize(without, 100, 0), summarize(found, 100, 0)
-    assert set(plain) == {"wer", "cer", "similarity", "duration_ratio"}
+    assert set(plain) == {name for name, metric in METRICS.items() if not metric.held_out}
     assert {name: more[name] for name in plain} == plain
     assert more["held_out_wer"].value == 0.25
     assert more["held_out_similarity"].value == 0.5
