@@ -30,6 +30,7 @@ SMALL = {
         "dev_utterances": 6,
         "synthetic": {"utterances": 60, "voices": ["f2", "m1", "Lee"], "unseen_voices": ["Michael"]},
     },
+    "policy": {"start": "train"},
     "ar": {"layers": 1, "width": 32, "heads": 2, "max_positions": 512},
     "nar": {"layers": 1, "width": 32},
     "sft_ar": {"epochs": 1, "batch_tokens": 1500},

@@ -29,7 +29,7 @@ def codes(split: str) -> Path:
 
 
 def run(iteration: str) -> Path:
-    """Folder of one iteration; "0" is the SFT policy."""
+    """Folder of one iteration; "0" is the start policy."""
     return Path("runs") / iteration
 
 
@@ -43,8 +43,18 @@ SYNTHETIC_NAR = run("0") / "nar_synthetic"  # a second NAR, trained on synthetic
 
 
 def curve(iteration: str) -> Path:
-    """Training curve of the iteration's AR: CSV of step and metrics."""
+    """Training curve of the iteration's AR: CSV of step and metrics; empty for a policy that was adopted."""
     return run(iteration) / "curve.csv"
+
+
+def origin() -> Path:
+    """Where the AR of iteration 0 came from, as JSON (tasks/common/origin.py)."""
+    return run("0") / "origin.json"
+
+
+def nar_origin() -> Path:
+    """Where the NAR came from, as JSON."""
+    return run("0") / "nar_origin.json"
 
 
 def tracking(iteration: str) -> Path:

@@ -1,27 +1,57 @@
-"""Stage ``sft_nar``: training of the NAR on golden tokens. ``python -m tasks.nar``"""
+"""Stage ``sft_nar``: the NAR of every iteration, adopted from ``policy.start`` or trained. ``python -m tasks.nar``"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import torch
 import typer
 
 from model import nar
-from tasks.common import paths, runtime
+from model.codecs.facts import codec_facts
+from model.errors import InputError
+from tasks.common import origin, paths, runtime
+from tasks.common.curves import Curve
 from tasks.common.files import atomic_path
+from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.training import state_of
 from tasks.common.utterances import Utterances
 from tasks.nar.training import Examples, train
 
 
+def adopt(folder: Path, params: Params, device: torch.device) -> nar.Nar:
+    """Load the NAR that ``policy.start`` names.
+
+    Raises:
+        CheckpointError: no NAR there, or a damaged one.
+        InputError: it has other levels than ``models.codec``.
+    """
+    model, facts = nar.load(folder, device), codec_facts(params.models.codec)
+    found, expected = (f"{of.n_codebooks} levels of {of.codebook_size} codes" for of in (model.config, facts))
+    if found != expected:
+        raise InputError(
+            f"policy.start is {params.policy.start}, whose NAR does not fit models.codec ({params.models.codec}): "
+            f"expected {expected}, found {found}; set models.codec to its codec, or policy.start to train"
+        )
+    return model
+
+
 @stage
 def main() -> None:
-    """Train the NAR on golden tokens; every iteration uses it as it is."""
+    """Adopt the NAR of policy.start, or train one on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()
-    data = Examples(Utterances.read("train"), params.prompt_frames)
-    model, curve = train(data, params, device, name="sft_nar", command="tasks.nar")
+    start = origin.start_folder(params, "nar")
+    if start:
+        model, curve = adopt(start, params, device), Curve()
+        print(f"sft_nar: adopted from {start}")
+    else:
+        data = Examples(Utterances.read("train"), params.prompt_frames)
+        model, curve = train(data, params, device, name="sft_nar", command="tasks.nar")
     with atomic_path(paths.NAR) as folder:
         nar.save(model, folder)
-    curve.write(paths.run("0") / "nar_curve.csv")
+    origin.write(paths.nar_origin(), paths.NAR, params)
+    curve.write(paths.run("0") / "nar_curve.csv")  # empty, if adopted
     state_of("sft_nar").unlink(missing_ok=True)
 
 

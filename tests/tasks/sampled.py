@@ -92,3 +92,11 @@ def configure(folder: Path, **prefer: Any) -> None:
     content["compute"] |= {"device": "cpu", "threads": 1}
     content["prefer"].update(prefer)
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def start_from(folder: Path, start: str) -> None:
+    """Set ``policy.start`` in its params.yaml."""
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content["policy"]["start"] = start
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")

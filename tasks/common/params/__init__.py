@@ -16,7 +16,7 @@ from tasks.common.params.aligning import USABLE_SOURCES, Align, Decoding, Iterat
 from tasks.common.params.block import Block, ParamsError, Positive
 from tasks.common.params.corpus import Extract, Prepare
 from tasks.common.params.judging import Evaluate, Gap, Register
-from tasks.common.params.models import Ar, Compute, Models, Nar, SftAr, SftNar
+from tasks.common.params.models import Ar, Compute, Models, Nar, Policy, SftAr, SftNar
 
 __all__ = ["Params", "ParamsError", "load"]
 
@@ -29,6 +29,7 @@ class Params(Block):
     models: Models
     prepare: Prepare
     extract: Extract
+    policy: Policy
     ar: Ar
     nar: Nar
     prompt_frames: Positive

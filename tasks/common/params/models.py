@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
+TRAIN = "train"  # policy.start: no folder, train AR and NAR here
 # Published names of one file, from whisper's own table: importing the package here would load torch for every command.
 SAME_WHISPER = {"large": "large-v3", "turbo": "large-v3-turbo"}
 
@@ -43,6 +44,10 @@ class Models(Block):
                 "which chooses the pairs; name another one, or null"
             )
         return self
+
+
+class Policy(Block):
+    start: Annotated[str, Field(min_length=1)]  # a folder with ar/ and nar/, or TRAIN
 
 
 class Ar(Block):

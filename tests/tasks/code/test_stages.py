@@ -202,7 +202,7 @@ def test_a_model_card_reruns_nothing_and_its_weights_all_that_read_them(finished
     assert changed(finished) == set()
     Path("checkpoints/codec/model.safetensors").write_text("other weights")
     finished._reset()
-    readers = {"extract", "ceiling", "evaluate_sft", "nar_synthetic", "register"}
+    readers = {"extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "nar_synthetic", "register"}
     assert {name for name in changed(finished) if "@" not in name} == readers
 
 

@@ -17,7 +17,7 @@ from tasks.common.files import DataError, write_table
 from tasks.common.params import Params
 from tasks.common.utterances import Utterances
 from tasks.policy import __main__ as sft_ar
-from tasks.policy.__main__ import check_room
+from tasks.policy.adopt import check_room
 from tests.conftest import REPOSITORY
 from tests.tasks import sampled
 
@@ -32,19 +32,20 @@ TEXT = "seven two nine"
 SPLITS = [utterances(short="one"), utterances(other="one two", long=TEXT)]
 
 
-def with_positions(positions: int) -> Params:
+def settings(start: str = "train") -> Params:
     loaded = params.load(REPOSITORY / "params.yaml")
-    changed = {"ar": loaded.ar.model_copy(update={"max_positions": positions}), "prompt_frames": 10}
-    return loaded.model_copy(update=changed)
+    return loaded.model_copy(update={"policy": loaded.policy.model_copy(update={"start": start}), "prompt_frames": 10})
 
 
 def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
     with pytest.raises(DataError, match=r"text of long has 14 characters.*ar\.max_positions is 50") as error:
-        check_room(SPLITS, with_positions(50))
+        check_room(SPLITS, settings(), 50)
     needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
-    check_room(SPLITS, with_positions(needed))
+    check_room(SPLITS, settings(), needed)
     with pytest.raises(DataError):
-        check_room(SPLITS, with_positions(needed - 1))
+        check_room(SPLITS, settings(), needed - 1)
+    with pytest.raises(DataError, match=r"the policy in some/folder has 50; start from one that has more"):
+        check_room(SPLITS, settings("some/folder"), 50)
     # The sampler, which would refuse it after the training, agrees to the position.
     vocabulary, decoding = Vocabulary(4), Decoding()
     context = tuple(vocabulary.context(TEXT, [0] * 10))
@@ -60,15 +61,16 @@ def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordi
     shutil.copy(REPOSITORY / "params.yaml", tmp_path)
     shutil.copytree(REPOSITORY / "profiles", tmp_path / "profiles")
     (tmp_path / "params.yaml").write_text(profile.merged("librispeech", "corpora")[0], encoding="utf-8")
-    settings = params.load()
-    text = "a" * int(20 * settings.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
-    check_room([utterances(longest=text)], settings)
+    profile_of = params.load()
+    text = "a" * int(20 * profile_of.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
+    check_room([utterances(longest=text)], profile_of, profile_of.ar.max_positions)
 
 
 def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     sampled.write(tmp_path)
+    sampled.start_from(tmp_path, "train")
     rows = list(sampled.train_rows().values())
     for split in ("dev", "test"):
         write_table(paths.codes(split), rows, schemas.CODES)
