@@ -33,7 +33,8 @@ SETTINGS: dict[str, Any] = {
     "compute": {"device": "cpu", "threads": 1, "precision": "float32"},
     "ar": {"layers": 1, "width": 32, "heads": 2},
     "nar": {"layers": 1, "width": 32},
-    "sample": {"prompts": 16, "temperatures": [1.0]},
+    "texts": {"sample": "corpus", "long": "none"},
+    "sample": {"prompts": 16, "draws": 1},
     "decoding": {"max_frames_per_character": 4.0},
     "prefer": {"source": "golden"},
     "align": {"method": "sft"},  # continued SFT: the method that reads train most
@@ -162,6 +163,12 @@ def sft_nar() -> None:
     stage.main()
 
 
+def texts() -> None:
+    from tasks.texts import __main__ as stage
+
+    stage.main()
+
+
 def sample() -> None:
     from tasks.sample import __main__ as stage
 
@@ -191,6 +198,7 @@ def gap() -> None:
 STAGES: dict[str, Callable[[], None]] = {
     "sft_ar": sft_ar,
     "sft_nar": sft_nar,
+    "texts": texts,
     "sample": sample,
     "prefer": prefer,
     "align": align,

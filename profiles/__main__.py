@@ -7,6 +7,7 @@ A profile is a YAML file in ``profiles/`` with only the keys that differ. ``spee
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,8 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
     changes = overlay(content, profile, "the profile", new_iterations=True)
     text = io.StringIO()
     yaml.dump(content, text)
-    return text.getvalue(), changes
+    # A long list is written over several lines, each with a space at its end.
+    return re.sub(r" +$", "", text.getvalue(), flags=re.MULTILINE), changes
 
 
 def available() -> list[str]:
@@ -90,7 +92,7 @@ def _round_trip() -> YAML:
     """YAML that keeps comments, quotes and order."""
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 4096
+    yaml.width = 116  # as params.yaml is written
     yaml.indent(mapping=2, sequence=4, offset=2)
     # Otherwise every null would come out as nothing at all.
     yaml.representer.add_representer(type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null"))

@@ -40,7 +40,9 @@ def steps_of(arm: Arm) -> list[list[str]]:
     """The stages to run, in order, as arguments of ``python -m``."""
     steps: list[list[str]] = []
     if arm.own == "corpus":
-        steps += [["tasks.prepare"], ["tasks.extract"], ["tasks.policy"], ["tasks.nar"]]
+        steps += [["tasks.prepare"], ["tasks.extract"], ["tasks.texts"], ["tasks.policy"], ["tasks.nar"]]
+    elif "texts" in arm.set:
+        steps += [["tasks.texts"]]
     if arm.own == "sft":
         steps += [["tasks.policy"]]
     if arm.own != "nothing":
@@ -55,7 +57,8 @@ def links_of(arm: Arm) -> list[Path]:
     """What of the main loop, or of the arm in its place, the arm uses as it is."""
     if arm.own == "corpus":
         return []
-    linked = [paths.DATA, paths.NAR, paths.run("0") / "nar_curve.csv"]
+    data = [paths.AUDIO, paths.CUTS, paths.CODES] if "texts" in arm.set else [paths.DATA]  # its own texts go there
+    linked = [*data, paths.NAR, paths.run("0") / "nar_curve.csv"]
     if arm.own == "nothing":
         names = ("policy", "curve.csv", "pairs.parquet", *KEPT[:2])
         linked += [paths.run(str(k)) / name for k in range(arm.first) for name in names]

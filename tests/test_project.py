@@ -25,7 +25,18 @@ LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
 FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "examples", "results"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-STAGES = ["code", "prepare", "extract", "sft_ar", "sft_nar", "ceiling", "evaluate_sft", "nar_synthetic", "gap_sft"]
+STAGES = [
+    "code",
+    "prepare",
+    "extract",
+    "texts",
+    "sft_ar",
+    "sft_nar",
+    "ceiling",
+    "evaluate_sft",
+    "nar_synthetic",
+    "gap_sft",
+]
 STAGES += ["report", "register"]
 STAGES_OF_AN_ITERATION = ["sample", "prefer", "align", "evaluate", "gap"]
 

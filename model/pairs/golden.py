@@ -11,10 +11,7 @@ from model.pairs.candidate import Candidate, Preference
 
 
 def prefer(golden: Candidate, samples: Sequence[Candidate]) -> Preference | None:
-    """Return the golden side against the first sample that has any frames; None if there is none.
-
-    The first is drawn at the first of ``sample.temperatures``, which is 1.0 in the paper.
-    """
+    """Return the golden side against the first sample that has any frames; None if there is none."""
     usable = [s for s in samples if s.n_frames > 0]
     if not usable or golden.n_frames == 0:
         return None

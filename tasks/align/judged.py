@@ -67,12 +67,12 @@ def groups_of(job: Job) -> list[list[Episode]]:
         reward = reward_of(s, by_sample[s["id"], s["draw"], s["seed"]], job.align.grpo.similarity_weight)
         groups[s["id"], s["prompt_id"]].append((s, reward))
     train, kept = job.train_set, []
-    for (utterance, prompt), members in groups.items():
+    for (_, prompt), members in groups.items():
         rewards = [reward for _, reward in members]
         advantages = group_advantages(torch.tensor(rewards, dtype=torch.float64))
         if advantages is None:
             continue
-        context = train.context(text=train.golden.find(utterance), voice=train.golden.find(prompt))
+        context = train.context(text=members[0][0]["text"], voice=train.golden.find(prompt))
         episodes = []
         for (s, reward), advantage in zip(members, advantages.tolist(), strict=True):
             target, old = job.vocabulary.target(s["tokens"], s["finished"]), torch.tensor(s["logprobs"])
@@ -85,7 +85,6 @@ def groups_of(job: Job) -> list[list[Episode]]:
     if not kept:
         raise DataError(
             f"iteration {job.iteration}: in none of {len(groups)} groups does a sample's reward differ from another's, "
-            "so GRPO can learn nothing; add to sample.temperatures, or raise sample.prompts or "
-            "decoding.temperature"
+            "so GRPO can learn nothing; raise sample.draws, sample.prompts or decoding.temperature"
         )
     return kept

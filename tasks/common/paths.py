@@ -12,6 +12,7 @@ AUDIO = DATA / "audio"  # {split}/{speaker}.flac: utterances of one speaker end 
 CUTS = DATA / "cuts"
 REJECTED = DATA / "rejected.jsonl"
 CODES = DATA / "codes"
+TEXTS = DATA / "texts"
 CEILING = Path("runs/ceiling")  # golden and resynthesized golden speech, judged like the policies
 REPORT = Path("reports/index.html")
 REGISTRATION = Path("reports/registration.json")
@@ -26,6 +27,11 @@ def cuts(split: str) -> Path:
 
 def codes(split: str) -> Path:
     return CODES / f"{split}.parquet"
+
+
+def texts(split: str) -> Path:
+    """Texts without a recording: of train the pool that ``sample@k`` draws from, of dev and test the long set."""
+    return TEXTS / f"{split}.parquet"
 
 
 def run(iteration: str) -> Path:

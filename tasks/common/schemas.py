@@ -18,9 +18,20 @@ CODES = pa.schema(
     ]
 )
 
+TEXTS = pa.schema(
+    [
+        ("id", pa.string()),  # of the text; texts.sample corpus: of the train utterance, so of its golden codes too
+        ("text", pa.string()),
+        ("speaker", pa.string()),
+        ("seen", pa.bool_()),  # whether the speaker occurs in train
+        ("prompt_id", pa.string()),  # of the utterance, in the same split of CODES, whose first frames prompt the voice
+    ]
+)
+
 SAMPLES = pa.schema(
     [
-        ("id", pa.string()),  # of the utterance whose text was read
+        ("id", pa.string()),  # of the text in TEXTS; of test samples, the utterance
+        ("text", pa.string()),
         ("prompt_id", pa.string()),  # of the utterance whose first frames are the voice prompt
         ("draw", pa.int32()),  # which of the samples for this prompt
         ("seed", pa.int64()),
@@ -29,6 +40,7 @@ SAMPLES = pa.schema(
         ("finished", pa.bool_()),  # False: cut off at the length limit
         ("temperature", pa.float64()),
         ("top_k", pa.int32()),
+        ("top_p", pa.float64()),
         ("max_frames_per_character", pa.float64()),  # where a sample was cut off
         ("policy", pa.string()),  # digest of the checkpoint that was sampled
     ]

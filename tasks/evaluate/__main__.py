@@ -69,6 +69,7 @@ def sample_rows(
     return [
         {
             "id": row["id"],
+            "text": row["text"],
             "prompt_id": prompt["id"],
             "draw": 0,
             "seed": seed,
@@ -77,6 +78,7 @@ def sample_rows(
             "finished": utterance.sampled.finished,
             "temperature": params.decoding.temperature,
             "top_k": params.decoding.top_k,
+            "top_p": params.decoding.top_p,
             "max_frames_per_character": params.decoding.max_frames_per_character,
             "policy": policy_digest,
         }

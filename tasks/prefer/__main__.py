@@ -29,9 +29,9 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     folder = paths.ar(previous)
     train = Utterances.read("train")
     samples = read_token_rows(paths.samples(iteration), schemas.SAMPLES)
-    if unknown := {s["id"] for s in samples} - train.by_id.keys():
+    if unknown := {s["prompt_id"] for s in samples} - train.by_id.keys():
         raise DataError(
-            f"{paths.samples(iteration)} has ids that are not in train: {sorted(unknown)[:5]}; sample again"
+            f"{paths.samples(iteration)} has voice prompts that are not in train: {sorted(unknown)[:5]}; sample again"
         )
     # The earlier pairs and the votes are read, and refused, before minutes of judging.
     earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.accumulate else []

@@ -35,7 +35,7 @@ def judge_samples(
             prompts = [train.codes(train.find(s["prompt_id"]))[:, : params.prompt_frames] for s in part]
             level1 = [torch.tensor(s["tokens"], dtype=torch.long) for s in part]
             _, rendered = voice.render(level1, prompts, params.decoding.batch_size)
-            texts = [train.texts[train.find(s["id"])] for s in part]
+            texts = [s["text"] for s in part]
             part_voices = voices[[place[s["prompt_id"]] for s in part]]
             return panels[worker].judge(rendered, voice.sample_rate, texts, part_voices, bar.advance)
 

@@ -43,7 +43,7 @@ def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[
         DataError: the file of votes is not usable.
     """
     p = params.prefer
-    advice = "lower prefer.min_wer_gap, or raise sample.prompts, or add to sample.temperatures"
+    advice = "lower prefer.min_wer_gap, or raise sample.prompts or sample.draws"
     if p.source == "golden":
         return Source(lambda _, gold, drawn: [golden.prefer(gold, drawn)], judge, advice)
     if p.source == "own_samples":
@@ -71,9 +71,13 @@ def pair_up(
         groups[sample["id"]].append(index)
     pairs = []
     for utterance, members in groups.items():
-        golden_row = rows[utterance]
-        golden_tokens = golden_row["codes"][0]
-        gold = Candidate(GOLDEN, len(golden_tokens), True, nan, nan)
+        # A text without a recording has no golden side: one of 0 frames.
+        golden_side: Row = {
+            "tokens": rows[utterance]["codes"][0] if utterance in rows else [],
+            "seed": None,
+            "temperature": None,
+        }
+        gold = Candidate(GOLDEN, len(golden_side["tokens"]), True, nan, nan)
         drawn = [
             Candidate(i, len(samples[i]["tokens"]), samples[i]["finished"], judgements[i].wer, judgements[i].similarity)
             for i in members
@@ -82,9 +86,7 @@ def pair_up(
             if preference is None:
                 continue
             chosen, rejected = (
-                {"tokens": golden_tokens, "seed": None, "temperature": None}
-                if side.key == GOLDEN
-                else samples[side.key]
+                golden_side if side.key == GOLDEN else samples[side.key]
                 for side in (preference.chosen, preference.rejected)
             )
             if np.array_equal(chosen["tokens"], rejected["tokens"]):
@@ -95,7 +97,7 @@ def pair_up(
                     "id": utterance,
                     "prompt_id": sampled["prompt_id"],
                     "iteration": iteration,
-                    "text": golden_row["text"],
+                    "text": sampled["text"],
                     "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
                     **_columns("chosen", preference.chosen, chosen),
                     **_columns("rejected", preference.rejected, rejected),

@@ -1,4 +1,4 @@
-"""Stage ``sample@k``: samples of the policy for train texts. ``python -m tasks.sample --iteration 1``"""
+"""Stage ``sample@k``: samples of the policy for texts of the pool. ``python -m tasks.sample --iteration 1``"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model import policy
 from model.sampling import Request, sample
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
-from tasks.common.files import write_table
+from tasks.common.files import DataError, read_table, write_table
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
@@ -21,26 +21,30 @@ from tasks.common.utterances import Utterances
 def main(
     iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy is sampled")],
 ) -> None:
-    """Sample synthetic level-1 tokens for an iteration's share of the train texts."""
+    """Sample synthetic level-1 tokens for an iteration's share of the pool, every draw at one temperature."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
     ar = policy.load(folder, device)
     vocabulary = policy.vocabulary_of(ar)
     train = Utterances.read("train", levels=1)
+    pool = read_table(paths.texts("train"), schemas.TEXTS)
+    if unknown := {row["prompt_id"] for row in pool} - train.by_id.keys():
+        raise DataError(
+            f"{paths.texts('train')} names voice prompts that train lacks: {sorted(unknown)[:5]}; run `texts`"
+        )
     # Each iteration draws other texts: the seed is the loop's with the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
-    chosen = rng.permutation(len(train))[: params.sample.prompts].tolist()
+    chosen = rng.permutation(len(pool))[: params.sample.prompts].tolist()
     decoding = decoding_of(params)
     digest = policy.digest(folder)
     rows, requests = [], []
-    for index in chosen:
-        voice, text = train.other(index, rng), train.texts[index]
-        context = tuple(vocabulary.context(text, train.level1(voice)[: params.prompt_frames]))
-        for draw, temperature in enumerate(params.sample.temperatures):
+    for text in (pool[index] for index in chosen):
+        prompt = train.level1(train.find(text["prompt_id"]))[: params.prompt_frames]
+        context = tuple(vocabulary.context(text["text"], prompt))
+        for draw in range(params.sample.draws):
             seed = int(rng.integers(2**62))
-            drawn = {"draw": draw, "seed": seed, "temperature": temperature}
-            rows.append({"id": train.ids[index], "prompt_id": train.ids[voice], **drawn})
-            requests.append(Request(context, decoding.max_frames(text), seed, temperature))
+            rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
+            requests.append(Request(context, decoding.max_frames(text["text"]), seed))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
         sampled = sample(ar, requests, decoding, params.decoding.batch_size, bar.advance)
     for row, s in zip(rows, sampled, strict=True):
@@ -48,14 +52,17 @@ def main(
             "tokens": s.tokens,
             "logprobs": s.logprobs,
             "finished": s.finished,
+            "temperature": decoding.temperature,
             "top_k": decoding.top_k,
+            "top_p": decoding.top_p,
             "max_frames_per_character": decoding.max_frames_per_character,
             "policy": digest,
         }
     write_table(paths.samples(iteration), rows, schemas.SAMPLES)
     cut_off = sum(not s.finished for s in sampled)
     print(
-        f"sample@{iteration}: {len(sampled)} samples, {cut_off} cut off, {sum(len(s.tokens) for s in sampled)} frames"
+        f"sample@{iteration}: {len(sampled)} samples of {len(chosen)} texts, {cut_off} cut off, "
+        f"{sum(len(s.tokens) for s in sampled)} frames"
     )
 
 

@@ -46,6 +46,7 @@ def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str
             rows.append(
                 {
                     "id": f"u{i}",
+                    "text": "one two",
                     "prompt_id": f"u{(i + 2) % TEXTS}",
                     "draw": draw,
                     "seed": int(rng.integers(2**62)),
@@ -54,6 +55,7 @@ def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str
                     "finished": draw != 2,
                     "temperature": 1.0,
                     "top_k": 0,
+                    "top_p": 1.0,
                     "max_frames_per_character": 2.0,
                     "policy": digest,
                 }
@@ -90,6 +92,7 @@ def configure(folder: Path, **prefer: Any) -> None:
     path = folder / "params.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["compute"] |= {"device": "cpu", "threads": 1}
+    content["texts"]["sample"] = "corpus"
     content["prefer"].update(prefer)
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tasks.common.params.aligning import USABLE_SOURCES, Align, Decoding, Iteration, Prefer, Sample
 from tasks.common.params.block import Block, ParamsError, Positive
-from tasks.common.params.corpus import Extract, Prepare
+from tasks.common.params.corpus import Extract, Prepare, Texts
 from tasks.common.params.judging import Evaluate, Gap, Register
 from tasks.common.params.models import Ar, Compute, Models, Nar, Policy, SftAr, SftNar
 
@@ -29,6 +29,7 @@ class Params(Block):
     models: Models
     prepare: Prepare
     extract: Extract
+    texts: Texts
     policy: Policy
     ar: Ar
     nar: Nar
@@ -67,17 +68,23 @@ class Params(Block):
     @model_validator(mode="after")
     def _on_policy(self):
         """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
-        method, decoding, drawn = self.align.method, self.decoding, self.sample.temperatures
+        method, decoding = self.align.method, self.decoding
         if method in ("ppo", "grpo") and (decoding.temperature, decoding.top_k, decoding.top_p) != (1, 0, 1):
             raise ValueError(
                 f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
                 f"{decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; set temperature: 1.0, "
                 "top_k: 0 and top_p: 1.0"
             )
-        if method == "grpo" and (set(drawn) != {1.0} or len(drawn) < 2):
+        if method == "grpo" and self.sample.draws < 2:
+            raise ValueError("align.method grpo compares samples of a text, but sample.draws is 1; set it to 4")
+        return self
+
+    @model_validator(mode="after")
+    def _golden_side(self):
+        if self.prefer.source == "golden" and self.texts.sample != "corpus":
             raise ValueError(
-                f"align.method grpo compares samples of a text drawn at temperature 1, but sample.temperatures is "
-                f"{drawn}; set it to {[1.0] * max(2, len(drawn))}"
+                "prefer.source golden prefers the recording of a text to the policy's sample, but the texts of "
+                f"texts.sample {self.texts.sample} have no recording; set texts.sample to corpus"
             )
         return self
 

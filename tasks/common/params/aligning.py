@@ -24,7 +24,7 @@ class Decoding(Block):
 
 class Sample(Block):
     prompts: Positive
-    temperatures: Annotated[list[Above0], Field(min_length=1)]
+    draws: Positive
 
 
 class Prefer(Block):

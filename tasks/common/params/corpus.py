@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from tasks.common.params.block import Above0, Block, Positive, Share
 
+# texts.sample_file and long_file are dependencies in dvc.yaml, so they name a file that exists even where none is read.
+NO_TEXTS = "tasks/texts/none.txt"
+
 
 class DigitStrings(Block):
     utterances: Positive
@@ -61,6 +64,31 @@ class Prepare(Block):
             )
         if self.min_seconds >= self.max_seconds:
             raise ValueError(f"min_seconds ({self.min_seconds}) must be below max_seconds ({self.max_seconds})")
+        return self
+
+
+class Texts(Block):
+    sample: Literal["digits", "corpus", "file"]
+    sample_file: str
+    sample_words: Annotated[tuple[Positive, Positive], Field(strict=False)]
+    sample_pool: Positive
+    long: Literal["digits", "file", "none"]
+    long_file: str
+    long_words: Annotated[tuple[Positive, Positive], Field(strict=False)]
+    long_utterances: Annotated[int, Field(ge=2)]  # half of test's have unseen speakers
+
+    @model_validator(mode="after")
+    def _words(self):
+        for name, (low, high) in (("sample_words", self.sample_words), ("long_words", self.long_words)):
+            if low > high:
+                raise ValueError(f"{name} ([{low}, {high}]) must name the lower value first")
+        return self
+
+    @model_validator(mode="after")
+    def _files(self):
+        for name, where in (("sample", self.sample_file), ("long", self.long_file)):
+            if getattr(self, name) == "file" and where in ("", NO_TEXTS):
+                raise ValueError(f"{name} is file, so texts.{name}_file must name a file with one text per line")
         return self
 
 

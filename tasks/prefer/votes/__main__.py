@@ -53,7 +53,7 @@ def export(
     if not trials:
         raise DataError(
             f"{paths.samples(iteration)} has no text with two different samples that have sound; "
-            "add to sample.temperatures, or compare with golden speech (--golden)"
+            "raise sample.draws, or compare with golden speech (--golden, with texts.sample corpus)"
         )
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     page.write(out, trials, samples, rows, voice, params, iteration)

@@ -85,12 +85,13 @@ def load(
     """Read the votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
     Args:
-        samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES.
+        samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES: where a text has golden speech.
         iterations: all that exist, so that a mistyped one is refused; empty: not checked.
 
     Raises:
-        DataError: the file cannot be read; an unknown iteration, utterance or draw; A equal to B; a rater who
-            voted twice on two sounds, even with A and B swapped; votes on other audio than the samples; no votes.
+        DataError: the file cannot be read; an unknown iteration, text or draw; golden speech of a text without any;
+            A equal to B; a rater who voted twice on two sounds, even with A and B swapped; votes on other audio than
+            the samples; no votes.
     """
     sheet = read(path)
     own = [line for line in sheet.lines if line.iteration in ("", iteration)]
@@ -149,10 +150,10 @@ def load(
 
 def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: Mapping[str, Row]) -> str | None:
     """Return a message about what the line names that does not exist, if anything."""
-    if line.id not in rows:
-        return f'there is no utterance "{line.id}" in train'
     if line.id not in draws:
         return f"iteration {iteration} did not sample {line.id} (votes on several iterations need a column iteration)"
+    if "golden" in (line.a.lower(), line.b.lower()) and line.id not in rows:
+        return f"{line.id} has no golden speech: train has no recording of this text (texts.sample corpus has)"
     for title, side in (("A", line.a), ("B", line.b)):
         if side.lower() != "golden" and side not in draws[line.id]:
             return f'{title} is "{side}", expected golden or a draw of {line.id}: {", ".join(draws[line.id])}'

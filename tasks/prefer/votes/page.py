@@ -53,6 +53,8 @@ def draw_trials(samples: list[Row], rows: Mapping[str, Row], n: int, with_golden
     trials: list[Trial] = []
     for place in rng.permutation(len(ids)).tolist():
         pool = drawn[ids[place]]
+        if with_golden and ids[place] not in rows:
+            continue
         if with_golden:
             pool = [GOLDEN, pool[int(rng.integers(len(pool)))]]
         if len(pool) < 2:
@@ -115,7 +117,7 @@ def _line(trial: Trial, number: str, iteration: str, samples: list[Row], rows: M
         "iteration": iteration,
         "policy": samples[max(trial.a, trial.b)]["policy"],
         "sounds": number,
-        "text": rows[trial.id]["text"],
+        "text": samples[max(trial.a, trial.b)]["text"],
     }
     for side, key in (("A", trial.a), ("B", trial.b)):
         line[side] = "golden" if key == GOLDEN else str(samples[key]["draw"])

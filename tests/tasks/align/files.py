@@ -54,10 +54,12 @@ def write_samples(groups: int = 6, each: int = 4, wanted: int = 7, **changes: An
     for g in range(groups):
         for draw in range(each):
             seed = 100 * g + draw
-            meta.append({"id": rows[g]["id"], "prompt_id": rows[(g + 4) % 12]["id"], "draw": draw, "seed": seed})
-            requests.append(Request(tuple(VOCABULARY.context(rows[g]["text"], PROMPT)), 12, seed))
+            text, prompt = rows[g]["text"], rows[(g + 4) % 12]["id"]
+            meta.append({"id": rows[g]["id"], "text": text, "prompt_id": prompt, "draw": draw, "seed": seed})
+            requests.append(Request(tuple(VOCABULARY.context(text, PROMPT)), 12, seed))
     drawn = sample(ar, requests, Decoding())
-    made = {"temperature": 1.0, "top_k": 0, "max_frames_per_character": 12.0, "policy": policy.digest(paths.ar("0"))}
+    made = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_frames_per_character": 12.0}
+    made |= {"policy": policy.digest(paths.ar("0"))}
     samples = [
         {**m, **made, "tokens": s.tokens.tolist(), "logprobs": s.logprobs.tolist(), "finished": s.finished}
         for m, s in zip(meta, drawn, strict=True)

@@ -59,7 +59,7 @@ def params(**changes: Any) -> Params:
     """Return the defaults with ``changes`` of the align block, training all parameters on samples at temperature 1."""
     content = yaml.safe_load(Path(REPOSITORY / "params.yaml").read_text())
     small = {"parameters": "all", "lr": 3e-5, "batch_pairs": 4, "micro_pairs": 4, "nll_weight": 0.0, "epochs": 2}
-    merge(content, {"sample": {"temperatures": [1.0] * 4}, "align": {**small, **changes}})
+    merge(content, {"align": {**small, **changes}})
     return Params.model_validate(content)
 
 

@@ -84,7 +84,7 @@ def test_a_step_holds_whole_groups_so_that_its_advantages_add_up_to_0():
 
 def test_if_all_rewards_are_equal_the_error_says_so_and_what_to_do():
     files.write_samples(word_errors=1)
-    with pytest.raises(DataError, match=r"in none of 6 groups.*add to sample\.temperatures"):
+    with pytest.raises(DataError, match=r"in none of 6 groups.*raise sample\.draws"):
         METHODS["grpo"](files.job(method="grpo"))
 
 

@@ -48,7 +48,7 @@ def test_the_defaults_are_valid(tmp_path):
             "rate: [200, 150]",
             "synthetic: Value error, rate ([200, 150]) must name the lower",
         ),
-        ("pitch: [40, 60]", "pitch: [60, 40]", "synthetic: Value error, pitch ([60, 40]) must name the lower"),
+        ("pitch: [-6, 6]", "pitch: [6, -6]", "synthetic: Value error, pitch ([6, -6]) must name the lower"),
         ("min_words: 2   ", "min_words: 5", "fsdd: Value error, min_words (5) must not be above max_words (4)"),
     ],
 )
@@ -69,12 +69,6 @@ def test_a_missing_or_broken_file_says_so(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [")
     with pytest.raises(ParamsError, match="not valid YAML"):
         load(tmp_path / "params.yaml")
-
-
-def test_grpo_needs_samples_drawn_as_the_policy_speaks(tmp_path):
-    path = changed(tmp_path, "method: dpo", "method: grpo")
-    with pytest.raises(ParamsError, match=r"grpo.*sample\.temperatures is \[0\.7, .*set it to \[1\.0, 1\.0"):
-        load(path)
 
 
 @pytest.mark.parametrize(
@@ -101,17 +95,38 @@ def test_half_precision_and_muon_are_refused_together(tmp_path):
 
 def test_grpo_needs_two_samples_of_a_text(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: grpo")
-    path.write_text(path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0]", 1))
-    with pytest.raises(ParamsError, match=r"compares samples of a text.*set it to \[1\.0, 1\.0\]"):
+    load(path)
+    path.write_text(path.read_text().replace("draws: 4 ", "draws: 1 ", 1))
+    with pytest.raises(ParamsError, match=r"compares samples of a text, but sample\.draws is 1; set it to 4"):
         load(path)
+
+
+def test_golden_pairs_need_texts_with_recordings(tmp_path):
+    path = changed(tmp_path, "source: own_samples", "source: golden")
+    with pytest.raises(ParamsError, match=r"texts of texts\.sample digits have no recording; set texts\.sample to cor"):
+        load(path)
+    path.write_text(path.read_text().replace("  sample: digits ", "  sample: corpus ", 1))
+    load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sample: digits ", "sample: file ", "sample is file, so texts.sample_file must name a file"),
+        ("long: digits ", "long: file ", "long is file, so texts.long_file must name a file"),
+        ("long_words: [5, 8]", "long_words: [8, 5]", r"long_words \(\[8, 5\]\) must name the lower value first"),
+    ],
+)
+def test_texts_that_cannot_be_made_are_refused(tmp_path, old, new, message):
+    with pytest.raises(ParamsError, match=message):
+        load(changed(tmp_path, old, new))
 
 
 @pytest.mark.parametrize("method", ["ppo", "grpo"])
 @pytest.mark.parametrize(("old", "new"), [("temperature: 1.0", "temperature: 0.7"), ("top_k: 0", "top_k: 20")])
 def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, method, old, new):
     path = changed(tmp_path, "method: dpo", f"method: {method}")
-    text = path.read_text().replace("temperatures: [0.7, 1.0, 1.2, 1.4]", "temperatures: [1.0, 1.0]", 1)
-    path.write_text(text)
+    text = path.read_text()
     load(path)
     path.write_text(text.replace(f"\n  {old}", f"\n  {new}", 1))
     with pytest.raises(

@@ -74,7 +74,7 @@ def test_votes_become_pairs_that_trace_to_samples_policy_and_raters(small, capsy
 @pytest.mark.parametrize(
     ("votes", "message"),
     [
-        ("u0,0,1,A,anna\nghost,0,1,A,anna", 'no utterance "ghost"'),
+        ("u0,0,1,A,anna\nghost,0,1,A,anna", "did not sample ghost"),
         ("u0,0,1,A,anna\nu0,1,0,A,anna", "voted twice"),
         ("u0,0,1,tie,anna", "gave no pair (source votes"),
         ("u0,0,1,A,anna\nu0,0,2", "torn"),

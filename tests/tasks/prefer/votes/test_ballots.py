@@ -49,7 +49,7 @@ def test_sheets_as_spreadsheets_save_them_are_read(tmp_path, text):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nobody,0,1,A,anna", 'line 3: there is no utterance "nobody" in train'),
+        ("nobody,0,1,A,anna", "line 3: iteration 1 did not sample nobody"),
         ("u0,0,7,A,anna", 'line 3: B is "7", expected golden or a draw of u0: 0, 1, 2'),
         ("u0,1,1,A,anna", "line 3: A and B are both 1"),
         ("u0,golden,GOLDEN,A,anna", "line 3: A and B are both golden"),
