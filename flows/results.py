@@ -12,19 +12,28 @@ from rich.table import Table
 from flows.graph import Graph
 from model.statistics import Interval
 from tasks.common import paths
-from tasks.common.scores import METRICS, SYSTEMS
+from tasks.common.scores import METRICS, SYSTEMS, sets_of, table_of
+from tasks.common.wording import decoding_text, policy_text
+
+TITLE = "Test, each policy at its own best decoding"
 
 
 def rows(graph: Graph) -> list[dict[str, str]]:
-    """One row per system, policies first: its name and "value [low, high]" of each metric over all test utterances."""
+    """One row per set of texts and system, policies first: "value [low, high]" of each metric on test.
+
+    Each policy is at its own best decoding, chosen on dev. The set of the headline comes first. Golden speech exists
+    for recorded texts only.
+    """
     table = []
-    for iteration in graph.judges():
-        if (content := _read(paths.metrics(iteration))) is not None:
-            name = "0 (SFT)" if iteration == "0" else iteration
-            table.append({"iteration": name, **_cells(content["all"])})
+    policies = {k: content for k in graph.judges() if (content := _read(paths.metrics(k))) is not None}
+    for texts in dict.fromkeys(name for content in policies.values() for name in sets_of(content)):
+        for iteration, content in policies.items():
+            if texts in sets_of(content):
+                name, decoding = policy_text(iteration), decoding_text(content["decoding"]["best"])
+                table.append(_row(texts, name, decoding, table_of(content, set=texts)["all"]))
     for name, content in (_read(paths.CEILING / "metrics.json") or {}).items():
         if "all" in content:  # a system, not the environment
-            table.append({"iteration": SYSTEMS.get(name, name), **_cells(content["all"])})
+            table.append(_row("recorded", SYSTEMS.get(name, name), "–", content["all"]))
     return table
 
 
@@ -36,7 +45,7 @@ def publish(table: list[dict[str, str]]) -> None:
         create_table_artifact(
             table=table,
             key="speechalign-results",
-            description="Held-out test utterances, each with a 95 % interval (bootstrap over utterances)",
+            description=f"{TITLE}; 95 % intervals (bootstrap over speakers, then texts)",
         )
     if paths.REPORT.is_file():
         create_link_artifact(
@@ -50,9 +59,9 @@ def show(table: list[dict[str, str]], console: Console | None = None) -> None:
     if not console.is_terminal:
         console.width = max(console.width, 120)  # a log has no edge
     if table:
-        shown = Table(title="Held-out test utterances (95 % intervals)")
+        shown = Table(title=f"{TITLE} (95 % intervals)")
         for column in table[0]:
-            shown.add_column(column, no_wrap=column == "iteration")
+            shown.add_column(column, no_wrap=column in ("texts", "system", "decoding"))
         for row in table:
             shown.add_row(*row.values())
         console.print(shown)
@@ -63,12 +72,13 @@ def show(table: list[dict[str, str]], console: Console | None = None) -> None:
     console.print("Prefect     PREFECT_HOME=.prefect prefect server start", highlight=False, soft_wrap=True)
 
 
-def _cells(scores: dict[str, Any]) -> dict[str, str]:
-    return {
+def _row(texts: str, system: str, decoding: str, scores: dict[str, Any]) -> dict[str, str]:
+    cells = {
         metric.heading: metric.text(Interval.from_json(scores[metric.name])) if metric.name in scores else "–"
         for metric in METRICS.values()
         if metric.summary
     }
+    return {"texts": texts, "system": system, "decoding": decoding, **cells}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

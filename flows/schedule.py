@@ -106,7 +106,7 @@ class Schedule:
         if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
             return Outcome(UNCHANGED, message="nothing to do")
         if worse := sorted(self.worse & self.graph.parents.get(stage.iteration or "", set())):
-            return Outcome(SKIPPED, message=f"early stop: iteration {', '.join(worse)} made the test set's WER worse")
+            return Outcome(SKIPPED, message=f"early stop: iteration {', '.join(worse)} made the WER on dev worse")
         if SKIPPED in above.values() and (missing := stage.missing()):
             return Outcome(SKIPPED, message=f"it reads {', '.join(missing)}, which a skipped stage makes")
         return None
@@ -161,18 +161,21 @@ class Schedule:
         if self.graph.judge(iteration) == stage and (least := least_rise(iteration)) is not None and least > 0:
             self.worse.add(iteration)
             get_run_logger().warning(
-                f"iteration {iteration} made the test set's WER worse than the one before, by {least:.4f} at least: "
+                f"iteration {iteration} made the WER on dev worse than the one before, by {least:.4f} at least: "
                 f"iterations that build on it are skipped"
             )
 
 
 def least_rise(iteration: str) -> float | None:
-    """Lower end of the interval of the WER's rise over the iteration before; None if it is compared with nothing."""
+    """Lower end of the interval of the WER's rise on dev over the iteration before, of the set where it is highest.
+
+    None if the iteration is compared with nothing.
+    """
     path = Path(paths.metrics(iteration))
     if not path.is_file():
         return None
-    against = json.loads(path.read_text(encoding="utf-8")).get("versus_previous")
-    return against["wer"]["low"] if against else None
+    tables = json.loads(path.read_text(encoding="utf-8"))["scores"]["dev"]["best"].values()
+    return max((table["versus_previous"]["wer"]["low"] for table in tables if "versus_previous" in table), default=None)
 
 
 def machine_threads() -> int:

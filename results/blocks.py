@@ -1,7 +1,7 @@
 """Blocks of the documents that are made from kept runs.
 
 ``<!-- results: TABLE RUN ARGUMENTS -->`` up to the next ``<!-- end -->`` is a block. What stands between the two is
-replaced by that table of that run. ``value`` and ``origin`` fit into a sentence; all others are tables of their own.
+replaced by that table of that run. ``value``, ``relative`` and ``origin`` fit into a sentence; all others are tables.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from tasks.common.files import DataError
 
 BLOCK = re.compile(r"(<!-- results: ([^>]*?) -->).*?(<!-- end -->)", re.DOTALL)
 BEGIN, END = "<!-- results:", "<!-- end -->"
-INLINE = ("value", "origin")
+INLINE = ("value", "relative", "origin")
 TABLES: dict[str, Callable[..., str]] = {
     "value": tables.value,
     "origin": tables.origin,
-    "loop": tables.loop,
+    "relative": tables.relative,
+    "policies": tables.policies,
     "differences": tables.differences,
+    "choice": tables.choice,
+    "decoding": tables.decoding,
     "voices": tables.voices,
-    "study": tables.study,
     "gap": tables.gap,
     "gap_cost": tables.gap_cost,
-    "temperature": tables.temperature,
+    "page": tables.page,
     "printed": tables.printed,
 }
 

@@ -1,8 +1,8 @@
 """A kept run: the small files of a run that the documents quote, in ``results/<name>/``.
 
 ``run.yaml`` says where the numbers come from: commit, date, machine and command. The other files are copies:
-``dvc.lock`` (digests of data, code and outputs), ``params.yaml``, every ``metrics.json`` and ``gap.json``, those of
-the study's arms, and printed outputs of benchmarks.
+``dvc.lock`` (digests of data, code and outputs), ``params.yaml``, every ``metrics.json`` and ``gap.json``, the study's
+settings, the Markdown pages of ``reports/``, and printed outputs of benchmarks.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tasks.common.files import DataError, atomic_path, read_json, write_text
+from tasks.common.scores import table_of
 
 FOLDER = Path("results")
 NAME = re.compile("[a-z0-9_-]+")
@@ -29,8 +30,7 @@ OPTIONAL = (
     "runs/*/gap.json",
     "runs/0/nar_synthetic/result.json",
     "study/params.yaml",
-    "study/results/*/*/metrics.json",
-    "reports/temperature.md",
+    "reports/*.md",
 )
 
 
@@ -87,13 +87,21 @@ class Run:
             raise DataError(f"{file} is not UTF-8 text: {error}; keep the run again") from error
 
     def iterations(self) -> list[str]:
-        """Return the iterations with results, in order; "0" is the SFT policy."""
+        """Return the iterations with results, in order; "0" is the start."""
         found = [path.parent.name for path in self.folder.glob("runs/*/metrics.json")]
         return sorted((name for name in found if name.isdecimal()), key=int)
 
     def metrics(self, iteration: str) -> dict[str, Any]:
         """Return ``metrics.json`` of an iteration."""
         return self.read(f"runs/{iteration}/metrics.json")
+
+    def table(self, iteration: str, split: str, decoding: str, texts: str) -> dict[str, Any]:
+        """Return an iteration's scores on one set of texts.
+
+        Raises:
+            InputError: this split, decoding and set was not evaluated.
+        """
+        return table_of(self.metrics(iteration), split, decoding, texts)
 
 
 def load(name: str) -> Run | None:

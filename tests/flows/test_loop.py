@@ -53,7 +53,7 @@ def test_a_first_run_makes_everything_and_a_second_does_nothing(toy, capsys):
     printed = capsys.readouterr().out
     assert "10.0 [9.0, 11.0]" in printed
     assert "reports/index.html" in printed
-    assert '"iteration": "2"' in artifact("speechalign-results")
+    assert '"texts": "long", "system": "iteration 2", "decoding": "T 0.5"' in artifact("speechalign-results")
     assert "reports/index.html" in artifact("speechalign-report")
 
     assert set(speechalign_loop().values()) == {"unchanged"}
@@ -72,14 +72,17 @@ def test_a_changed_iteration_reruns_with_its_dependents_and_a_reverted_one_is_re
     assert finished.calls() == []
 
 
-def test_an_iteration_that_makes_it_worse_stops_those_that_build_on_it(finished):
-    finished.set(iterations=chain(first=WORSE))
+@pytest.mark.parametrize("texts", ["recorded", "long"])
+def test_an_iteration_that_is_worse_on_either_set_of_dev_stops_those_that_build_on_it(finished, texts):
+    iterations = chain(first=WORSE)
+    iterations["1"]["texts"] = texts
+    finished.set(iterations=iterations)
     outcomes = speechalign_loop()
     assert outcomes["align@2"] == outcomes["evaluate@2"] == "skipped"
     # Iteration 2 of the run before was built on another iteration 1: the report must not show it.
     assert (finished.folder / "reports/index.html").read_text() == "0 1"
     assert not (finished.folder / "runs/2/policy").exists()
-    # Only what goes ahead of the judgement ran, beside it.
+    # Only what goes ahead of the judgement ran while it was judged.
     assert sorted(finished.calls()) == ["evaluate@1", "policy@1", "report", "sample@2"]
 
     outcomes = speechalign_loop()

@@ -32,9 +32,13 @@ def made(what: str) -> str:
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("value demo 1 all wer", "2.0 [1.0, 3.0]"),
-        ("value demo 1 versus_sft wer", "−3.00 [−4.00, −2.00]"),
-        ("value demo 1 all cer", "–"),
+        ("value demo 1 test best long all wer", "8.0 [7.0, 9.0]"),
+        ("value demo 1 test loop long all wer", "16.0 [15.0, 17.0]"),
+        ("value demo 1 test best long versus_start wer", "−12.00 [−13.00, −11.00]"),
+        ("value demo 1 dev best recorded unseen similarity", "0.700 [0.690, 0.710]"),
+        ("value demo 1 test best long all cer", "–"),
+        ("relative demo 1 test best long wer", "−60 %"),
+        ("relative demo 1 test best recorded similarity", "+0 %"),
     ],
 )
 def test_a_value_fits_into_a_sentence(folder: Path, what: str, expected: str) -> None:
@@ -43,23 +47,31 @@ def test_a_value_fits_into_a_sentence(folder: Path, what: str, expected: str) ->
 
 def test_the_origin_names_command_commit_machine_and_size(folder: Path) -> None:
     text = made("origin demo")
-    assert "`make demo` at commit `abc123`" in text and "Some CPU, 96 test utterances" in text
+    assert "`make demo` at commit `abc123`" in text
+    assert "Some CPU; test: 24 recorded and 24 long texts, 4 draws each" in text
 
 
 @pytest.mark.parametrize(
     ("what", "row"),
     [
-        ("loop demo", "| SFT | 5.0 [4.0, 6.0] | – | 0.700 [0.690, 0.710] | – | – |"),
-        ("loop demo", "| golden speech | 6.0 [5.0, 7.0] | – |"),
-        ("differences demo", "| iteration 1 | −3.00 [−4.00, −2.00] | – | – | – | – |"),
-        ("voices demo", "| iteration 1 | 2.0 [1.0, 3.0] | 2.0 [1.0, 3.0] | 0.700 [0.690, 0.710] |"),
+        ("policies demo long", "| start | T 0.5 | 20.0 [19.0, 21.0] | 0.700 [0.690, 0.710] |"),
+        ("policies demo long loop", "| iteration 1 | T 1 | 16.0 [15.0, 17.0] | 0.700 [0.690, 0.710] |"),
+        ("policies demo recorded", "| golden speech | – | 6.0 [5.0, 7.0] | 0.700 [0.690, 0.710] |"),
+        ("differences demo long", "| iteration 1 | −12.00 [−13.00, −11.00] |"),
+        ("differences demo recorded loop", "| iteration 1 | −6.00 [−7.00, −5.00] |"),
+        ("choice demo 0", "| T 1 | 10.0 | 40.0 |"),
+        ("choice demo 0", "| **T 0.5** | **5.0** | **20.0** |"),
+        ("decoding demo", "| start | T 0.5 | 0.750 | – | – | – |"),
+        ("decoding demo", "| iteration 1 | T 0.5 | 0.750 | 0.1250 | 0.80 | 10 |"),
         (
-            "study demo methods",
-            "| IPO | 1.1 [0.1, 2.1] | 1.1 | 1.1 | 0.700 [0.690, 0.710] | −3.90 [−4.90, −2.90] | – |",
+            "voices demo",
+            "| iteration 1 | 2.0 [1.0, 3.0] | 2.0 [1.0, 3.0] | 0.700 [0.690, 0.710] | 50 | 0.700 [0.690, 0.710] | 50 |",
         ),
+        ("voices demo long", "| two different speakers' golden speech | – | – | 0.600 | – | 0.600 | – |"),
+        ("page demo study controls", "| DPO | 1.0 |"),
         ("gap demo", "| no gap, by chance | 0.0010 | – | 50 | – | 0.1 | 1 |"),
         ("gap demo", "| iteration 1 | 0.0200 [0.0100, 0.0300] | +0.0040 [−0.0060, +0.0140] |"),
-        ("gap_cost demo", "| synthetic, SFT | 5.0 [4.0, 6.0] | +2.00 [+1.00, +3.00] |"),
+        ("gap_cost demo", "| synthetic, start | 5.0 [4.0, 6.0] | +2.00 [+1.00, +3.00] |"),
     ],
 )
 def test_a_table_has_the_numbers_of_the_run(folder: Path, what: str, row: str) -> None:
@@ -68,25 +80,30 @@ def test_a_table_has_the_numbers_of_the_run(folder: Path, what: str, row: str) -
     assert len({line.count("|") for line in text.strip().splitlines()}) == 1
 
 
-def test_printed_outputs_and_the_temperature_table_are_taken_over(folder: Path) -> None:
+def test_a_page_is_taken_over_whole_or_by_section(folder: Path) -> None:
+    assert "IPO" not in made("page demo study controls")
+    whole = made("page demo study")
+    assert "Three seeds." in whole and "DPO" in whole and "IPO" in whole and "#" not in whole
+
+
+def test_printed_outputs_are_taken_over(folder: Path) -> None:
     runs.keep_output("demo", "speed", ["echo", "3.3x"])
     assert made("printed demo speed") == "\n```\n$ echo 3.3x\n3.3x\n```\n"
-    (folder / "results/demo/reports").mkdir()
-    (folder / "results/demo/reports/temperature.md").write_text("# Title\n\n| a |\n|---|\n| 1 |\n")
-    assert made("temperature demo") == "\n| a |\n|---|\n| 1 |\n"
 
 
 def test_a_run_that_is_not_kept_leaves_a_note(folder: Path) -> None:
-    assert made("loop fsdd") == "\n*no run is kept in results/fsdd yet*\n"
+    assert made("policies fsdd long") == "\n*no run is kept in results/fsdd yet*\n"
 
 
 @pytest.mark.parametrize(
     ("what", "message"),
     [
         ("nothing demo", "there is no table 'nothing'"),
-        ("value demo 9 all wer", "runs/9/metrics.json does not exist"),
-        ("loop demo 1", "takes 1 positional argument but 2 were given"),
-        ("value demo 1 all no_such_metric", "no_such_metric"),
+        ("value demo 9 test best long all wer", "runs/9/metrics.json does not exist"),
+        ("decoding demo 1", "takes 1 positional argument but 2 were given"),
+        ("value demo 1 test best long all no_such_metric", "no_such_metric"),
+        ("policies demo short", "no scores of test/best/short"),
+        ("page demo study nothing", "has no section 'nothing'; it has study, controls, methods"),
         ("printed demo none", "none.txt does not exist"),
     ],
 )
@@ -100,10 +117,10 @@ def test_a_block_that_cannot_be_made_is_named(folder: Path, what: str, message: 
     [
         ("origin demo", "run.yaml", "[]", "run.yaml should name commit, date, machine, command"),
         ("origin demo", "run.yaml", "commit: {", "run.yaml should name commit, date, machine, command"),
-        ("loop demo", "runs/0/metrics.json", "[]", "metrics.json should hold named entries, found list"),
-        ("loop demo", "runs/0/metrics.json", "{", "metrics.json is not valid JSON"),
-        ("loop demo", "runs/0/metrics.json", '{"all": {"wer": {"value": "x"}}}', "cannot be made"),
-        ("value demo 0 all wer", "runs/0/metrics.json", '{"all": "wer"}', "cannot be made"),
+        ("policies demo long", "runs/0/metrics.json", "[]", "metrics.json should hold named entries, found list"),
+        ("policies demo long", "runs/0/metrics.json", "{", "metrics.json is not valid JSON"),
+        ("policies demo long", "runs/0/metrics.json", '{"decoding": 3}', "cannot be made"),
+        ("value demo 0 test best long all wer", "runs/0/metrics.json", '{"scores": "wer"}', "cannot be made"),
         ("voices demo", "runs/ceiling/metrics.json", '{"golden": 1}', "cannot be made"),
     ],
 )
@@ -114,9 +131,9 @@ def test_a_damaged_file_of_a_kept_run_is_named(folder: Path, what: str, file: st
 
 
 def test_a_block_without_its_end_does_not_swallow_the_next(folder: Path) -> None:
-    text = "<!-- results: loop demo -->\n# Next\n<!-- results: gap demo -->\n<!-- end -->\n"
+    text = "<!-- results: policies demo long -->\n# Next\n<!-- results: gap demo -->\n<!-- end -->\n"
     Path("README.md").write_text(text)
-    with pytest.raises(DataError, match="the block `loop demo` has no `<!-- end -->`"):
+    with pytest.raises(DataError, match="the block `policies demo long` has no `<!-- end -->`"):
         blocks.render(Path("README.md"))
 
 
@@ -131,13 +148,13 @@ def test_check_finds_what_write_would_change(folder: Path) -> None:
         return CliRunner().invoke(app, [command])
 
     Path("docs").mkdir()
-    Path("docs/results.md").write_text("# Results\n\n<!-- results: loop demo -->\n<!-- end -->\n")
+    Path("docs/results.md").write_text("# Results\n\n<!-- results: policies demo long -->\n<!-- end -->\n")
     assert run("check").exit_code == 1
     assert run("write").exit_code == 0
     assert run("check").exit_code == 0
-    runs.keep("demo", kept.workspace(folder / "work", wer=0.04), "make demo", commit="abc123")
+    runs.keep("demo", kept.workspace(folder / "work", long=0.3), "make demo", commit="abc123")
     assert run("check").exit_code == 1
-    assert blocks.stale(Path("docs/results.md")) == ["loop demo"]
+    assert blocks.stale(Path("docs/results.md")) == ["policies demo long"]
 
 
 def test_the_documents_of_this_project_say_what_its_kept_runs_say(monkeypatch: pytest.MonkeyPatch) -> None:

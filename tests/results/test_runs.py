@@ -23,7 +23,7 @@ def test_small_files_are_kept_with_their_origin(tmp_path: Path) -> None:
     assert run.origin.commit == "abc123" and run.origin.machine == "Some CPU" and run.origin.command == "make demo"
     assert run.iterations() == ["0", "1"]
     files = {file.relative_to(run.folder).as_posix() for file in run.folder.rglob("*") if file.is_file()}
-    assert {"dvc.lock", "params.yaml", "run.yaml", "runs/1/gap.json", "study/results/ipo/1/metrics.json"} <= files
+    assert {"dvc.lock", "params.yaml", "run.yaml", "runs/1/gap.json", "reports/study.md"} <= files
     assert not [file for file in files if file.endswith(".parquet")]
     assert runs.load("demo") == run and runs.load("other") is None
 
