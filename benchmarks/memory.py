@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
     "sample": {"prompts": 16, "draws": 1},
     "decoding": {"max_frames_per_character": 4.0},
     "prefer": {"source": "golden"},
-    "align": {"method": "sft"},  # continued SFT: the method that reads train most
+    "align": {"method": "sft", "nll_weight": 0.0},  # continued SFT: the method that reads train most
     "gap": {"dimensions": 4, "reference": 64},
 }
 

@@ -8,6 +8,7 @@ prefix that asks for good speech, and Best-of-N the number of samples to choose 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,14 +94,33 @@ def without_dropout(model: LlamaForCausalLM) -> None:
         layer.self_attn.attention_dropout = 0.0
 
 
-def train_only(model: LlamaForCausalLM, parameters: str) -> None:
-    """Freeze all but some parameters: ``all`` of them, or the gains of the ``final_norm``.
+def train_only(model: LlamaForCausalLM, parameters: str) -> Callable[[], None]:
+    """Freeze all but some parameters: ``all`` of them are trained, or the gains of the ``final_norm``.
 
-    The final norm's gains weigh each direction of the last layer in every token's logits. Millions of weights memorize
-    a few hundred pairs; one gain per direction does not.
+    The final norm's gains weigh each direction of the last layer in every token's logits. Growing together, they do
+    what a lower sampling temperature does. ``final_norm_directions`` are gains whose scale stays as it is.
+
+    Returns:
+        What to call after each optimizer step, to keep the scale of the gains. Otherwise it does nothing.
     """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
+    if parameters != "final_norm_directions":
+        return lambda: None
+    gains = model.model.norm.weight
+    weights = model.lm_head.weight.detach().norm(dim=0)  # how much of each direction reaches the logits
+
+    def scale() -> torch.Tensor:
+        """Return the logits' root mean square over hidden states of uncorrelated directions, up to a constant."""
+        return (gains.detach() * weights).norm()
+
+    wanted = scale()
+
+    @torch.no_grad()
+    def keep_scale() -> None:
+        gains.mul_(wanted / scale())
+
+    return keep_scale
 
 
 def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:

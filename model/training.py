@@ -66,6 +66,7 @@ def fit(
     save_every_seconds: float = 60.0,
     precision: str = "no",
     cpu: bool = False,
+    after_step: Callable[[], None] = lambda: None,
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
     curve: Any = None,
@@ -78,14 +79,15 @@ def fit(
         state_file: where to keep optimizer, weights and step. A run resumes from a file with its own ``fingerprint``
             and ignores any other. The file stays at the end: the caller removes it once the model is written.
         fingerprint: names the run that a state belongs to: settings and digests of the data.
+        after_step: called after each update of the weights, before they are used or saved: a constraint on them.
         on_step: called after each step with its number (from 1) and mean metrics, ``loss`` and ``lr`` among them.
         may_save: whether a run can resume after this many steps. False between steps that share samples drawn from
             the model itself (PPO), since a later model can't draw them again.
         curve: an object with ``state_dict`` and ``load_state_dict``, saved with the state and restored with it.
 
     Raises:
-        TrainingError: a loss that is not finite, with the ids of its batch, before it updates anything; or several
-            processes (``accelerate launch``), since one process trains a step.
+        TrainingError: a loss or a gradient that is not finite, with the ids of its batch or step, before it updates
+            anything; or several processes (``accelerate launch``), since one process trains a step.
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
@@ -122,9 +124,15 @@ def fit(
             for name, value in {"loss": total.item(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
+        if not torch.isfinite(norm) and accelerator.scaler is None:  # a scaler (fp16) leaves out such a step by itself
+            raise TrainingError(
+                f"the gradient's norm is {norm.item()} at step {step + 1}, which learns from "
+                f"{[id_ for batch in micro_batches for id_ in batch.ids]}; lower the learning rate, or look at these"
+            )
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        after_step()
         step += 1
         if on_step:
             means = {name: value / weight for name, value in sums.items()}

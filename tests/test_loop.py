@@ -39,7 +39,7 @@ SMALL = {
     "texts": {"sample": "corpus", "long_utterances": 6},
     "sample": {"prompts": 12, "draws": 2},
     "prefer": {"source": "golden"},
-    "align": {"batch_pairs": 4, "micro_pairs": 2},
+    "align": {"parameters": "final_norm", "lr": 0.1, "batch_pairs": 4, "micro_pairs": 2},
     "evaluate": {"bootstrap_samples": 200, "audio_samples": 2},
     "gap": {"dimensions": 4, "reference": 40, "permutations": 10},
 }

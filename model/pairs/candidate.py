@@ -12,8 +12,10 @@ class Candidate:
     key: int  # position among the samples; -1 for the golden utterance
     n_frames: int
     finished: bool
-    wer: float
+    spoken: bool  # whether the recognizer found a word
+    wer: float  # at most 1: babble is no worse than silence
     similarity: float
+    logprob: float  # mean over the tokens, in nats, under the policy that sampled
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from model.pairs.candidate import Candidate, Preference
 
 
-def prefer(samples: Sequence[Candidate], min_wer_gap: float, similarity_slack: float = 0.02) -> Preference | None:
+def prefer(
+    samples: Sequence[Candidate], *, min_wer_gap: float, max_chosen_wer: float, similarity_slack: float = 0.02
+) -> Preference | None:
     """Return the best and the worst sample, if they are far enough apart.
 
-    Chosen is the finished sample of lowest WER, ties broken by similarity; rejected the one of highest WER among those
-    whose similarity is not above the chosen's by more than ``similarity_slack`` (embedding noise). None where no such
-    pair has a WER gap of at least ``min_wer_gap``.
+    Chosen is the finished sample of lowest WER, ties broken by similarity, if it has words and a WER of at most
+    ``max_chosen_wer``. Rejected is the one of highest WER among those whose similarity is not above the chosen's by
+    more than ``similarity_slack`` (embedding noise). None where no such pair has a WER gap of at least ``min_wer_gap``.
     """
-    finished = [s for s in samples if s.finished and s.n_frames > 0]
-    if not finished:
+    good = [s for s in samples if s.finished and s.spoken and s.n_frames > 0 and s.wer <= max_chosen_wer + 1e-9]
+    if not good:
         return None
-    chosen = min(finished, key=lambda s: (s.wer, -s.similarity, s.key))
+    chosen = min(good, key=lambda s: (s.wer, -s.similarity, s.key))
     worse = [
         s
         for s in samples

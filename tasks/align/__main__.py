@@ -72,7 +72,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
         policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
     method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
-    policy.train_only(ar, align.parameters)  # last, because the method may have copied the policy for a reward model
+    # Last, because the method may have copied the policy for a reward model.
+    keep_scale = policy.train_only(ar, align.parameters)
     ids = tracking.start_iteration(iteration, tracking.read(block.prev), params)
     with tracking.resume(ids, iteration) as run:
         run.set_tags(environment.tags("trained", environment.describe(params, device)))
@@ -87,6 +88,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             depends_on=[
                 align,
                 block,
+                params.prefer,
                 params.decoding,
                 md5(paths.pairs(iteration)),
                 md5(paths.judgements(iteration)),
@@ -97,6 +99,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
             log=lambda rows: run.log_curve("align", rows),
             may_save=method.may_save,
+            after_step=keep_scale,
         )
     with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
@@ -17,7 +18,7 @@ from model.batch import Batch
 from model.fast.onednn import use_onednn
 from model.tokens import Vocabulary
 from model.training import Metrics
-from tasks.align.schedule import chunks, schedule_of
+from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.align.train_set import TrainSet
 from tasks.common import paths
 from tasks.common.params import Params
@@ -54,15 +55,31 @@ class Job:
         return TrainSet(Utterances.read("train", levels=1), self.vocabulary, self.params.prompt_frames)
 
     def load_reference(self) -> LlamaForCausalLM:
-        """Load the reference policy, frozen: the previous one, or the SFT policy (``prefer.reference``)."""
+        """Load the reference policy, frozen: the previous one, or the start policy (``prefer.reference``)."""
         anchor = self.params.iteration(self.iteration).prev if self.params.prefer.reference == "previous" else "0"
         return use_onednn(policy.load(paths.ar(anchor), self.device)).requires_grad_(False)
 
     def pair_schedule(self, epochs: int) -> list[list[Row]]:
-        """Return steps of ``align.batch_pairs`` pairs of like length, each pair once per epoch."""
-        lengths = [len(pair["chosen"]) + len(pair["rejected"]) for pair in self.pairs]
-        steps = schedule_of(lengths, epochs=epochs, batch_size=self.align.batch_pairs, seed=self.params.seed)
-        return [[self.pairs[i] for i in step] for step in steps]
+        """Return steps of ``align.batch_pairs`` pairs: this iteration's once per epoch, those of like length together.
+
+        A share ``prefer.replay`` of each step are pairs of earlier iterations, where there are any. So the number of
+        steps follows that of the fresh pairs: an iteration that found few of them moves the policy little.
+        """
+        fresh = [pair for pair in self.pairs if pair["iteration"] == self.iteration]
+        earlier = [pair for pair in self.pairs if pair["iteration"] != self.iteration]
+        size, seed = self.align.batch_pairs, self.params.seed
+        replayed = min(round(self.params.prefer.replay * size), size - 1) if earlier else 0
+        lengths = [len(pair["chosen"]) + len(pair["rejected"]) for pair in fresh]
+        steps = [
+            [fresh[i] for i in step]
+            for step in schedule_of(lengths, epochs=epochs, batch_size=size - replayed, seed=seed)
+        ]
+        if replayed:
+            rng = np.random.default_rng([seed, 12, *self.iteration.encode()])
+            again = passes(items=len(earlier), needed=replayed * len(steps), rng=rng)
+            for step, drawn in zip(steps, chunks(again, replayed), strict=True):
+                step += [earlier[i] for i in drawn]
+        return steps
 
 
 class Method(ABC):
@@ -96,7 +113,7 @@ class Method(ABC):
 
 
 class PairMethod(Method):
-    """Steps of ``align.batch_pairs`` pairs of like length: each pair once per epoch.
+    """The steps of :meth:`Job.pair_schedule`.
 
     Args:
         epochs: ``align.epochs`` if None.

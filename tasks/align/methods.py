@@ -9,12 +9,13 @@ from tasks.align.kto import Kto
 from tasks.align.method import Method
 from tasks.align.pairwise import Pairwise
 from tasks.align.ppo import Ppo
-from tasks.align.supervised import ChainOfHindsight, ContinuedSft
+from tasks.align.supervised import ChainOfHindsight, ContinuedSft, RejectionSampling
 
 METHODS: dict[str, type[Method]] = {
     **dict.fromkeys(PAIRWISE_LOSSES, Pairwise),
     "kto": Kto,
     "coh": ChainOfHindsight,
+    "rejection": RejectionSampling,
     "sft": ContinuedSft,
     "ppo": Ppo,
     "grpo": Grpo,

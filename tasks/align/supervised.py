@@ -1,4 +1,4 @@
-"""Training by likelihood: continued SFT (the control) and Chain of Hindsight."""
+"""Training by likelihood: Chain of Hindsight, and the controls rejection sampling and continued SFT."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.align.schedule import chunks, passes
 
 
 class Supervised(Method):
-    """The loss of both methods."""
+    """The loss of all three."""
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return each sequence's mean negative log-likelihood (nats per token), summed over sequences."""
@@ -40,6 +40,19 @@ class ChainOfHindsight(Supervised, PairMethod):
         bad, targets = sequences_of(pairs, self.bad)
         tokens, labels = collate(good[: len(pairs)] + bad[len(pairs) :], targets)
         return Batch(ids=pair_ids(pairs) * 2, weight=2.0 * len(pairs), tokens=tokens, labels=labels)
+
+
+class RejectionSampling(Supervised, PairMethod):
+    """The chosen side of every pair, the best of its text's draws, in the steps of a pairwise method.
+
+    As in Dong et al. (RAFT, arXiv 2304.06767). The rejected sides take no part: what a pairwise method gains over
+    this control, it gains by them.
+    """
+
+    def batch(self, pairs: Sequence[Row]) -> Batch:
+        contexts, targets = sequences_of(pairs, self.job.vocabulary)
+        tokens, labels = collate(contexts[: len(pairs)], targets[: len(pairs)])
+        return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, labels=labels)
 
 
 class ContinuedSft(Supervised):

@@ -77,7 +77,7 @@ PAIRS = pa.schema(
         ("chosen_similarity", pa.float64()),
         ("rejected_similarity", pa.float64()),
         ("reason", pa.string()),  # why the chosen side is preferred
-        ("source", pa.string()),  # golden, own_samples or votes
+        ("source", pa.string()),  # prefer.source
         ("policy", pa.string()),  # digest of the checkpoint that was sampled
         ("chosen_seed", pa.int64()),  # of the sample; null: golden tokens
         ("rejected_seed", pa.int64()),

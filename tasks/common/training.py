@@ -35,6 +35,7 @@ def train(
     points: int = 50,
     log: Callable[[list[Metrics]], None] = lambda rows: None,
     may_save: Callable[[int], bool] = lambda step: True,
+    after_step: Callable[[], None] = lambda: None,
 ) -> Curve:
     """Train ``model`` in place by :func:`model.training.fit` and return the curve.
 
@@ -49,6 +50,7 @@ def train(
         points: rows of the curve.
         log: given the curve's new rows after every step.
         may_save: whether a run can resume after this many steps.
+        after_step: called after each update of the weights: a constraint on them.
     """
     curve = Curve(every=max(1, optimization.steps // points))
     with Bar(name, optimization.steps) as bar:
@@ -71,6 +73,7 @@ def train(
             cpu=device.type == "cpu",
             on_step=on_step,
             may_save=may_save,
+            after_step=after_step,
             curve=curve,
         )
     log(curve.fresh())

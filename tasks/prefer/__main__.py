@@ -34,7 +34,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
             f"{paths.samples(iteration)} has voice prompts that are not in train: {sorted(unknown)[:5]}; sample again"
         )
     # The earlier pairs and the votes are read, and refused, before minutes of judging.
-    earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.accumulate else []
+    earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.replay else []
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     judge = f"{recognizer_name(params.models.recognizer)}+{SPEAKER_ENCODER}"
     source = source_of(params, iteration, samples, train.by_id, judge)

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from model.judges.panel import Judgement
-from model.pairs import golden, own_samples, votes
+from model.pairs import golden, likelihood, longest, own_samples, random_labels, votes
 from model.pairs.candidate import Candidate, Preference
 from tasks.common.params import Params
 from tasks.common.utterances import Row
 from tasks.prefer.votes import ballots
 from tasks.prefer.votes.ballots import GOLDEN, Ballots
+
+Rule = Callable[[str, Candidate, list[Candidate]], Sequence[Preference | None]]
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class Source:
             sample's key is its position among all samples.
         judge: names who decided.
         advice: what to change if no text gave a pair.
+        compared_with: the rule that a control is compared with. As many pairs as that gives are kept, by chance.
     """
 
-    prefer: Callable[[str, Candidate, list[Candidate]], Sequence[Preference | None]]
+    prefer: Rule
     judge: str
     advice: str
+    compared_with: Rule | None = None
 
 
 def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[str, Row], judge: str) -> Source:
@@ -43,11 +47,23 @@ def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[
         DataError: the file of votes is not usable.
     """
     p = params.prefer
-    advice = "lower prefer.min_wer_gap, or raise sample.prompts or sample.draws"
-    if p.source == "golden":
-        return Source(lambda _, gold, drawn: [golden.prefer(gold, drawn)], judge, advice)
-    if p.source == "own_samples":
-        return Source(lambda _, gold, drawn: [own_samples.prefer(drawn, p.min_wer_gap)], judge, advice)
+    advice = "lower prefer.min_wer_gap, or raise prefer.max_chosen_wer, or raise sample.prompts or sample.draws"
+    limits = {"min_wer_gap": p.min_wer_gap, "max_chosen_wer": p.max_chosen_wer}
+    rng = np.random.default_rng([params.seed, 10, *iteration.encode()])
+
+    def by_wer(_utterance: str, _gold: Candidate, drawn: list[Candidate]) -> list[Preference | None]:
+        return [own_samples.prefer(drawn, **limits)]
+
+    rules: dict[str, Rule] = {
+        "own_samples": by_wer,
+        "golden": lambda _, gold, drawn: [golden.prefer(gold, drawn)],
+        "random": lambda _, gold, drawn: [random_labels.relabel(own_samples.prefer(drawn, **limits), rng)],
+        "likelihood": lambda _, gold, drawn: [likelihood.prefer(drawn)],
+        "longest": lambda _, gold, drawn: [longest.prefer(drawn)],
+    }
+    if p.source in rules:
+        control = p.source in ("likelihood", "longest")
+        return Source(rules[p.source], judge, advice, by_wer if control else None)
     cast = ballots.load(Path(p.votes), iteration, samples, rows, params.iterations)
     print(f"prefer@{iteration}: {cast.describe()}")
     return Source(partial(_voted, cast), f"{cast.name},{judge}", "ties make no pair: ask for more votes")
@@ -66,50 +82,66 @@ def pair_up(
     iteration: str,
 ) -> list[Row]:
     """Rows of schemas.PAIRS without the reference log-probabilities, in the order of the samples."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, sample in enumerate(samples):
-        groups[sample["id"]].append(index)
+    sides: dict[str, list[Candidate]] = defaultdict(list)
+    for index, (sample, judgement) in enumerate(zip(samples, judgements, strict=True)):
+        sides[sample["id"]].append(_candidate(index, sample, judgement))
+
+    def golden_tokens(id_: str) -> Sequence[int]:
+        return rows[id_]["codes"][0] if id_ in rows else []  # a text without a recording has no golden side
+
+    golds = {id_: Candidate(GOLDEN, len(golden_tokens(id_)), True, True, nan, nan, nan) for id_ in sides}
+
+    def preferences(rule: Rule) -> list[tuple[str, Preference]]:
+        found = ((id_, p) for id_, drawn in sides.items() for p in rule(id_, golds[id_], drawn))
+        return [(id_, preference) for id_, preference in found if preference is not None]
+
+    kept = preferences(source.prefer)
+    if source.compared_with:
+        wanted = len(preferences(source.compared_with))
+        order = np.random.default_rng([params.seed, 11, *iteration.encode()]).permutation(len(kept))
+        kept = [kept[i] for i in sorted(order[:wanted])]
+        if len(kept) < wanted:
+            print(f"prefer@{iteration}: warning: {len(kept)} control pairs, but own_samples gives {wanted}")
     pairs = []
-    for utterance, members in groups.items():
-        # A text without a recording has no golden side: one of 0 frames.
-        golden_side: Row = {
-            "tokens": rows[utterance]["codes"][0] if utterance in rows else [],
-            "seed": None,
-            "temperature": None,
-        }
-        gold = Candidate(GOLDEN, len(golden_side["tokens"]), True, nan, nan)
-        drawn = [
-            Candidate(i, len(samples[i]["tokens"]), samples[i]["finished"], judgements[i].wer, judgements[i].similarity)
-            for i in members
-        ]
-        for preference in source.prefer(utterance, gold, drawn):
-            if preference is None:
-                continue
-            chosen, rejected = (
-                golden_side if side.key == GOLDEN else samples[side.key]
-                for side in (preference.chosen, preference.rejected)
-            )
-            if np.array_equal(chosen["tokens"], rejected["tokens"]):
-                continue  # nothing to prefer
-            sampled = samples[max(preference.chosen.key, preference.rejected.key)]  # one side at least is no golden one
-            pairs.append(
-                {
-                    "id": utterance,
-                    "prompt_id": sampled["prompt_id"],
-                    "iteration": iteration,
-                    "text": sampled["text"],
-                    "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
-                    **_columns("chosen", preference.chosen, chosen),
-                    **_columns("rejected", preference.rejected, rejected),
-                    "reason": preference.reason,
-                    "source": params.prefer.source,
-                    "policy": sampled["policy"],
-                    "top_k": sampled["top_k"],
-                    "max_frames_per_character": sampled["max_frames_per_character"],
-                    "judge": source.judge,
-                }
-            )
+    for id_, preference in kept:
+        golden_side: Row = {"tokens": golden_tokens(id_), "seed": None, "temperature": None}
+        chosen, rejected = (
+            golden_side if side.key == GOLDEN else samples[side.key]
+            for side in (preference.chosen, preference.rejected)
+        )
+        if np.array_equal(chosen["tokens"], rejected["tokens"]):
+            continue  # nothing to prefer
+        sampled = samples[max(preference.chosen.key, preference.rejected.key)]  # one side at least is no golden one
+        pairs.append(
+            {
+                "id": id_,
+                "prompt_id": sampled["prompt_id"],
+                "iteration": iteration,
+                "text": sampled["text"],
+                "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
+                **_columns("chosen", preference.chosen, chosen),
+                **_columns("rejected", preference.rejected, rejected),
+                "reason": preference.reason,
+                "source": params.prefer.source,
+                "policy": sampled["policy"],
+                "top_k": sampled["top_k"],
+                "max_frames_per_character": sampled["max_frames_per_character"],
+                "judge": source.judge,
+            }
+        )
     return pairs
+
+
+def _candidate(key: int, sample: Row, judgement: Judgement) -> Candidate:
+    return Candidate(
+        key=key,
+        n_frames=len(sample["tokens"]),
+        finished=sample["finished"],
+        spoken=judgement.spoken_words > 0,
+        wer=min(1.0, judgement.wer),
+        similarity=judgement.similarity,
+        logprob=float(np.mean(sample["logprobs"])),
+    )
 
 
 def _columns(side: str, candidate: Candidate, sample: Row) -> Row:

@@ -60,7 +60,10 @@ def test_truncated_weights_are_refused(tmp_path):
         policy.load(tmp_path / "ar")
 
 
-@pytest.mark.parametrize(("parameters", "trained"), [("all", None), ("final_norm", ["model.norm.weight"])])
+@pytest.mark.parametrize(
+    ("parameters", "trained"),
+    [("all", None), ("final_norm", ["model.norm.weight"]), ("final_norm_directions", ["model.norm.weight"])],
+)
 def test_only_the_parameters_asked_for_get_a_gradient(parameters, trained):
     model = policy.build(SHAPE, Vocabulary(8))
     policy.train_only(model, parameters)
@@ -72,3 +75,23 @@ def test_only_the_parameters_asked_for_get_a_gradient(parameters, trained):
 def test_a_missing_policy_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no AR policy in"):
         policy.load(tmp_path)
+
+
+def test_gains_of_a_fixed_scale_turn_but_do_not_grow():
+    model = policy.build(SHAPE, Vocabulary(8))
+    keep_scale = policy.train_only(model, "final_norm_directions")
+    hidden = torch.randn(20_000, SHAPE.width, generator=torch.Generator().manual_seed(0))
+
+    def spread():  # of the logits of hidden states whose directions are uncorrelated
+        return model.lm_head(model.model.norm.weight * hidden).square().mean().sqrt().item()
+
+    before, gains = spread(), model.model.norm.weight
+    with torch.no_grad():
+        gains.mul_(2.0)
+    keep_scale()
+    assert torch.allclose(gains, torch.ones(SHAPE.width))  # a temperature is undone altogether
+    with torch.no_grad():
+        gains[: SHAPE.width // 2].mul_(3.0)
+    assert spread() > 1.5 * before
+    keep_scale()
+    assert spread() == pytest.approx(before, rel=0.02) and (gains[0] / gains[-1]).item() == pytest.approx(3.0)

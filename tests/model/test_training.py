@@ -136,6 +136,38 @@ def test_a_loss_that_is_not_finite_stops_with_the_ids():
         )
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_step():
+    model, optimization = torch.nn.Linear(4, 1, bias=False), Optimization(lr=1.0, steps=2)
+    torch.nn.init.zeros_(model.weight)
+
+    def broken(model, batch):
+        return model(batch["x"]).abs().sqrt().sum(), {}  # 0, with an infinite slope
+
+    with pytest.raises(TrainingError, match=r"gradient's norm is (nan|inf) at step 1, which learns from \['0', '1'"):
+        fit(model, lambda s: [batch_of(s, [0]), batch_of(s, [1])], broken, optimization, seed=0, cpu=True)
+    assert not model.weight.any()
+
+
+def test_a_constraint_holds_after_every_step(tmp_path):
+    model, norms = torch.nn.Linear(4, 1), []
+
+    def unit():
+        with torch.no_grad():
+            model.weight.div_(model.weight.norm())
+
+    fit(
+        model,
+        lambda s: [batch_of(s, [0, 1])],
+        loss_of,
+        Optimization(lr=1e-1, steps=3),
+        seed=0,
+        cpu=True,
+        after_step=unit,
+        on_step=lambda step, metrics: norms.append(model.weight.norm().item()),
+    )
+    assert norms == pytest.approx([1.0] * 3)
+
+
 def test_buckets_hold_every_item_once_within_the_capacity():
     lengths = np.random.default_rng(0).integers(1, 90, 3000).tolist()
     batches = length_buckets(lengths, 400, np.random.default_rng(1))

@@ -66,7 +66,7 @@ def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str
 def write(folder: Path, **prefer: Any) -> list[dict[str, Any]]:
     """Lay out everything; return iteration 1's samples. The working directory must be ``folder``."""
     tiny.params(folder)
-    configure(folder, accumulate=False, **prefer)
+    configure(folder, **{"replay": 0.0, **prefer})
     tiny.write_models(folder)
     tiny.write_recognizer(folder)
     for iteration in ("0", "1"):

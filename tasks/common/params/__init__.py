@@ -12,7 +12,15 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from tasks.common.params.aligning import USABLE_SOURCES, Align, Decoding, Iteration, Prefer, Sample
+from tasks.common.params.aligning import (
+    LARGEST_IPO_MARGIN,
+    USABLE_SOURCES,
+    Align,
+    Decoding,
+    Iteration,
+    Prefer,
+    Sample,
+)
 from tasks.common.params.block import Block, ParamsError, Positive
 from tasks.common.params.corpus import Extract, Prepare, Texts
 from tasks.common.params.judging import Evaluate, Gap, Register
@@ -66,6 +74,16 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
+    def _ipo_asks_for_a_margin_within_reach(self):
+        for key, iteration in self.iterations.items() if self.align.method == "ipo" else ():
+            if (margin := 1 / (2 * iteration.beta)) > LARGEST_IPO_MARGIN:
+                raise ValueError(
+                    f"iterations.{key}.beta is {iteration.beta}, so ipo asks for a margin of 1 / (2 beta) = {margin:g} "
+                    "nats per token, which no training reaches; set it to 1.0 (0.5 nats) or 2.0 (0.25 nats)"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _on_policy(self):
         """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
         method, decoding = self.align.method, self.decoding
@@ -102,7 +120,7 @@ class Params(Block):
         known = {"0"}
         for key, iteration in self.iterations.items():
             if key == "0":
-                raise ValueError('iteration "0" is the SFT policy; name the first aligned iteration "1"')
+                raise ValueError('iteration "0" is the start policy; name the first aligned iteration "1"')
             if iteration.prev not in known:
                 raise ValueError(
                     f'iterations.{key}.prev is "{iteration.prev}", but only {sorted(known)} come before it'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,14 @@ from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 USABLE_SOURCES = {"rpo": ("own_samples",), "grpo": ("own_samples",)}
 # prefer.votes is a dependency of prefer@k in dvc.yaml, so it names a file that exists even where nobody voted.
 NO_VOTES = "tasks/prefer/votes/none.csv"
+# Options of align that some methods read: what means "off", and who reads it.
+OPTIONS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "nll_weight": (0.0, ("dpo", "ipo", "rpo", "simpo", "kto")),
+    "label_smoothing": (0.0, ("dpo", "simpo")),
+    "length_normalized": (False, ("dpo",)),
+}
+HIGHEST_LR_OF_ALL = 1e-2  # a rate made for gains destroys a policy whose weights all learn at it
+LARGEST_IPO_MARGIN = 1.0  # nats per token; what training reaches is a few tenths
 
 
 class Decoding(Block):
@@ -28,11 +36,12 @@ class Sample(Block):
 
 
 class Prefer(Block):
-    source: Literal["own_samples", "golden", "votes"]
+    source: Literal["own_samples", "golden", "votes", "likelihood", "random", "longest"]
     votes: str
-    min_wer_gap: Above0
-    accumulate: bool
-    reference: Literal["previous", "sft"]
+    min_wer_gap: Annotated[float, Field(gt=0, le=1)]
+    max_chosen_wer: Annotated[float, Field(ge=0, lt=1)]
+    replay: Annotated[float, Field(ge=0, lt=1)]
+    reference: Literal["previous", "start"]
 
     @model_validator(mode="after")
     def _votes(self):
@@ -80,8 +89,8 @@ class BestOfN(Block):
 
 
 class Align(Block):
-    method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "sft"]
-    parameters: Literal["all", "final_norm"]
+    method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "rejection", "sft"]
+    parameters: Literal["all", "final_norm", "final_norm_directions"]
     lr: Above0
     epochs: Positive
     batch_pairs: Positive
@@ -103,6 +112,26 @@ class Align(Block):
     def _enough_to_train(self):
         if self.method == "coh" and self.parameters != "all":
             raise ValueError(f"coh teaches new words, which {self.parameters} alone can't learn; set parameters: all")
+        return self
+
+    @model_validator(mode="after")
+    def _only_options_of_the_method(self):
+        unused = [
+            f"{name} ({getattr(self, name)}; set it to {str(off).lower()})"
+            for name, (off, users) in OPTIONS.items()
+            if self.method not in users and getattr(self, name) != off
+        ]
+        if unused:
+            raise ValueError(f"align.method {self.method} does not use {', '.join(unused)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lr_of_all_weights(self):
+        if self.parameters == "all" and self.lr > HIGHEST_LR_OF_ALL:
+            raise ValueError(
+                f"lr {self.lr} is made for the gains of the final norm; with parameters: all, set it to "
+                f"{HIGHEST_LR_OF_ALL} at most (about 1.0e-4)"
+            )
         return self
 
 

@@ -13,7 +13,7 @@ def votes(*winners, a=0, b=1):
 
 
 def candidates(*frames):
-    return {i: Candidate(i, n, True, 0.0, 0.8) for i, n in enumerate(frames)}
+    return {i: Candidate(i, n, True, True, 0.0, 0.8, -1.0) for i, n in enumerate(frames)}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_it_does_not_matter_which_side_was_played_first():
 
 
 def test_a_golden_side_may_lose():
-    sides = {GOLDEN: Candidate(GOLDEN, 50, True, math.nan, math.nan), **candidates(40)}
+    sides = {GOLDEN: Candidate(GOLDEN, 50, True, True, math.nan, math.nan, math.nan), **candidates(40)}
     [pair] = prefer(sides, votes(0, a=0, b=GOLDEN))
     assert (pair.chosen.key, pair.rejected.key) == (0, GOLDEN)
 

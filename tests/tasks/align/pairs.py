@@ -14,6 +14,7 @@ from model.objectives.logprobs import collate, sequence_logprobs
 from model.tokens import Vocabulary
 from tasks.align.method import Job
 from tasks.common.params import Params
+from tasks.common.params.aligning import OPTIONS
 from tests.conftest import REPOSITORY, merge
 
 VOCABULARY = Vocabulary(16)
@@ -56,10 +57,17 @@ def some_pairs(ar: Any, n: int = 5, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def params(**changes: Any) -> Params:
-    """Return the defaults with ``changes`` of the align block, training all parameters on samples at temperature 1."""
+    """Return the defaults with ``changes`` of the align block, training all parameters on samples at temperature 1.
+
+    Options that the method does not use are left out, so that one set of changes suits every method.
+    """
     content = yaml.safe_load(Path(REPOSITORY / "params.yaml").read_text())
     small = {"parameters": "all", "lr": 3e-5, "batch_pairs": 4, "micro_pairs": 4, "nll_weight": 0.0, "epochs": 2}
     merge(content, {"align": {**small, **changes}})
+    method = content["align"]["method"]
+    content["align"] |= {name: off for name, (off, users) in OPTIONS.items() if method not in users}
+    if method == "ipo":
+        content["iterations"] = {"1": {"prev": "0", "beta": 1.0}}
     return Params.model_validate(content)
 
 

@@ -122,6 +122,19 @@ def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar
     assert [b.ids for b in control.batches(1)] == [b.ids for b in control.batches(1)]
 
 
+def test_rejection_sampling_takes_a_pairwise_methods_steps_and_learns_the_chosen_sides_only(ar):
+    pairs = some_pairs(ar, 10)
+    control, pairwise = (METHODS[m](job(ar, pairs, method=m)) for m in ("rejection", "dpo"))
+    assert control.steps == pairwise.steps
+    for step in range(control.steps):
+        [batch], [both] = control.batches(step), pairwise.batches(step)
+        assert batch.ids == both.ids and batch.weight == both.weight
+        for row, name in enumerate(batch.ids):
+            pair = next(p for p in pairs if f"{p['id']}@1" == name)
+            scored = batch["labels"][row][batch["labels"][row] >= 0].tolist()
+            assert scored == VOCABULARY.target(pair["chosen"], pair["chosen_finished"])
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_pairs_names_and_changes_nothing(ar):
     pairs = some_pairs(ar, 4)
     pairs[2]["chosen_logprob"] = float("nan")

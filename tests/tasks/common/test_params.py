@@ -5,6 +5,7 @@ import pytest
 import whisper
 
 from tasks.common.params import ParamsError, load
+from tasks.common.params.aligning import OPTIONS
 from tasks.common.params.models import SAME_WHISPER
 
 DEFAULTS = Path(__file__).resolve().parents[3] / "params.yaml"
@@ -15,6 +16,14 @@ def changed(tmp_path, before, after):
     assert before in text
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(before, after, 1))
+    return path
+
+
+def method(tmp_path, name):
+    """Return the path of the defaults with another method; the options that it does not use are off."""
+    path = changed(tmp_path, "method: dpo", f"method: {name}")
+    if name not in OPTIONS["nll_weight"][1]:
+        path.write_text(path.read_text().replace("nll_weight: 1.0", "nll_weight: 0.0"))
     return path
 
 
@@ -94,7 +103,7 @@ def test_half_precision_and_muon_are_refused_together(tmp_path):
 
 
 def test_grpo_needs_two_samples_of_a_text(tmp_path):
-    path = changed(tmp_path, "method: dpo", "method: grpo")
+    path = method(tmp_path, "grpo")
     load(path)
     path.write_text(path.read_text().replace("draws: 4 ", "draws: 1 ", 1))
     with pytest.raises(ParamsError, match=r"compares samples of a text, but sample\.draws is 1; set it to 4"):
@@ -122,29 +131,62 @@ def test_texts_that_cannot_be_made_are_refused(tmp_path, old, new, message):
         load(changed(tmp_path, old, new))
 
 
-@pytest.mark.parametrize("method", ["ppo", "grpo"])
+@pytest.mark.parametrize("name", ["ppo", "grpo"])
 @pytest.mark.parametrize(("old", "new"), [("temperature: 1.0", "temperature: 0.7"), ("top_k: 0", "top_k: 20")])
-def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, method, old, new):
-    path = changed(tmp_path, "method: dpo", f"method: {method}")
+def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, name, old, new):
+    path = method(tmp_path, name)
     text = path.read_text()
     load(path)
     path.write_text(text.replace(f"\n  {old}", f"\n  {new}", 1))
     with pytest.raises(
-        ParamsError, match=rf"{method} learns from the policy's samples as they are.*set temperature: 1.0"
+        ParamsError, match=rf"{name} learns from the policy's samples as they are.*set temperature: 1.0"
     ):
         load(path)
 
 
 def test_hindsight_needs_all_parameters(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: coh")
+    path.write_text(path.read_text().replace("  parameters: all ", "  parameters: final_norm "))
     with pytest.raises(ParamsError, match=r"coh teaches new words.*set parameters: all"):
-        load(changed(tmp_path, "method: dpo", "method: coh"))
+        load(path)
 
 
-@pytest.mark.parametrize("method", ["rpo", "grpo"])
-def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, method):
-    path = changed(tmp_path, "method: dpo", f"method: {method}")
+def test_options_that_the_method_does_not_use_must_be_off(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: rejection")
+    path.write_text(path.read_text().replace("length_normalized: false", "length_normalized: true"))
+    with pytest.raises(ParamsError) as error:
+        load(path)
+    assert (
+        "align.method rejection does not use nll_weight (1.0; set it to 0.0), length_normalized (True; set it to false)"
+    ) in str(error.value).replace("align: Value error, ", "")
+    text = path.read_text().replace("length_normalized: true", "length_normalized: false")
+    path.write_text(text.replace("nll_weight: 1.0", "nll_weight: 0.0"))
+    load(path)
+
+
+def test_a_learning_rate_made_for_gains_is_refused_for_all_weights(tmp_path):
+    path = changed(tmp_path, "lr: 1.0e-4", "lr: 0.1")
+    with pytest.raises(ParamsError, match=r"lr 0\.1 is made for the gains.*set it to 0\.01 at most"):
+        load(path)
+    path.write_text(path.read_text().replace("  parameters: all ", "  parameters: final_norm "))
+    load(path)
+
+
+def test_ipo_is_not_asked_for_a_margin_out_of_reach(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: ipo")
+    with pytest.raises(
+        ParamsError, match=r"iterations\.1\.beta is 0\.1, so ipo asks for a margin.* = 5 nats per token"
+    ):
+        load(path)
+    path.write_text(path.read_text().replace("beta: 0.1}", "beta: 1.0}"))
+    load(path)
+
+
+@pytest.mark.parametrize("name", ["rpo", "grpo"])
+def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path, name):
+    path = method(tmp_path, name)
     path.write_text(path.read_text().replace("source: own_samples", "source: golden", 1))
-    with pytest.raises(ParamsError, match=rf"{method} can't use prefer.source golden.*it can use own_samples"):
+    with pytest.raises(ParamsError, match=rf"{name} can't use prefer.source golden.*it can use own_samples"):
         load(path)
 
 

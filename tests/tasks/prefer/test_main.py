@@ -135,10 +135,10 @@ def logprobs(ar, pair):
     return sums
 
 
-@pytest.mark.parametrize(("reference", "anchors"), [("previous", ("0", "1")), ("sft", ("0", "0"))])
+@pytest.mark.parametrize(("reference", "anchors"), [("previous", ("0", "1")), ("start", ("0", "0"))])
 def test_pairs_accumulate_and_all_of_them_are_scored_by_the_iterations_reference(small, reference, anchors):
     folder, _ = small
-    sampled.configure(folder, source="golden", accumulate=True, reference=reference)
+    sampled.configure(folder, source="golden", replay=0.5, reference=reference)
     prefer.main("1")
     prefer.main("2")
     made = {k: pairs_of(k) for k in ("1", "2")}
@@ -150,6 +150,6 @@ def test_pairs_accumulate_and_all_of_them_are_scored_by_the_iterations_reference
         assert {p["reference"] for p in made[k]} == {policy.digest(paths.ar(anchor))}
         for pair in made[k]:
             assert [pair["chosen_logprob"], pair["rejected_logprob"]] == pytest.approx(logprobs(ar, pair), rel=1e-5)
-    sampled.configure(folder, accumulate=False)
+    sampled.configure(folder, replay=0.0)
     prefer.main("2")
     assert {p["iteration"] for p in pairs_of("2")} == {"2"}
