@@ -100,7 +100,7 @@ format: env ## fix what ruff can fix
 
 bootstrap: env ## train the embedded checkpoints again (about two hours)
 	@$(BIN)/dvc repro bootstrap/dvc.yaml
-	@$(BIN)/python -m bootstrap.export --codec bootstrap/work/codec_final
+	@$(BIN)/python -m bootstrap.export
 
 # --universal: one lock for 3.11 and 3.12. Versions stay unless a range forbids them; UPGRADE=1 takes the newest.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal --python-version 3.11 \

@@ -81,7 +81,6 @@ def main(
         raise typer.BadParameter(f"part is {part!r}; expected all, codec or recognizer")
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
-    left_out = set(params.get("codec_final", {}).get("skip_voices", []))
     codec_model = load_codec(str(codec or work / "codec"))
     judge = asr.load_recognizer(recognizer or work / "whisper") if part != "codec" else None
     out = work / "measure.json"
@@ -97,18 +96,7 @@ def main(
         copies = codec_model.decode(codec_model.encode(waves))
         copies = [c[: len(w)] for c, w in zip(copies, waves, strict=True)]  # the codec fills its last frame
         if part != "recognizer":
-            # Voices that the codec's last training left out have a row of their own.
-            groups = {f"codec{suffix}": [v not in left_out for v in voices]}
-            if suffix == "" and left_out:
-                groups["codec_left_out_voices"] = [v in left_out for v in voices]
-            for name, chosen in groups.items():
-                rows = [i for i, mine in enumerate(chosen) if mine]
-                result[name] = measure_codec(
-                    [waves[i] for i in rows],
-                    [copies[i] for i in rows],
-                    [texts[i] for i in rows],
-                    [voices[i] for i in rows],
-                )
+            result[f"codec{suffix}"] = measure_codec(waves, copies, texts, voices)
         if judge is not None:
             result[f"recognizer{suffix}"] = {
                 "wer_golden": rate(error_counts(texts, asr.transcribe(judge, waves))),

@@ -67,16 +67,6 @@ def linear_loss(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(terms).mean()
 
 
-def load_audio(path: Path, skip_voices: list[str]) -> torch.Tensor:
-    """Return the int16 stream of a split without some voices."""
-    data = dict(np.load(path))
-    if not skip_voices:
-        return torch.from_numpy(data["audio"])
-    ends = np.cumsum(data["lengths"])
-    kept = [i for i, voice in enumerate(data["voices"]) if str(voice) not in skip_voices]
-    return torch.from_numpy(np.concatenate([data["audio"][ends[i] - data["lengths"][i] : ends[i]] for i in kept]))
-
-
 def scale_gains(model: torch.nn.Module, gain: float) -> None:
     """Multiply every weight-norm gain, so that the signal survives a stack of ELUs at initialization."""
     for name, parameter in model.named_parameters():
@@ -106,7 +96,7 @@ def main(
         model = encodec.build(config)
         scale_gains(model, p["gain"])
     speech = work / "data" / "train.npz"
-    audio = load_audio(speech, p.get("skip_voices", []))
+    audio = torch.from_numpy(np.load(speech)["audio"])  # int16, utterances end to end
     mel_loss = MelLoss(config.sample_rate)
     weights = {"log_mel": 1.0, "linear": 0.0, "waveform": 1.0, **p.get("losses", {})}
     optimizer = torch.optim.AdamW(model.parameters(), lr=p["lr"], betas=(0.8, 0.99), weight_decay=1e-4)

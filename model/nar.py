@@ -165,9 +165,9 @@ def complete(
     return done
 
 
-def save(model: Nar, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors``."""
-    checkpoint.save(model, {"model_type": MODEL_TYPE, **asdict(model.config)}, folder)
+def save(model: Nar, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write ``config.json`` and ``model.safetensors``; ``dtype`` narrows the file, not the model."""
+    checkpoint.save(model, {"model_type": MODEL_TYPE, **asdict(model.config)}, folder, dtype)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:

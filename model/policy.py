@@ -7,6 +7,7 @@ prefix that asks for good speech, and Best-of-N the number of samples to choose 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,9 +55,10 @@ def build(shape: ArShape, vocabulary: Vocabulary, dropout: float = 0.0) -> Llama
     return LlamaForCausalLM(config)
 
 
-def save(model: LlamaForCausalLM, folder: Path) -> None:
-    """Write a Hugging Face folder with safetensors weights."""
-    model.save_pretrained(folder, safe_serialization=True)
+def save(model: LlamaForCausalLM, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a Hugging Face folder with safetensors weights; ``dtype`` narrows the file, not the model."""
+    written = model if dtype is None else copy.deepcopy(model).to(dtype)
+    written.save_pretrained(folder, safe_serialization=True)
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCausalLM:
