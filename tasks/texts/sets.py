@@ -5,8 +5,8 @@ No text of a long set occurs in what trains a policy: neither among train's reco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle, islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,7 @@ def make_sets(params: Params, recorded: Mapping[str, Recorded]) -> dict[str, lis
     rngs = {split: np.random.default_rng([params.seed, STREAMS[split]]) for split in paths.SPLITS}
     long = _long_texts(params, recorded, rngs)
     sets = {
-        split: _read_by(_order(recorded[split], rngs[split]), texts, recorded[split], rngs[split], f"{split}-long")
-        for split, texts in long.items()
+        split: _read_by_turns(texts, recorded[split], rngs[split], f"{split}-long") for split, texts in long.items()
     }
     held_out = {text for texts in long.values() for text in texts}
     held_out |= {text for split in ("dev", "test") for text in recorded[split].texts}
@@ -82,25 +81,21 @@ def _pool(params: Params, train: Recorded, held_out: set[str], rng: np.random.Ge
     usable = [text for text in texts if text not in held_out]
     if not usable:
         raise DataError(f"every text of {p.sample_file} is in dev or test; name a file with other texts")
-    return _read_by(_order(train, rng), usable, train, rng, "train-text")
+    return _read_by_turns(usable, train, rng, "train-text")
 
 
-def _order(recorded: Recorded, rng: np.random.Generator) -> list[str]:
-    """Return the speakers in the order in which they take texts: of test, unseen and seen ones in turn."""
+def _turns(recorded: Recorded, rng: np.random.Generator) -> Iterator[str]:
+    """Yield the speakers in turn without end; where some are unseen, every other one is."""
     speakers = sorted(recorded.members)
     speakers = [speakers[i] for i in rng.permutation(len(speakers))]
-    kinds = [[s for s in speakers if recorded.seen[s] is kind] for kind in (True, False)]
-    kinds = [kind for kind in kinds if kind]
-    rounds = max(map(len, kinds))
-    return [speaker for turn in zip(*(islice(cycle(kind), rounds) for kind in kinds), strict=True) for speaker in turn]
+    kinds = [[speaker for speaker in speakers if recorded.seen[speaker] is kind] for kind in (True, False)]
+    return chain.from_iterable(zip(*(cycle(kind) for kind in kinds if kind), strict=False))
 
 
-def _read_by(
-    order: Sequence[str], texts: Sequence[str], recorded: Recorded, rng: np.random.Generator, name: str
-) -> list[Row]:
+def _read_by_turns(texts: Sequence[str], recorded: Recorded, rng: np.random.Generator, name: str) -> list[Row]:
     return [
         _row(recorded, f"{name}-{number:05d}", text, speaker, recorded.prompt(speaker, rng))
-        for number, (text, speaker) in enumerate(zip(texts, cycle(order), strict=False))
+        for number, (text, speaker) in enumerate(zip(texts, _turns(recorded, rng), strict=False))
     ]
 
 

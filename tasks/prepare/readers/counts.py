@@ -14,7 +14,7 @@ from tasks.prepare.items import Item
 def plan(
     p: Prepare, train_utterances: int, seen: Sequence[str], unseen: Sequence[str]
 ) -> Iterator[tuple[str, str, int]]:
-    """Yield split, speaker and number of utterances; unseen speakers, if any, get half of test."""
+    """Yield split, speaker and number of utterances, if any; unseen speakers, if any, get half of test."""
     n_unseen = p.test_utterances // 2 if unseen else 0
     for split, total, speakers in (
         ("train", train_utterances, seen),
@@ -23,12 +23,22 @@ def plan(
         ("test", n_unseen, unseen),
     ):
         for speaker, n in zip(speakers, shares(total, len(speakers)), strict=True):
-            yield split, speaker, n
+            if n:
+                yield split, speaker, n
 
 
 def shares(total: int, parts: int) -> list[int]:
-    """Return ``total`` in ``parts`` whole numbers that differ by at most one."""
-    return [total // parts + (i < total % parts) for i in range(parts)]
+    """Return ``total`` in ``parts`` whole numbers, none of them 1 unless the total is.
+
+    They differ by at most one. Where that leaves less than two each, some get two (a voice prompt is another utterance
+    of the speaker, so one alone is of no use), spread evenly over the parts, and the others none.
+    """
+    if total >= 2 * parts:
+        return [total // parts + (i < total % parts) for i in range(parts)]
+    chosen = max(1, total // 2)
+    sizes = iter(shares(total, chosen)) if total > 1 else iter([total])
+    places = {i * parts // chosen for i in range(chosen)}
+    return [next(sizes) if place in places else 0 for place in range(parts)]
 
 
 def digit_strings(
