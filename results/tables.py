@@ -44,7 +44,9 @@ def relative(run: Run, iteration: str, split: str, decoding: str, texts: str, me
 
 def policies(run: Run, texts: str, decoding: str = "best", split: str = "test") -> str:
     """Return each policy's metrics on a set of texts; on recorded test texts also those of golden speech."""
-    found = [(policy_text(k), setting(run, k, decoding), run.table(k, split, decoding, texts)) for k in run.iterations()]
+    found = [
+        (policy_text(k), setting(run, k, decoding), run.table(k, split, decoding, texts)) for k in run.iterations()
+    ]
     if (split, texts) == ("test", "recorded"):
         found += [(title, "–", part) for title, part in golden(run)]
     names = measured([part["all"] for _, _, part in found], SHOWN)

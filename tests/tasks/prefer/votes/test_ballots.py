@@ -246,3 +246,11 @@ def test_agreement_is_told_in_words(tmp_path):
     both = [f"u{i},0,1,{choice},{rater}" for i in range(3) for choice, rater in (("AAB"[i], "anna"), ("AAB"[i], "ben"))]
     assert "100 % of the votes" in load(written(tmp_path, *both)).rater_agreement()
     assert math.isclose(rater_agreement(load(written(tmp_path, *both)).votes), 1.0)
+
+
+def test_golden_speech_of_a_text_without_a_recording_is_refused(tmp_path):
+    samples = [sample | {"id": "text-1"} if sample["id"] == "u1" else sample for sample in SAMPLES]
+    votes = ballots.load(written(tmp_path, "text-1,0,1,A,anna"), "1", samples, ROWS)
+    assert list(votes.by_id) == ["text-1"]
+    with pytest.raises(DataError, match=r"line 3: text-1 has no golden speech.*\(texts\.sample corpus has\)"):
+        ballots.load(written(tmp_path, "u0,0,1,A,anna", "text-1,golden,1,A,anna"), "1", samples, ROWS)

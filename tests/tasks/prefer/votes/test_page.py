@@ -51,3 +51,11 @@ def test_a_text_cannot_leave_the_page(text):
     html = page.page([line], [["QQ==", "QQ=="]], "1")
     assert html.count("<script") == 2 and html.count("</script>") == 2
     assert "http" not in html.replace("http-equiv", "")  # nothing is fetched from anywhere
+
+
+def test_texts_without_a_recording_are_voted_on_by_their_samples_alone():
+    samples = [
+        sample | {"id": f"text-{sample['id']}"} if sample["id"] == "u0" else sample for sample in sampled.samples()
+    ]
+    assert sorted(t.id for t in trials(samples)) == ["text-u0", "u1", "u2", "u3"]
+    assert sorted(t.id for t in trials(samples, golden=True)) == ["u1", "u2", "u3"]
