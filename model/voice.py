@@ -140,21 +140,21 @@ class Voice:
         Raises:
             RewardError: a reward that is not finite, with the text.
         """
-        decoding = decoding or Decoding()
-        requests = [self.request(t, p, decoding, s) for t, p, s in zip(texts, prompts, seeds, strict=True)]
-        sampled = self._sample(texts, requests, decoding, batch_size, on_done)
+        sampled = self.sample(texts, prompts, seeds, decoding or Decoding(), batch_size, on_done)
         codes, waves = self.render([torch.from_numpy(s.tokens) for s in sampled], prompts, batch_size)
         return [Utterance(s, c, w) for s, c, w in zip(sampled, codes, waves, strict=True)]
 
-    def _sample(
+    def sample(
         self,
         texts: Sequence[str],
-        requests: list[Request],
+        prompts: Sequence[torch.Tensor],
+        seeds: Sequence[int],
         decoding: Decoding,
-        batch_size: int,
-        on_done: Callable[[int], None] | None,
+        batch_size: int = 64,
+        on_done: Callable[[int], None] | None = None,
     ) -> list[Sampled]:
-        """Return one sample per request: the only one, or the best of N."""
+        """Return level 1 of each utterance, as :meth:`synthesize` takes them: the only sample, or the best of N."""
+        requests = [self.request(t, p, decoding, s) for t, p, s in zip(texts, prompts, seeds, strict=True)]
         if self.reward is None:
             return sample(self.ar, requests, decoding, batch_size, on_done)
         n, vocabulary = policy.best_of_n(self.ar), policy.vocabulary_of(self.ar)

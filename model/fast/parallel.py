@@ -6,6 +6,7 @@ two workers with one thread each nearly double the speed. PyTorch releases Pytho
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -16,6 +17,13 @@ import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+M = TypeVar("M", bound=torch.nn.Module)
+
+
+def with_shared_weights(model: M) -> M:
+    """Return a copy for another thread: what the model keeps while it computes is its own, its weights are shared."""
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    return copy.deepcopy(model, dict(shared))
 
 
 def parallel_map(work: Callable[[int, T], R], pieces: Sequence[T], device: str = "cpu") -> list[R]:

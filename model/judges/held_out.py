@@ -6,16 +6,22 @@ chose no pairs cannot be exploited that way, so real gains show here as well.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from whisper.model import Whisper
 
+from model.fast.parallel import with_shared_weights
 from model.judges import asr, grammar, pitch, timbre
 from model.judges.waves import at_judge_rate, cosine
 from model.metrics import count_missing, edit_counts
+
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
 
 DIGITS = "pocketsphinx-digits"  # the name of the grammar recognizer; any other is a Whisper's
 
@@ -45,9 +51,30 @@ class HeldOut:
         batch_size: int = 64,
     ):
         """``recognizer``: :data:`DIGITS`, or a Whisper as :func:`model.judges.asr.load_recognizer` takes it."""
-        self.transcribe = None if recognizer is None else _transcriber(recognizer, device, batch_size)
+        self.recognizer: Decoder | Whisper | None = None
+        if recognizer is not None:
+            self.recognizer = (
+                grammar.load_decoder() if recognizer == DIGITS else asr.load_recognizer(recognizer, device)
+            )
         self.timbre = voices
         self.batch_size = batch_size
+
+    def for_thread(self) -> HeldOut:
+        """Return the judges for another thread: no two threads may share a recognizer."""
+        other = copy.copy(self)
+        if isinstance(self.recognizer, Whisper):
+            other.recognizer = with_shared_weights(self.recognizer)
+        elif self.recognizer is not None:
+            other.recognizer = grammar.load_decoder()
+        return other
+
+    def transcribe(self, waves: Sequence[np.ndarray]) -> list[str | None]:
+        """Return the transcripts of mono 16 kHz waveforms; None without a recognizer."""
+        if self.recognizer is None:
+            return [None] * len(waves)
+        if isinstance(self.recognizer, Whisper):
+            return list(asr.transcribe(self.recognizer, waves, self.batch_size))
+        return list(grammar.transcribe_digits(waves, self.recognizer))
 
     def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
         """Return voices ``(n, d)`` of mono waveforms, for :meth:`judge`; without a measure of voice, d is 0."""
@@ -74,7 +101,7 @@ class HeldOut:
         self, waves: Sequence[np.ndarray], sample_rate: int, texts: Sequence[str], voices: np.ndarray
     ) -> list[SecondOpinion]:
         resampled = at_judge_rate(waves, sample_rate)
-        hypotheses = self.transcribe(resampled) if self.transcribe else [None] * len(waves)
+        hypotheses = self.transcribe(resampled)
         similarities: list[float | None] = [None] * len(waves)
         if self.timbre:
             similarities = count_missing(cosine(self.timbre.embed(resampled), voices)).tolist()
@@ -87,13 +114,3 @@ class HeldOut:
             )
             for text, wave, hypothesis, similarity in zip(texts, waves, hypotheses, similarities, strict=True)
         ]
-
-
-def _transcriber(
-    recognizer: str, device: str | torch.device, batch_size: int
-) -> Callable[[Sequence[np.ndarray]], list[str]]:
-    if recognizer == DIGITS:
-        decoder = grammar.load_decoder()
-        return lambda waves: grammar.transcribe_digits(waves, decoder)
-    whisper: Whisper = asr.load_recognizer(recognizer, device)
-    return lambda waves: asr.transcribe(whisper, waves, batch_size)

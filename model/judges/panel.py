@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from model.fast.parallel import with_shared_weights
 from model.judges import asr, speaker
 from model.judges.waves import at_judge_rate, cosine
 from model.metrics import count_missing, edit_counts
@@ -41,9 +43,23 @@ class Panel:
         self.speaker = speaker.load_speaker_encoder(device)
         self.batch_size = batch_size
 
+    def for_thread(self) -> Panel:
+        """Return a panel for another thread: Whisper keeps a cache on the model while it decodes."""
+        other = copy.copy(self)
+        other.recognizer, other.speaker = with_shared_weights(self.recognizer), with_shared_weights(self.speaker)
+        return other
+
     def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
         """Return voices ``(n, 256)`` of mono waveforms."""
         return speaker.embed(self.speaker, at_judge_rate(waves, sample_rate))
+
+    def count_errors(self, waves: Sequence[np.ndarray], sample_rate: int, texts: Sequence[str]) -> list[EditCounts]:
+        """Return the word errors of each waveform, without its voice."""
+        hypotheses = asr.transcribe(self.recognizer, at_judge_rate(waves, sample_rate), self.batch_size)
+        return [
+            edit_counts(asr.normalize(text), asr.normalize(hypothesis))
+            for text, hypothesis in zip(texts, hypotheses, strict=True)
+        ]
 
     def judge(
         self,

@@ -1,6 +1,7 @@
-"""Synthesize and judge the test set, for ``evaluate@k``, ``ceiling`` and the gate.
+"""The texts of dev and test with all that a system is given or compared with: voice prompt, seed, golden voice.
 
-Scores of the judged utterances are computed in :mod:`tasks.common.scores`.
+There are two sets. ``recorded`` are utterances of the corpus, ``long`` are texts without a recording. The scores of
+the judged utterances are computed in :mod:`tasks.common.scores`.
 """
 
 from __future__ import annotations
@@ -8,120 +9,119 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
+import torch
 
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
-from model.voice import Utterance, Voice
-from tasks.common.decoding import decoding_of
+from model.sampling import Decoding
+from tasks.common import paths, schemas
+from tasks.common.files import DataError, read_table
 from tasks.common.params import Params
-from tasks.common.progress import Bar
+from tasks.common.scores import SETS
 from tasks.common.utterances import Utterances, load_waves
 
 Row = dict[str, Any]
+GOLDEN: Row = {"draw": 0, "decoding": None, "temperature": None, "top_k": None, "top_p": None, "finished": True}
+
+
+class Judges(NamedTuple):
+    """Those whose scores choose pairs, and those whose scores choose none."""
+
+    panel: Panel
+    held_out: HeldOut
+
+    def for_thread(self) -> Judges:
+        """Return the judges for another thread."""
+        return Judges(self.panel.for_thread(), self.held_out.for_thread())
 
 
 class EvaluationSet:
-    """The test utterances with all that a system is given or compared to: prompt, voice, golden audio, seed."""
+    """Texts of one split, recorded ones first, each with its voice prompt.
 
-    def __init__(self, rows: Utterances, params: Params):
-        self.rows = rows
-        voices = [rows.fixed(i, params.seed) for i in range(len(rows))]
-        self.prompt_rows = [rows[i] for i in voices]
-        self.prompts = [rows.codes(i)[:, : params.prompt_frames] for i in voices]
-        # A seed of the utterance's own: the same in every iteration, so that differences are paired.
-        self.seeds = [seed_of(params.seed, id_) for id_ in rows.ids]
-        self.golden = load_waves("test", rows.ids)
-        self.decoding = decoding_of(params)
+    ``rows`` have the columns id, set, speaker, seen, text, prompt_id and golden_seconds of ``schemas.UTTERANCES``.
+    """
+
+    def __init__(self, rows: list[Row], prompts: list[torch.Tensor], golden: dict[str, np.ndarray], seed: int):
+        """``prompts (levels, frames)``: one per row; ``golden``: waveforms of the prompt utterances by id."""
+        self.rows, self.prompts, self.golden, self.seed = rows, prompts, golden, seed
         self._embedded: dict[Panel | HeldOut, np.ndarray] = {}
 
-    def judge(
-        self,
-        system: str,
-        waves: Sequence[np.ndarray],
-        sample_rate: int,
-        judges: tuple[Panel, HeldOut],
-        finished: Sequence[bool],
-        title: str,
-    ) -> list[Row]:
-        """Judge one wave per utterance, by the reward's own judges and by the held-out ones.
+    @classmethod
+    def read(cls, split: str, params: Params, sets: Sequence[str] = SETS) -> EvaluationSet:
+        """Read the texts of a split; the long set may be empty.
 
-        Args:
-            finished: False where the wave was cut off at the length limit.
-            title: of the progress bar.
-        Returns:
-            rows of ``schemas.UTTERANCES``, one per utterance; none is ever left out.
+        Raises:
+            DataError: a missing or damaged file, or a text whose prompt is no utterance of the split.
         """
-        texts = [row["text"] for row in self.rows]
-        panel, held_out = judges
-        decoding = {name: getattr(self.decoding, name) for name in ("temperature", "top_k", "top_p")}
-        with Bar(f"{title} judge", 2 * len(waves)) as bar:
-            judgements = panel.judge(waves, sample_rate, texts, self._voices(panel, sample_rate), bar.advance)
-            opinions = held_out.judge(waves, sample_rate, texts, self._voices(held_out, sample_rate), bar.advance)
-        return [
-            {
-                "id": row["id"],
-                "system": system,
-                "set": "recorded",
-                "draw": 0,
-                "decoding": "best",
-                **decoding,
-                "speaker": row["speaker"],
-                "seen": row["seen"],
-                "text": row["text"],
-                "prompt_id": prompt["id"],
-                "seed": seed,
-                "finished": bool(done),
-                **vars(judgement),
-                "seconds": len(wave) / sample_rate,
-                "golden_seconds": row["seconds"],
-                **_held_out_columns(opinion),
-            }
-            for row, prompt, seed, judgement, opinion, wave, done in zip(
-                self.rows, self.prompt_rows, self.seeds, judgements, opinions, waves, finished, strict=True
-            )
-        ]
+        utterances = Utterances.read(split)
+        rows = _recorded(utterances, params) if "recorded" in sets else []
+        if "long" in sets:
+            rows += _long(split)
+        try:
+            prompts = [utterances.codes(utterances.find(row["prompt_id"]))[:, : params.prompt_frames] for row in rows]
+        except KeyError as error:
+            raise DataError(
+                f"{paths.texts(split)} prompts a voice with {error}, which {paths.codes(split)} lacks; "
+                "run `texts` again"
+            ) from error
+        return cls(rows, prompts, load_waves(split, {row["prompt_id"] for row in rows}), params.seed)
 
-    def _voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
-        """Embeddings ``(n, d)`` of each utterance's voice prompt (the whole prompt utterance, golden audio)."""
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts in the order of the rows."""
+        return [row["text"] for row in self.rows]
+
+    def seeds(self, draw: int) -> list[int]:
+        """Return each text's seed for one of its draws: the same for every policy, so that differences are paired."""
+        return [seed_of(self.seed, f"{row['id']}/{draw}") for row in self.rows]
+
+    def voices(self, judge: Panel | HeldOut, sample_rate: int) -> np.ndarray:
+        """Embeddings ``(texts, d)`` of each text's voice prompt (the whole prompt utterance, golden audio)."""
         if judge not in self._embedded:
-            unique = sorted({r["id"] for r in self.prompt_rows})
+            unique = sorted({row["prompt_id"] for row in self.rows})
             embedded = judge.embed([self.golden[i] for i in unique], sample_rate)
-            self._embedded[judge] = embedded[[unique.index(r["id"]) for r in self.prompt_rows]]
+            self._embedded[judge] = embedded[[unique.index(row["prompt_id"]) for row in self.rows]]
         return self._embedded[judge]
 
 
-def _held_out_columns(opinion: SecondOpinion) -> Row:
-    """Columns of ``schemas.UTTERANCES``: what an own judge measures too is marked as held out."""
-    twice = Judgement.__dataclass_fields__
-    return {f"held_out_{name}" if name in twice else name: value for name, value in vars(opinion).items()}
+def judge(
+    judges: Judges,
+    rows: Sequence[Row],
+    waves: Sequence[np.ndarray],
+    sample_rate: int,
+    voices: tuple[np.ndarray, np.ndarray],
+) -> list[Row]:
+    """Judge one waveform per row of an evaluation set; none is ever left out.
 
-
-def seed_of(seed: int, utterance: str) -> int:
-    """A 62-bit seed from the loop's seed and an utterance's id."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{utterance}".encode()).digest()[:8], "big") >> 2
-
-
-def evaluate_policy(
-    voice: Voice, test: EvaluationSet, panel: Panel, held_out: HeldOut, params: Params, title: str
-) -> tuple[list[Row], list[Utterance]]:
-    """Synthesize and judge every test utterance, by the reward's own judges and by the held-out ones.
-
-    A sample that ran into the length limit is cut off there and judged as it is. One that came out empty is all
-    deletions and similarity 0. Both stay in every average.
-
+    Args:
+        voices: of :meth:`EvaluationSet.voices`, for the panel and for the held-out judges.
     Returns:
-        rows of ``schemas.UTTERANCES``, and the utterances with their tokens and waveforms.
+        the rows with the judges' columns of ``schemas.UTTERANCES``.
     """
-    decoding = decoding_of(params)
-    with Bar(f"{title} synthesize", len(test.rows)) as bar:
-        texts = [r["text"] for r in test.rows]
-        spoken = voice.synthesize(texts, test.prompts, test.seeds, decoding, params.evaluate.batch_size, bar.advance)
-    waves, finished = [u.wave for u in spoken], [u.sampled.finished for u in spoken]
-    return test.judge("policy", waves, voice.sample_rate, (panel, held_out), finished, title), spoken
+    texts = [row["text"] for row in rows]
+    judgements = judges.panel.judge(waves, sample_rate, texts, voices[0])
+    opinions = judges.held_out.judge(waves, sample_rate, texts, voices[1])
+    return [
+        {**row, **vars(judgement), "seconds": len(wave) / sample_rate, **_held_out_columns(opinion)}
+        for row, wave, judgement, opinion in zip(rows, waves, judgements, opinions, strict=True)
+    ]
+
+
+def decoding_columns(decoding: Decoding) -> Row:
+    """Return temperature, top_k and top_p, as tables and metrics.json name them."""
+    return {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
+
+
+def seed_of(seed: int, name: str) -> int:
+    """A 62-bit seed from the loop's seed and the name of what is drawn."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") >> 2
 
 
 def audio_choice(rows: Sequence[Row], n: int) -> list[int]:
@@ -139,3 +139,29 @@ def audio_choice(rows: Sequence[Row], n: int) -> list[int]:
 def write_flac(path: Path, wave: np.ndarray, sample_rate: int) -> None:
     """Write samples, clipped to [-1, 1]; one silent sample where there are none."""
     soundfile.write(path, np.clip(wave, -1, 1) if wave.size else np.zeros(1, np.float32), sample_rate, format="FLAC")
+
+
+def _recorded(utterances: Utterances, params: Params) -> list[Row]:
+    return [
+        {
+            "id": utterances.ids[i],
+            "set": "recorded",
+            "speaker": utterances.speakers[i],
+            "seen": bool(utterances.seen[i]),
+            "text": utterances.texts[i],
+            "prompt_id": utterances.ids[utterances.fixed(i, params.seed)],
+            "golden_seconds": float(utterances.seconds[i]),
+        }
+        for i in range(len(utterances))
+    ]
+
+
+def _long(split: str) -> list[Row]:
+    rows = read_table(paths.texts(split), schemas.TEXTS)
+    return [{**row, "set": "long", "golden_seconds": None} for row in rows]
+
+
+def _held_out_columns(opinion: SecondOpinion) -> Row:
+    """Columns of ``schemas.UTTERANCES``: what an own judge measures too is marked as held out."""
+    twice = Judgement.__dataclass_fields__
+    return {f"held_out_{name}" if name in twice else name: value for name, value in vars(opinion).items()}

@@ -49,7 +49,7 @@ def test_the_default_judges_are_fitted_to_train(workspace, tmp_path: Path):
     write_train(tmp_path, {"a": 3, "bbb": 3})
     found = judges.load_held_out(chosen, CPU, ["one two"])
     again = judges.load_held_out(chosen, CPU, ["one two"])
-    assert found.transcribe is not None and found.timbre is not None and again.timbre is not None
+    assert found.recognizer is not None and found.timbre is not None and again.timbre is not None
     assert (found.timbre.whitening == again.timbre.whitening).all()
     name = judges.held_out_names(chosen)
     assert name.startswith("pocketsphinx-digits, timbre@")
@@ -72,7 +72,7 @@ def test_a_corpus_of_one_speaker_has_no_measure_that_tells_speakers_apart(worksp
 def test_a_missing_package_is_a_warning_that_names_the_setting(workspace, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)  # as if it were not installed
     found = judges.load_held_out(settings(workspace, held_out_speaker=None), CPU, ["one"])
-    assert found.transcribe is None
+    assert found.recognizer is None
     assert "held_out_recognizer is pocketsphinx-digits" in capsys.readouterr().err
 
 
@@ -86,7 +86,7 @@ def test_train_with_one_utterance_per_speaker_can_not_be_fitted_to(workspace, tm
 def test_no_judges_need_nothing(workspace):
     chosen = settings(workspace, held_out_recognizer=None, held_out_speaker=None)
     found = judges.load_held_out(chosen, CPU, ["any text"])
-    assert found.transcribe is None and found.timbre is None
+    assert found.recognizer is None and found.timbre is None
     assert judges.held_out_names(chosen) == "none"
 
 
