@@ -12,7 +12,7 @@ import torch
 from model.fast.parallel import with_shared_weights
 from model.judges import asr, speaker
 from model.judges.waves import at_judge_rate, cosine
-from model.metrics import count_missing, edit_counts
+from model.metrics import EditCounts, count_missing, edit_counts
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def judge(
     rows: Sequence[Row],
     waves: Sequence[np.ndarray],
     sample_rate: int,
-    voices: tuple[np.ndarray, np.ndarray],
+    voices: Sequence[np.ndarray],
 ) -> list[Row]:
     """Judge one waveform per row of an evaluation set; none is ever left out.
 

@@ -27,6 +27,8 @@ __all__ = [
     "by_speaker_kind",
     "compare",
     "confirmable",
+    "first_draws",
+    "levels",
     "rows_at",
     "sets_of",
     "speaker_kinds",
@@ -129,6 +131,11 @@ def rows_at(rows: Sequence[Row], decoding: str, which: str) -> list[Row]:
     of_set = [row for row in rows if row["set"] == which]
     found = [row for row in of_set if row["decoding"] == decoding]
     return found if found or decoding == "best" else of_set
+
+
+def first_draws(rows: Sequence[Row]) -> list[Row]:
+    """The first draw of each recorded text at the loop's decoding, of which ``test_samples`` holds the tokens."""
+    return [row for row in rows_at(rows, "loop", "recorded") if row["draw"] == 0]
 
 
 def tables(

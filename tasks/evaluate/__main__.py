@@ -42,7 +42,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     loop = decoding_of(params)
     draws = params.evaluate.draws
     on_dev = evaluate_policy(voice, dev, best, draws, everyone, params, f"{title} dev")
-    kept = heard(test, params)
+    kept = audio_kept(test, params)
     on_test = evaluate_policy(voice, test, best, draws, everyone, params, f"{title} test", keep=kept)
     at_loop = on_test
     if loop != best:
@@ -71,7 +71,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         print(f"{title}: {line}")
 
 
-def heard(test: EvaluationSet, params: Params) -> list[int]:
+def audio_kept(test: EvaluationSet, params: Params) -> list[int]:
     """Return positions of the texts whose audio the report plays: as many of each set."""
     chosen = []
     for name in ("recorded", "long"):

@@ -10,6 +10,7 @@ averages keep it. A policy without tokens for most utterances is noted as not me
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from tasks.common import paths, runtime, schemas, tracking
 from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.scores import compare, summarize, to_json
+from tasks.common.scores import compare, first_draws, summarize, to_json
 from tasks.common.stage import stage
 from tasks.gap.measures import NAMES, Classified, Measures
 from tasks.gap.tokens import Compared, read_compared
@@ -33,7 +34,7 @@ COSTS = ("wer", "similarity")  # the columns of the paper's Table 1
 
 
 @stage
-def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" is the SFT policy')]) -> None:
+def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" is the start policy')]) -> None:
     """Measure the gap between golden and one iteration's synthetic level-1 tokens."""
     params, device = runtime.start()
     if iteration != "0":
@@ -50,7 +51,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" 
         durations = frame * np.array(
             [[len(g), len(t)] for g, t in zip(compared.golden_tokens, compared.tokens, strict=True)]
         )
-        before_durations = frame * np.array([len(tokens) for tokens in compared.sft_tokens])
+        before_durations = frame * np.array([len(tokens) for tokens in compared.start_tokens])
         measures = Measures.of(compared, compared.synthetic, compared.tokens, durations[:, 1], durations[:, 0])
         content: Row = {
             "iteration": iteration,
@@ -64,10 +65,10 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" 
         classified = Classified.of(compared, compared.synthetic, params)
         content["classifier"] = classified.summary(params)
         if iteration != "0":
-            first = Measures.of(compared, compared.sft, compared.sft_tokens, before_durations, durations[:, 0])
-            content["versus_sft"] = {
+            first = Measures.of(compared, compared.start, compared.start_tokens, before_durations, durations[:, 0])
+            content["versus_start"] = {
                 **measures.change_from(first, draws, params.seed),
-                "classifier": classified.change_from(Classified.of(compared, compared.sft, params), params),
+                "classifier": classified.change_from(Classified.of(compared, compared.start, params), params),
             }
         content["table1"] = cost(iteration, draws, params.seed)
         bar.advance()
@@ -93,9 +94,9 @@ def write_unmeasured(iteration: str, compared: Compared) -> None:
     print(f"gap@{iteration}: not measured, {why}")
 
 
-def by_id(iteration: str, ids: list[str]) -> list[Row]:
+def by_id(iteration: str, ids: list[str]) -> list[Mapping[str, Any]]:
     """An iteration's judged utterances in the order of ``ids``."""
-    found = {row["id"]: row for row in read_table(paths.utterances(iteration), schemas.UTTERANCES)}
+    found = {row["id"]: row for row in first_draws(read_table(paths.utterances(iteration), schemas.UTTERANCES))}
     return [found[i] for i in ids]
 
 
@@ -103,7 +104,7 @@ def cost(iteration: str, draws: int, seed: int) -> dict[str, Any]:
     """The paper's Table 1: WER and SIM of the NAR fed golden and fed synthetic tokens, and the paired difference."""
     ceiling = read_table(paths.CEILING / "utterances.parquet", schemas.UTTERANCES)
     golden = [row for row in ceiling if row["system"] == "golden_nar"]
-    synthetic = read_table(paths.utterances(iteration), schemas.UTTERANCES)
+    synthetic = first_draws(read_table(paths.utterances(iteration), schemas.UTTERANCES))
     table = {
         "golden": summarize(golden, draws, seed),
         "synthetic": summarize(synthetic, draws, seed),

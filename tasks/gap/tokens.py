@@ -18,32 +18,32 @@ from tasks.common.utterances import Row, Utterances
 
 @dataclass(frozen=True)
 class Compared:
-    """Test utterances three ways, in one order: golden, this iteration's samples, the SFT policy's."""
+    """Test utterances three ways, in one order: golden, this iteration's samples, the start policy's."""
 
     ids: list[str]
-    left_out: int  # utterances for which this policy, or SFT, sampled nothing
+    left_out: int  # utterances for which this policy, or the start, sampled nothing
     codebook_size: int
     basis: Basis  # of golden train utterances: the same in every iteration
     golden_tokens: list[np.ndarray]
     tokens: list[np.ndarray]
-    sft_tokens: list[np.ndarray]
+    start_tokens: list[np.ndarray]
     golden: np.ndarray  # (utterances, width), from model.gap.representation.pooled
     synthetic: np.ndarray
-    sft: np.ndarray
+    start: np.ndarray
 
 
 def read_compared(iteration: str, params: Params, device: torch.device) -> Compared:
     """Read the test set and both policies' samples of it, and pass them through the NAR.
 
     Raises:
-        DataError: samples of other utterances, prompts or seeds than the test set's or SFT's.
+        DataError: samples of other utterances, prompts or seeds than the test set's or the start's.
     """
     test = Utterances.read("test")
     samples, first = _samples(iteration, test), _samples("0", test)
     if different := [i for i in samples if any(samples[i][k] != first[i][k] for k in ("prompt_id", "seed"))]:
         raise DataError(
             f"{len(different)} test utterances of iteration {iteration} were sampled with another prompt or seed than "
-            f"SFT's (the first is {different[0]}); run `evaluate` of both again"
+            f"the start's (the first is {different[0]}); run `evaluate` of both again"
         )
     ids = sorted(i for i in samples if len(samples[i]["tokens"]) and len(first[i]["tokens"]))
     nar = use_onednn(nar_lib.load(paths.NAR, device))
@@ -53,7 +53,7 @@ def read_compared(iteration: str, params: Params, device: torch.device) -> Compa
         return pooled(nar, [torch.from_numpy(t) for t in level1], prompts, params.evaluate.batch_size)
 
     golden_tokens = [test.level1(test.find(i)).astype(np.int64) for i in ids]
-    tokens, sft_tokens = ([s[i]["tokens"].astype(np.int64) for i in ids] for s in (samples, first))
+    tokens, start_tokens = ([s[i]["tokens"].astype(np.int64) for i in ids] for s in (samples, first))
     synthetic = states(tokens)
     return Compared(
         ids=ids,
@@ -62,10 +62,10 @@ def read_compared(iteration: str, params: Params, device: torch.device) -> Compa
         basis=_basis(nar, params),
         golden_tokens=golden_tokens,
         tokens=tokens,
-        sft_tokens=sft_tokens,
+        start_tokens=start_tokens,
         golden=states(golden_tokens),
         synthetic=synthetic,
-        sft=synthetic if iteration == "0" else states(sft_tokens),
+        start=synthetic if iteration == "0" else states(start_tokens),
     )
 
 

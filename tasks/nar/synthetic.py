@@ -21,11 +21,11 @@ from model.fast.onednn import use_onednn
 from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
 from tasks.common import judges, paths, runtime, schemas
-from tasks.common.evaluation import EvaluationSet, seed_of
+from tasks.common.evaluation import EvaluationSet, Judges, judge, seed_of
 from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
 from tasks.common.params import Params
 from tasks.common.progress import Bar
-from tasks.common.scores import compare, summarize, to_json
+from tasks.common.scores import compare, first_draws, summarize, to_json
 from tasks.common.stage import stage
 from tasks.common.training import state_of
 from tasks.common.utterances import Utterances, load_waves
@@ -51,7 +51,7 @@ def main() -> None:
     data = Examples(golden, params.prompt_frames, synthetic)
     source = policy.digest(paths.ar("0"))
     model, _ = train(data, params, device, name="nar_synthetic", command="tasks.nar.synthetic", source=source)
-    result = {"level1_kept": kept, **judge(model, params, device)}
+    result = {"level1_kept": kept, **scores_of(model, params, device)}
     with atomic_path(paths.SYNTHETIC_NAR) as folder:
         nar.save(model, folder)
         write_json(folder / "result.json", result)
@@ -94,22 +94,23 @@ def share_of_golden_codes(golden: Utterances, synthetic: Utterances) -> float:
     return same / int(synthetic.frames.sum())
 
 
-def judge(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
-    """Scores of the SFT policy's test samples through ``model``, and the paired difference to the golden NAR's."""
-    golden = Utterances.read("test")
-    test = EvaluationSet(golden, params)
+def scores_of(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
+    """Scores of the start policy's test samples through ``model``, and the paired difference to the golden NAR's."""
+    test = EvaluationSet.read("test", params, ["recorded"])
     by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
-    sampled = [by_id[i] for i in golden.ids]
+    before = first_draws(read_table(paths.utterances("0"), schemas.UTTERANCES))
+    sampled = [by_id[row["id"]] for row in test.rows]
     level1 = [torch.tensor(row["tokens"], dtype=torch.long) for row in sampled]
     codec = load_codec(params.models.codec, device)
     completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
     waves = [wave.numpy() for wave in codec.decode(completed)]
-    both = Panel(params.models.recognizer, device), judges.load_held_out(params, device, list(golden.texts))
-    finished = [row["finished"] for row in sampled]
-    table = test.judge("policy", waves, codec.sample_rate, both, finished, "nar_synthetic")
+    both = Judges(Panel(params.models.recognizer, device), judges.load_held_out(params, device, test.texts))
+    voices = [test.voices(one, codec.sample_rate) for one in both]
+    judged = {row["id"]: row for row in judge(both, test.rows, waves, codec.sample_rate, voices)}
+    table = [{**row, **judged[row["id"]]} for row in before]  # draw, seed and decoding are the same
     resamples, seed = params.evaluate.bootstrap_samples, params.seed
     scores = summarize(table, resamples, seed)
-    change = compare(read_table(paths.utterances("0"), schemas.UTTERANCES), table, resamples, seed)
+    change = compare(before, table, resamples, seed)
     return {
         "scores": to_json({name: scores[name] for name in SHOWN}),
         "versus_golden_nar": to_json({name: change[name] for name in SHOWN}),

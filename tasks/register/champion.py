@@ -53,7 +53,7 @@ def stored_rows(version: ModelVersion) -> Rows | None:
 
 
 def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
-    """Load a registered version and judge it on the present test split, as ``evaluate`` does.
+    """Load a registered version and judge it on the present dev split, as ``evaluate`` does.
 
     Its own decoding and length of prompt are used: they are a part of the version, and it is served with them.
 
@@ -64,8 +64,9 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
 
     from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
-    from tasks.common.evaluation import EvaluationSet, evaluate_policy
-    from tasks.common.utterances import Utterances
+    from tasks.common.decoding import decoding_of
+    from tasks.common.evaluation import EvaluationSet, Judges
+    from tasks.common.policy_evaluation import evaluate_policy, per_thread
 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
@@ -79,13 +80,13 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         params = params.model_copy(update={"decoding": decoding, "prompt_frames": model.config["prompt_frames"]})
     except (SpeechAlignError, ValueError) as error:
         raise DataError(
-            f"{title} of {version.name} has no evaluation on the present test split, and could not be evaluated: "
+            f"{title} of {version.name} has no evaluation on the present dev split, and could not be evaluated: "
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"
         ) from error
-    rows = Utterances.read("test")
-    test, others = EvaluationSet(rows, params), load_held_out(params, device, list(rows.texts))
+    dev = EvaluationSet.read("dev", params)
+    judges = per_thread(Judges(Panel(params.models.recognizer, device), load_held_out(params, device, dev.texts)))
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate
-        test.prompts = [voice.encode_prompt(test.golden[row["id"]], rate) for row in test.prompt_rows]
-    return evaluate_policy(voice, test, Panel(params.models.recognizer, device), others, params, title)[0]
+        dev.prompts = [voice.encode_prompt(dev.golden[row["prompt_id"]], rate) for row in dev.rows]
+    return evaluate_policy(voice, dev, decoding_of(params), params.evaluate.draws, judges, params, title).rows
