@@ -115,19 +115,19 @@ def study(
     timeout: Timeout = None,
     targets: Annotated[
         list[str] | None,
-        typer.Option(help="Only this arm (arm@ipo) or page (table, temperature), and what it depends on."),
+        typer.Option(help="Only this arm on this seed (arm@rejection-17), and what it depends on; may be repeated."),
     ] = None,
 ) -> None:
-    """Run the paper's experiments, the arms of study/params.yaml.
+    """Run the experiments: the arms of study/params.yaml, each on several seeds.
 
-    They start from the finished loop: [bold]speechalign run[/bold] first.
-    All of them take about two hours on two cores.
-    Writes study/results/, reports/study.md and reports/temperature.md.
+    Each seed has a loop of its own, so nothing else needs to have run.
+    All of them take about 70 minutes on two cores, the most important first; a stopped study goes on.
+    Writes study/results/, reports/study.md and reports/study.json.
 
     \b
     Examples:
       speechalign study
-      speechalign study --targets arm@ipo --targets arm@simpo
+      speechalign study --targets loop@17 --targets arm@rejection-17
     """
     with _command():
         from flows.study import choose, speechalign_study, tables

@@ -126,7 +126,7 @@ def read(pipeline: str = PIPELINE) -> Graph:
             }
             stages = {}
             with repo.lock:
-                for name in _ordered(edges):
+                for name in _ordered(edges, by_iteration=pipeline == PIPELINE):
                     stage = own[name]
                     meta = stage.meta or {}
                     stages[name] = Stage(
@@ -180,14 +180,18 @@ def _content(file: Path) -> dict[str, Any]:
     return content or {}
 
 
-def _ordered(edges: dict[str, list[str]]) -> list[str]:
-    """Topological order; among stages that could come next, the earliest iteration, then the order of dvc.yaml."""
+def _ordered(edges: dict[str, list[str]], by_iteration: bool) -> list[str]:
+    """Topological order; among stages that could come next, the earliest iteration, then the order of dvc.yaml.
+
+    Args:
+        by_iteration: whether ``@k`` of a name is an iteration. In the study it is a seed.
+    """
     import networkx as nx
 
     written = list(edges)
 
     def rank(name: str) -> tuple[int, int]:
-        key = name.rpartition("@")[2] if "@" in name else ""
+        key = name.rpartition("@")[2] if "@" in name and by_iteration else ""
         return (int(key) if key.isdigit() else 0, written.index(name))
 
     forward = nx.DiGraph()

@@ -1,4 +1,4 @@
-"""The study as a Prefect flow: one task per arm of ``study/params.yaml``, two at a time, then their tables.
+"""The study as a Prefect flow: one task per arm and seed of ``study/params.yaml``, two at a time, then their tables.
 
 speechalign study
 """
@@ -14,9 +14,9 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from flows.current import current
-from flows.graph import STUDY, Graph, GraphError
+from flows.graph import STUDY, Graph
 from flows.loop import Choice, run_chosen
-from flows.schedule import Options, least_rise
+from flows.schedule import Options
 
 
 @flow(name="speechalign-study")
@@ -32,7 +32,7 @@ def speechalign_study(
         jobs: arms at once; they share ``compute.threads``.
         retries: of an arm that failed; it goes on where it was.
         stage_timeout_seconds: an arm that takes longer is killed and has failed.
-        targets: only these and what they depend on, as in "arm@ipo"; all of them without.
+        targets: only these and what they depend on, as in "arm@rejection-17" or "loop"; all of them without.
 
     Returns:
         What became of each stage, or a failed state that names the error.
@@ -44,27 +44,11 @@ def choose(targets: list[str] | None) -> Choice:
     """The study's graph and the stages that ``targets`` name.
 
     Raises:
-        GraphError: no such stage, or the main loop, from which the arms start, is not up to date.
+        GraphError: no such stage.
     """
-    loop, graph = current(), current(STUDY)
-    # All stages, also those that no arm reads: arms depend on the folder runs, so a later run would make them stale.
-    if changed := [name for name, stage in loop.stages.items() if stage.changed]:
-        text = f"the study starts from the finished loop, and these stages are not up to date: {', '.join(changed)}"
-        if stopped_early(loop):
-            hint = "an early stop left iterations out, so run `speechalign run --no-early-stop` first"
-        else:
-            hint = "run `speechalign run` first"
-        raise GraphError(f"{text}; {hint}")
+    current()  # an arm runs the loop's commands, and depends on what they compute
+    graph = current(STUDY)
     return graph, graph.closure(targets or graph.stages)
-
-
-def stopped_early(loop: Graph) -> bool:
-    """Whether a stage is missing because an iteration it builds on made things worse."""
-    judged = {key for key, judge in loop.judges().items() if loop.up_to_date(loop.closure([judge.name]))}
-    worse = {key for key in judged if (least_rise(key) or 0) > 0}
-    return any(
-        stage.changed and worse & loop.parents.get(stage.iteration or "", set()) for stage in loop.stages.values()
-    )
 
 
 def tables(graph: Graph, chosen: set[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Run one arm of the study. ``python -m study.arm --name dpo``
+"""Run one arm of the study on one seed. ``python -m study.arm --name rejection --seed 17``
 
-The loop's stages run in ``study/.work/<name>``, a workspace with its own ``params.yaml`` and ``runs/``, with links to
-what the main loop has made already. A stage that has finished there is not run again, so a stopped study goes on.
+The loop's stages run in ``study/.work/<name>/<seed>``, a workspace with its own ``params.yaml`` and ``runs/``, with
+links to what the loop of that seed has made already. A stage that has finished there is not run again, so a stopped
+study goes on. Each arm uses one thread: two arms fill two cores.
 """
 
 from __future__ import annotations
@@ -16,94 +17,122 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 import yaml
 
-from study.arms import RESULTS, Arm, load, merged
+from study.arms import FILE, Arm, load, merged
 from tasks.common import digests, paths, schemas, tracking
-from tasks.common.files import DataError, atomic_path, read_table, write_json, write_table
+from tasks.common.files import DataError, atomic_path, read_table, write_json
 from tasks.common.params import load as load_params
 from tasks.common.stage import failure, stage
 from tasks.common.tracking.client import LOCAL_ARTIFACTS
 
 WORK = Path("study/.work")
 DONE = "done.json"  # the steps that have run in a workspace
-SHARED = ("checkpoints", ".code", "bootstrap", "model", "tasks", "study")
-# What the commands compute (tasks.code): this one's and those of the loop that an arm may run.
-OWN_CODE, LOOP_CODE = "study/.code/study.arm.txt", ".code/{}.txt"
+BASIS = "basis.json"  # all that its results rest on
+SHARED = ("checkpoints", ".code", "model", "tasks", "study")
+# What the commands compute (tasks.code): the study's own and those of the loop.
+OWN_CODE, LOOP_CODE = "study/.code/{}.txt", ".code/{}.txt"
 UNUSED = ("compute", "gap", "register")  # blocks of params.yaml that change no arm's results, the precision aside
-KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration
+KEPT = ("metrics.json", "utterances.parquet", "curve.csv")  # of each iteration; an adopted policy has no curve
+# Of a loop's iterations, what an arm makes itself.
+NOT_SHARED = ("mlflow.json", "audio", ".state")
+ONE_THREAD = dict.fromkeys(("SPEECHALIGN_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
-def steps_of(arm: Arm) -> list[list[str]]:
-    """The stages to run, in order, as arguments of ``python -m``."""
+def steps_of(arm: Arm, pairs: int = 1) -> list[list[str]]:
+    """The stages to run, in order, as arguments of ``python -m``; ``pairs``: how many the loop's iteration has."""
     steps: list[list[str]] = []
-    if arm.own == "corpus":
+    if arm.shares == "nothing":
         steps += [["tasks.prepare"], ["tasks.extract"], ["tasks.texts"], ["tasks.policy"], ["tasks.nar"]]
-    elif "texts" in arm.set:
+    if arm.shares == "data":
+        steps += [["study.sft", "--share", f"{arm.sft_share:g}"]]
+    if arm.shares != "nothing" and "texts" in arm.set:
         steps += [["tasks.texts"]]
-    if arm.own == "sft":
-        steps += [["tasks.policy"]]
-    if arm.own != "nothing":
+    if arm.first == 0:
         steps += [["tasks.evaluate", "--iteration", "0"]]
-    for k in range(arm.first, arm.last + 1):
-        making = [] if arm.pairs == "main" and k == 1 else ["sample", "prefer"]
-        steps += [[f"tasks.{name}", "--iteration", str(k)] for name in (*making, "align", "evaluate")]
+    for k in range(max(arm.first, 1), arm.last + 1):
+        making = {"samples": ["prefer"], "pairs": []}.get(arm.shares if k == arm.first else "", ["sample", "prefer"])
+        for name in (*making, "align", "evaluate"):
+            steps += [[f"tasks.{name}", "--iteration", str(k)]]
+            if name == "prefer" and k == arm.first:
+                steps[-1] += ["--judged"] if arm.shares == "samples" else []
+                steps += _choosing(arm, pairs)
     return steps
 
 
-def links_of(arm: Arm) -> list[Path]:
-    """What of the main loop, or of the arm in its place, the arm uses as it is."""
-    if arm.own == "corpus":
+def _choosing(arm: Arm, pairs: int) -> list[list[str]]:
+    """The step that makes the arm's pairs comparable, if it needs one."""
+    number = ["--number", str(pairs)] if arm.as_many_pairs else []
+    if not number and arm.keep == "all":
         return []
-    data = [paths.AUDIO, paths.CUTS, paths.CODES] if "texts" in arm.set else [paths.DATA]  # its own texts go there
-    linked = [*data, paths.NAR, paths.run("0") / "nar_curve.csv"]
-    if arm.own == "nothing":
-        names = ("policy", "curve.csv", "pairs.parquet", *KEPT[:2])
-        linked += [paths.run(str(k)) / name for k in range(arm.first) for name in names]
-    if arm.pairs == "main":
-        linked += [paths.samples("1"), paths.judgements("1"), *([paths.pairs("1")] if arm.share == 1 else [])]
-    return linked
+    return [["study.pairs", "--iteration", str(arm.first), "--keep", arm.keep, *number]]
+
+
+def workspace(name: str, seed: int) -> Path:
+    return WORK / name / str(seed)
+
+
+def links_of(arm: Arm, base: Path) -> list[Path]:
+    """Return what the arm uses of the workspace ``base`` as it is, relative to it.
+
+    Raises:
+        DataError: it has not been made.
+    """
+    if arm.shares == "nothing":
+        return []
+    made = [paths.metrics(str(max(arm.first - 1, 0)))]
+    ready = [make(str(arm.first)) for make in (paths.samples, paths.judgements, paths.pairs)]
+    shared = {"samples": ready[:2], "pairs": ready}.get(arm.shares, [])
+    if missing := [str(base / path) for path in (*made, *shared) if not (base / path).is_file()]:
+        raise DataError(f"the arm starts from {missing}, which do not exist; remove study/results and run the study")
+    own = {paths.TEXTS.name} if "texts" in arm.set else set()
+    links = [paths.DATA / path.name for path in sorted((base / paths.DATA).iterdir()) if path.name not in own]
+    if arm.shares == "data":
+        return [*links, *_of_run(base, "0", {paths.NAR.name, "nar_origin.json"})]
+    return [*links, *(path for k in range(arm.first) for path in _of_run(base, str(k))), *shared]
+
+
+def _of_run(base: Path, iteration: str, names: set[str] | None = None) -> list[Path]:
+    found = sorted(path.name for path in (base / paths.run(iteration)).iterdir())
+    return [paths.run(iteration) / name for name in found if name not in NOT_SHARED and name in (names or found)]
 
 
 def code_of(arm: Arm) -> list[str]:
     """Return the files whose change makes the arm's workspace stale."""
-    return [OWN_CODE, *sorted({LOOP_CODE.format(step[0]) for step in steps_of(arm)})]
+    commands = {"study.arm", *(step[0] for step in steps_of(arm))}
+    return sorted((OWN_CODE if name.startswith("study.") else LOOP_CODE).format(name) for name in commands)
 
 
-def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any]) -> None:
+def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any], base: Path, pairs: int = 0) -> None:
     """Make the arm's workspace, or keep the one that is there if nothing it rests on has changed.
 
+    Args:
+        base: workspace of the arm that this one starts from. pairs: how many it shall have; 0: as many as there are.
     Raises:
-        DataError: the main loop, or the arm in its place, has not made what the arm starts from.
+        DataError: the arm at ``base`` has not made what this one starts from.
     """
-    base = WORK / arm.base if arm.base else Path()
-    links = {path: base / path for path in links_of(arm)}
-    if missing := [str(path) for path in links.values() if not path.exists()]:
-        first = f"speechalign study --targets arm@{arm.base}" if arm.base else "make demo"
-        raise DataError(f"the arm starts from {missing}, which do not exist; run `{first}` first")
+    links = {path: base / path for path in links_of(arm, base)}
     basis = {
         "arm": arm.model_dump(),
         "params": {block: value for block, value in params.items() if block not in UNUSED},
-        "inputs": {str(path): digests.md5(path) for path in links.values()},
+        "pairs": pairs,
+        "inputs": {str(path): digests.md5(path) for path in (Path("checkpoints"), *links.values())},
         "precision": params["compute"]["precision"],
         "code": {file: digests.md5(Path(file)) for file in code_of(arm)},
     }
-    note = folder / "basis.json"
+    note = folder / BASIS
     if note.is_file() and json.loads(note.read_text()) == json.loads(json.dumps(basis)):
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for path, source in {**{Path(name): Path(name) for name in SHARED}, **links}.items():
+    corpus = Path(params["prepare"]["path"] or "")
+    shared = [*SHARED, *([] if corpus.is_absolute() else corpus.parts[:1])]
+    for path, source in {**{Path(name): Path(name) for name in shared}, **links}.items():
         if source.exists():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(source.resolve())
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
-    if arm.share < 1:
-        pairs = read_table(paths.pairs("1"), schemas.PAIRS)
-        kept = np.random.default_rng(params["seed"]).permutation(len(pairs))[: max(1, round(arm.share * len(pairs)))]
-        write_table(folder / paths.pairs("1"), [pairs[i] for i in sorted(kept)], schemas.PAIRS)
     write_json(note, basis)
 
 
@@ -132,7 +161,7 @@ def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str])
     for step in steps:
         if step in done:
             continue
-        print(f"{folder.name}: {' '.join(step)}", flush=True)
+        print(f"{folder}: {' '.join(step)}", flush=True)
         command = [sys.executable, "-m", *step]
         with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as child:
             assert child.stderr is not None
@@ -148,26 +177,34 @@ def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str])
 
 
 @stage
-def main(name: Annotated[str, typer.Option(help="an arm of study/params.yaml")]) -> None:
-    """Run one arm of the study and keep its results."""
-    arms = load()
+def main(
+    name: Annotated[str, typer.Option(help="an arm of study/params.yaml")],
+    seed: Annotated[int, typer.Option(help="one of its seeds")],
+) -> None:
+    """Run one arm of the study on one seed and keep its results."""
+    study = load()
+    arms = study.by_name
     if name not in arms:
-        raise DataError(f"study/params.yaml has no arm {name!r}; it has {', '.join(arms)}")
-    arm, folder = arms[name], WORK / name
+        raise DataError(f"{FILE} has no arm {name!r}; it has {', '.join(arms)}")
+    arm, folder, base = arms[name], workspace(name, seed), workspace(arms[name].after, seed)
     load_params()  # says what is wrong with params.yaml before the arm's changes hide it
-    params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
-    prepare_workspace(folder, arm, params)
+    params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")), study.common, seed)
+    fresh = base / paths.pairs(str(arm.first))
+    pairs = len(read_table(fresh, schemas.PAIRS)) if arm.as_many_pairs else 0
+    prepare_workspace(folder, arm, params, base, pairs)
     os.environ.update(tracked(os.environ))
-    before = str(arm.first - 1)
-    if arm.own == "nothing" and not (folder / paths.tracking(before)).is_file():
+    before = str(max(arm.first - 1, 0))
+    if arm.first and not (folder / paths.tracking(before)).is_file():
         ids = tracking.start_loop(load_params(folder / "params.yaml"))  # its runs nest under a loop of the study's
         write_json(folder / paths.tracking(before), ids)
-    run_steps(folder, steps_of(arm), {**os.environ, "PYTHONPATH": os.getcwd()})
-    with atomic_path(RESULTS / name) as results:
-        for k in range(0 if arm.own != "nothing" else arm.first, arm.last + 1):
+    run_steps(folder, steps_of(arm, pairs), {**os.environ, **ONE_THREAD, "PYTHONPATH": os.getcwd()})
+    with atomic_path(study.results(name, seed)) as results:
+        for k in range(arm.first, arm.last + 1):
             (results / str(k)).mkdir(parents=True)
             for file in KEPT:
-                shutil.copy(folder / paths.run(str(k)) / file, results / str(k) / file)
+                if (made := folder / paths.run(str(k)) / file).is_file():
+                    shutil.copy(made, results / str(k) / file)
+        shutil.copy(folder / BASIS, results / BASIS)  # arms of this seed depend on it
     (folder / DONE).unlink()  # should DVC ask for this arm again, something has changed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,65 +14,101 @@ from tasks.common.params import Params, ParamsError, invalid
 from tasks.common.params.overlay import overlay
 
 FILE, RESULTS = Path("study/params.yaml"), Path("study/results")
-MAIN = "runs"
+LOOP = "loop"  # name of the arm that every other one of its seed starts from
+Index = Annotated[int, Field(ge=0)]
 
 
-class Arm(BaseModel):
-    """One comparison: settings changed, and which part of the loop runs again."""
-
+class _Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Block):
+    """One comparison: settings changed, and which part of the loop runs again."""
 
     title: str
     group: str
-    first: Annotated[int, Field(ge=1)]
-    last: Annotated[int, Field(ge=1)]
-    pairs: Literal["main", "own"]
-    share: Annotated[float, Field(gt=0, le=1)]
-    own: Literal["nothing", "sft", "corpus"]
-    after: str  # a path, because it is the arm's dependency in study/dvc.yaml
-    set: dict[str, Any]
+    first: Index = 1
+    last: Index = 1
+    after: str = LOOP
+    shares: Literal["nothing", "data", "start", "samples", "pairs"] = "start"
+    sft_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keep: Literal["all", "erring", "correct"] = "all"
+    as_many_pairs: bool = False
+    against: str | None = LOOP
+    set: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _possible(self):
+        trains = self.shares in ("nothing", "data")
+        if trains != (self.first == 0):
+            raise ValueError("first is 0 where the arm makes its own iteration 0 (shares: nothing or data), else above")
         if self.first > self.last:
             raise ValueError(f"first ({self.first}) is after last ({self.last})")
-        if self.pairs == "main" and (self.first != 1 or self.own != "nothing"):
-            raise ValueError("the main loop's pairs fit iteration 1 of the main loop's policy only: set pairs: own")
-        if self.share < 1 and self.pairs != "main":
-            raise ValueError("share takes a part of the main loop's pairs: set pairs: main")
-        if self.after != MAIN and (Path(self.after).parent != RESULTS or self.pairs == "main" or self.own == "corpus"):
-            raise ValueError(
-                f"after should be {MAIN}, or {RESULTS}/ARM with pairs: own and own: nothing or sft; found {self.after}"
-            )
+        if self.sft_share < 1 and self.shares != "data":
+            raise ValueError("sft_share is of the data that the arm trains its own AR on: set shares: data")
+        if (self.keep != "all" or self.as_many_pairs) and (self.shares == "pairs" or self.first != 1):
+            raise ValueError("keep and as_many_pairs choose among an arm's own pairs of iteration 1: change shares")
         return self
 
-    @property
-    def base(self) -> str | None:
-        """The arm it starts from; None: the main loop."""
-        return None if self.after == MAIN else Path(self.after).name
+
+class Study(_Block):
+    """The arms and the seeds that each runs on."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    common: dict[str, Any]
+    loop: Arm
+    arms: dict[str, Arm]
+    one_seed: Annotated[list[int], Field(max_length=1)]
+    starts: dict[str, Arm]
+    single: dict[str, Arm]
+    later: dict[str, Arm]
 
     @property
-    def method(self) -> str | None:
-        """``align.method``, if it is not the main loop's."""
-        return self.set.get("align", {}).get("method")
+    def by_name(self) -> dict[str, Arm]:
+        """Every arm by name, in the order of importance."""
+        return {LOOP: self.loop, **self.arms, **self.single, **self.starts, **self.later}
+
+    def seeds_of(self, name: str) -> list[int]:
+        """Return the seeds that an arm runs on."""
+        return self.seeds if name == LOOP or name in self.arms else self.one_seed
+
+    def results(self, name: str, seed: int) -> Path:
+        """Return the folder of an arm's results on one seed."""
+        return RESULTS / ("starts" if name in self.starts else "") / name / str(seed)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        names = [LOOP, *self.arms, *self.single, *self.starts, *self.later]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two arms have one name: {', '.join(twice)}")
+        if not set(self.one_seed) <= set(self.seeds):
+            raise ValueError(f"one_seed is {self.one_seed}, but the loops have the seeds {self.seeds}")
+        if self.loop.shares != "nothing":
+            raise ValueError("the loop makes everything itself: set shares: nothing")
+        for name, arm in self.by_name.items():
+            if name != LOOP and arm.after not in ({LOOP, *self.starts} if name in self.later else {LOOP}):
+                raise ValueError(f"{name} is after {arm.after}, which need not have run by then")
+            if arm.against not in (None, *names):
+                raise ValueError(f"{name} is compared with {arm.against}, which is no arm")
+        return self
 
 
-def load(path: Path = FILE) -> dict[str, Arm]:
-    """Return every arm by name.
+def load(path: Path = FILE) -> Study:
+    """Read and check the arms.
 
     Raises:
         ParamsError: with one line per problem.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))["arms"]
-        return {name: Arm.model_validate(arm) for name, arm in content.items()}
-    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path} should hold a block `arms`: {error}") from error
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Study.model_validate(content)
+    except (OSError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} should hold the study's arms: {error}") from error
     except ValidationError as error:
         raise invalid(path, error) from error
 
 
-def merged(arm: Arm, base: dict[str, Any]) -> dict[str, Any]:
+def merged(arm: Arm, base: dict[str, Any], common: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Return ``params.yaml`` as the arm has it, with a chain of iterations as long as it needs.
 
     Raises:
@@ -80,9 +117,10 @@ def merged(arm: Arm, base: dict[str, Any]) -> dict[str, Any]:
     changed = copy.deepcopy(base)
     first = next(iter(base["iterations"].values()))
     changed["iterations"] = {
-        str(k): {**base["iterations"].get(str(k), first), "prev": str(k - 1)} for k in range(1, arm.last + 1)
+        str(k): {**base["iterations"].get(str(k), first), "prev": str(k - 1)} for k in range(1, max(arm.last, 1) + 1)
     }
-    overlay(changed, arm.set, str(FILE))
+    for changes in (common, arm.set, {"seed": seed}):
+        overlay(changed, changes, str(FILE))
     try:
         Params.model_validate(changed)
     except ValidationError as error:

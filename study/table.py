@@ -1,61 +1,42 @@
-"""The study's table. ``python -m study.table``
+"""The study's tables. ``python -m study.table``
 
-Each arm's last iteration is compared with the SFT policy it started from, and with continued SFT of as many optimizer
-steps. Both are paired on utterances, prompts and seeds. The paper's own numbers follow. They are of another codec,
-another language model and human speech, so only their order compares.
+Each arm's last iteration is compared with the policy it started from and with another arm, at each one's own best
+decoding. Seeds are pooled: differences are paired on seed, utterance, prompt and draw, and the intervals resample
+speakers, then texts, whose draws on every seed stay together. ``reports/study.json`` has the same numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from study.arms import RESULTS, load
-from tasks.common import paths, runtime, schemas
-from tasks.common.files import read_table, write_text
-from tasks.common.scores import METRICS, by_speaker_kind, compare
+from study.arms import LOOP, Arm, Study, load
+from tasks.common import runtime, schemas
+from tasks.common.files import DataError, read_json, read_table, write_json, write_text
+from tasks.common.scores import METRICS, SETS, Interval, compare, rows_at, speaker_kinds, summarize, to_json
 from tasks.common.stage import stage
 
-OUT = Path("reports/study.md")
+MARKDOWN, JSON = Path("reports/study.md"), Path("reports/study.json")
 Rows = list[dict[str, Any]]
+Entry = dict[str, Any]  # see entry_of
 
 GROUPS = {
-    "methods": "Methods: one iteration from the same SFT policy",
-    "sources": "Pair sources: three iterations",
-    "strength": "Strength of the preference term: one iteration",
-    "sizes": "Sizes of the pair set: one iteration",
-    "iterations": "Iterations",
-    "models": "A larger AR: one iteration",
-    "seeds": "The whole loop with other seeds, corpus included",
+    "loop": "The default, three iterations",
+    "controls": "Controls: one iteration, as many steps, pairs and parameters",
+    "methods": "Methods: one iteration on the same pairs or samples",
+    "sources": "Pairs of golden and synthetic speech, as in the paper",
+    "data": "SFT on less data",
 }
-HEAD = (
-    "| system | WER % | WER seen | WER unseen | SIM | duration | WER against its SFT | SIM against its SFT "
-    "| WER against continued SFT | the paper's WER, SIM |\n|---|---|---|---|---|---|---|---|---|---|"
-)
-# The paper's number for the system of a row: (group, title) to WER %, SIM.
-PAPER_NUMBERS = {
-    ("methods", "SFT"): "7.2, 0.87",
-    ("methods", "DPO"): "6.7, 0.88",
-    ("methods", "RLHF-PPO"): "7.1, 0.89",
-    ("methods", "continued SFT, equal steps"): "8.0",
-    ("sources", "golden against synthetic, all parameters"): "6.0, 0.90",
-    ("sources", "continued SFT, equal steps"): "8.0",
-    ("iterations", "0 (SFT)"): "7.2, 0.87",
-    ("iterations", "1"): "6.7, 0.88",
-    ("iterations", "2"): "6.2, 0.89",
-    ("iterations", "3"): "6.0, 0.90",
-    ("models", "small AR: SFT"): "11.4 (130 M)",
-    ("models", "small AR: iteration 1"): "9.3 (130 M)",
-    ("models", "base AR: SFT"): "7.2, 0.87",
-    ("models", "base AR: iteration 1"): "6.7, 0.88",
-}
+SET_TITLES = {"long": "Texts longer than SFT had", "recorded": "Texts as long as SFT's"}
+ERRORS = ("wer", "held_out_wer")
+OTHERS = ("similarity", "duration_ratio", "f0_spread", "unfinished")
 PAPER = """## The paper's own numbers
 
 From SpeechAlign (arXiv 2404.05600): LibriSpeech, a published 24 kHz EnCodec, an AR of hundreds of millions of
-parameters, human speech. Nothing below compares with a row above; the order within the table does.
+parameters, human speech. Only the order within the table compares with what is above.
 
 | system | WER % | SIM |
 |---|---|---|
@@ -64,119 +45,203 @@ parameters, human speech. Nothing below compares with a row above; the order wit
 | RLHF-PPO | 7.1 | 0.89 |
 | DPO, iterations 1 / 2 / 3 | 6.7 / 6.2 / 6.0 | 0.88 / 0.89 / 0.90 |
 | golden tokens through the NAR | 5.9 | 0.93 |
-| VCTK, unseen speakers: SFT → aligned | 8.8 → 7.9 | 0.79 → 0.83 |
-| a 130 M AR: SFT → iteration 1 | 11.4 → 9.3 | – |
 """
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A row: judged test utterances of a system, of the SFT policy it came from, and of its control (if any)."""
+def rows_of(folder: Path, seeds: Iterable[int], iteration: int) -> Rows:
+    """Return the judged test utterances of all seeds at the policy's best decoding.
 
-    title: str
-    rows: Rows
-    sft: Rows
-    control: Rows | None = None
-
-
-def judged(path: Path) -> Rows:
-    return read_table(path, schemas.UTTERANCES)
-
-
-def entries(main_loop: str = "main loop") -> dict[str, list[Entry]]:
-    """Every group's rows: arms that have results, and what the main loop adds to each group.
-
-    Args:
-        main_loop: the main loop's title among the arms of other strength.
+    An utterance's id says speaker and text: one name in the corpora of two seeds is two texts, and one text is one.
     """
-    sft = judged(paths.utterances("0"))
-    main = {k: judged(paths.utterances(k)) for k in ("1", "2", "3") if paths.utterances(k).is_file()}
-    continued = {name: _last(name) for name in ("continued_sft", "continued_sft_3")}
-    of_group: dict[str, Rows | None] = dict.fromkeys(("methods", "strength", "sizes"), continued["continued_sft"])
-    of_group["sources"] = continued["continued_sft_3"]
-    made: dict[str, list[Entry]] = {group: [] for group in GROUPS}
-    made["methods"].append(Entry("SFT", sft, sft, of_group["methods"]))
-    made["models"].append(Entry("small AR: SFT", sft, sft))
-    if "1" in main:
-        made["models"].append(Entry("small AR: iteration 1", main["1"], sft))
-        made["strength"].append(Entry(main_loop, main["1"], sft, of_group["strength"]))
-        made["sizes"].append(Entry("all of the pairs", main["1"], sft, of_group["sizes"]))
-    if "3" in main:
-        made["sources"].append(Entry("the policy's own samples", main["3"], sft, of_group["sources"]))
-        made["seeds"].append(Entry("main loop: iteration 3", main["3"], sft, of_group["sources"]))
-    made["iterations"] += [Entry("0 (SFT)", sft, sft), *(Entry(k, rows, sft) for k, rows in main.items())]
-    arms = load()
-    # Continued SFT from the SFT policies of the seeds' own loops.
-    controls = {arm.base: _last(name) for name, arm in arms.items() if arm.base and arm.method == "sft"}
-    for name, arm in arms.items():
-        own_sft = RESULTS / name / "0" / "utterances.parquet"
-        first = RESULTS / (arm.base or name) / "0" / "utterances.parquet"
-        start = judged(first) if first.is_file() else sft
-        control = controls.get(arm.base or name, of_group.get(arm.group))
-        if own_sft.is_file():
-            made[arm.group].append(Entry(f"{arm.title}: SFT", start, start, controls.get(name)))
-        shown = range(arm.first, arm.last + 1) if arm.group == "iterations" else [arm.last]
-        for k in shown:
-            file = RESULTS / name / str(k) / "utterances.parquet"
-            if file.is_file():
-                title = str(k) if arm.group == "iterations" else arm.title
-                title = f"{title}: iteration {k}" if own_sft.is_file() else title
-                made[arm.group].append(Entry(title, judged(file), start, control))
-    return made
+    rows: Rows = []
+    for seed in seeds:
+        judged = read_table(folder / str(seed) / str(iteration) / "utterances.parquet", schemas.UTTERANCES)
+        best = [row for which in SETS for row in rows_at(judged, "best", which)]
+        rows += [{**row, "id": f"{row['speaker']}: {row['text']}", "prompt_id": f"{seed}/{row['id']}"} for row in best]
+    return rows
 
 
-def _last(name: str) -> Rows | None:
-    files = sorted((RESULTS / name).glob("*/utterances.parquet"))
-    return judged(files[-1]) if files else None
+def finished(study: Study, name: str, iteration: int) -> list[int]:
+    """Return the seeds on which an arm has results of this iteration."""
+    return [s for s in study.seeds_of(name) if (study.results(name, s) / str(iteration) / "metrics.json").is_file()]
 
 
-def line(entry: Entry, paper: str, resamples: int, seed: int) -> str:
-    """One row of the table; ``paper`` is the paper's number for it."""
-    wer, similarity = METRICS["wer"], METRICS["similarity"]
-    kinds = by_speaker_kind(entry.rows, resamples, seed)
-    everything = kinds["all"]
-    cells = [
-        entry.title,
-        wer.text(everything["wer"]),
-        *(f"{100 * kinds[kind]['wer'].value:.1f}" if kind in kinds else "–" for kind in ("seen", "unseen")),
-        similarity.text(everything["similarity"]),
-        f"{everything['duration_ratio'].value:.2f}",
+def read(study: Study, name: str, seeds: Iterable[int], iteration: int) -> Rows:
+    """Return an arm's judged test utterances, those of the loop where the arm has no such iteration of its own."""
+    arm = study.by_name[name]
+    while iteration < arm.first:
+        name = arm.after
+        arm = study.by_name[name]
+    return rows_of(study.results(name, next(iter(seeds))).parent, seeds, iteration)
+
+
+def entry_of(study: Study, name: str, iteration: int, resamples: int, bootstrap_seed: int) -> Entry | None:
+    """Return what is known of one policy, all seeds together; None if no seed has finished.
+
+    Returns:
+        its arm, title, group, iteration, seeds, decodings by seed, title of the arm it is compared with, and by set of
+        texts: numbers of texts and samples, the scores of all, seen and unseen speakers, the paired differences
+        ``versus_start`` and ``versus`` (that arm), and of ``each_seed`` the WER's difference to the start.
+    """
+    arm = study.by_name[name]
+    seeds = finished(study, name, iteration)
+    if not seeds:
+        return None
+
+    def difference(other: str, other_iteration: int, which: str, of: list[int]) -> dict[str, Any]:
+        there, here = (_of(read(study, n, of, k), which) for n, k in ((other, other_iteration), (name, iteration)))
+        return to_json(compare(there, here, resamples, bootstrap_seed))
+
+    entry: Entry = {
+        "arm": name,
+        "title": _title(arm, iteration),
+        "group": arm.group,
+        "iteration": iteration,
+        "seeds": seeds,
+        "decoding": {str(seed): _decoding(study, name, seed, iteration) for seed in seeds},
+        "against": None,
+        "sets": {},
+    }
+    rows = read(study, name, seeds, iteration)
+    for which in SETS:
+        if not (of_set := _of(rows, which)):
+            continue
+        scores = entry["sets"][which] = _scores(of_set, resamples, bootstrap_seed)
+        if iteration:
+            scores["versus_start"] = difference(name, 0, which, seeds)
+            scores["each_seed"] = {str(s): difference(name, 0, which, [s])["wer"] for s in seeds}
+        if iteration and arm.against:
+            same = iteration if arm.against == LOOP else study.by_name[arm.against].last
+            if both := [seed for seed in seeds if seed in finished(study, arm.against, same)]:
+                entry["against"] = _title(study.by_name[arm.against], same)
+                scores["versus"] = difference(arm.against, same, which, both)
+    return entry
+
+
+def entries(study: Study, resamples: int, bootstrap_seed: int) -> list[Entry]:
+    """Return every policy of the study that has results: starts and their arms, each arm's last iteration."""
+    found = []
+    for name, arm in study.by_name.items():
+        shown = range(arm.first, arm.last + 1) if name == LOOP else [arm.last]
+        found += [entry_of(study, name, k, resamples, bootstrap_seed) for k in shown]
+    return [entry for entry in found if entry]
+
+
+def _title(arm: Arm, iteration: int) -> str:
+    if arm.shares != "nothing":
+        return arm.title
+    return "start" if iteration == 0 else f"{arm.title}, iteration {iteration}"
+
+
+def _decoding(study: Study, name: str, seed: int, iteration: int) -> dict[str, float]:
+    return read_json(study.results(name, seed) / str(iteration) / "metrics.json")["decoding"]["best"]
+
+
+def _of(rows: Rows, which: str) -> Rows:
+    return [row for row in rows if row["set"] == which]
+
+
+def _scores(rows: Rows, resamples: int, seed: int) -> dict[str, Any]:
+    kinds = {kind: to_json(summarize(part, resamples, seed)) for kind, part in speaker_kinds(rows).items() if part}
+    return {"texts": len({row["id"] for row in rows}), "samples": len(rows), **kinds}
+
+
+def markdown(entries: Iterable[Entry], which: str, group: str) -> str:
+    """Return one group's table of one set of texts; empty where no policy has it."""
+    made = [e for e in entries if which in e["sets"] and e["group"] in (group, "loop")]
+    if not any(e["group"] == group for e in made):
+        return ""
+    if group == "data":
+        made = [e for e in made if e["group"] == group or e["iteration"] == 0]
+    elif group != "loop":  # next to one iteration of the default
+        made = [e for e in made if e["group"] == group or e["iteration"] <= 1]
+    head = ["policy", "seeds", "temperature"]
+    for name in ERRORS:
+        head += [METRICS[name].heading, "against the start", *(["relative"] if name == "wer" else []), "against"]
+    head += [f"{METRICS[name].short} against the start" for name in OTHERS if _measured(made, which, name)]
+    lines = [head, ["---"] * len(head), *(_cells(e, which, made) for e in made)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def each_seed(entries: Iterable[Entry], which: str) -> str:
+    """Return the WER's difference to the start on each seed."""
+    made = [e for e in entries if "each_seed" in e["sets"].get(which, {})]
+    seeds = sorted({seed for e in made for seed in e["sets"][which]["each_seed"]})
+    lines = [["policy", *seeds], ["---"] * (1 + len(seeds))]
+    for entry in made:
+        found = {seed: {"of": {"wer": change}} for seed, change in entry["sets"][which]["each_seed"].items()}
+        lines.append([entry["title"], *(_difference(found.get(seed, {}), "of", "wer") for seed in seeds)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _measured(made: Iterable[Entry], which: str, name: str) -> bool:
+    return any(name in e["sets"][which].get("versus_start", {}) for e in made)
+
+
+def _cells(entry: Entry, which: str, made: Iterable[Entry]) -> list[str]:
+    scores = entry["sets"][which]
+    temperatures = [f"{decoding['temperature']:g}" for decoding in entry["decoding"].values()]
+    cells = [entry["title"], str(len(entry["seeds"])), ", ".join(temperatures)]
+    for name in ERRORS:
+        cells += [_score(scores["all"], name), _difference(scores, "versus_start", name)]
+        if name == "wer":
+            cells.append(_relative(scores))
+        against = _difference(scores, "versus", name)
+        cells.append(against if against == "–" else f"{against} ({entry['against']})")
+    return cells + [_difference(scores, "versus_start", name) for name in OTHERS if _measured(made, which, name)]
+
+
+def _score(scores: Mapping[str, Any], name: str) -> str:
+    return METRICS[name].text(Interval.from_json(scores[name])) if name in scores else "–"
+
+
+def _difference(scores: Mapping[str, Any], part: str, name: str) -> str:
+    found = scores.get(part, {})
+    if name not in found:
+        return "–"
+    return METRICS[name].difference_text(Interval.from_json(found[name])).replace("-", "−")
+
+
+def _relative(scores: Mapping[str, Any]) -> str:
+    """Return the change of WER relative to the start's, in percent."""
+    if "versus_start" not in scores:
+        return "–"
+    change, now = (scores[part]["wer"]["value"] for part in ("versus_start", "all"))
+    return f"{100 * change / (now - change):+.0f} %".replace("-", "−") if now > change else "–"
+
+
+def page(entries: list[Entry], study: Study) -> str:
+    """Return ``reports/study.md``."""
+    loop = [e for e in entries if e["arm"] == LOOP]
+    if not loop:
+        raise DataError("no seed's loop has finished; run `speechalign study --targets loop` first")
+    sets = {which: loop[0]["sets"][which] for which in reversed(SETS) if which in loop[0]["sets"]}
+    sizes = ", ".join(f"{s['samples']} samples of {s['texts']} texts ({which})" for which, s in sets.items())
+    parts = [
+        "# Study\n",
+        f"Seeds {', '.join(map(str, study.seeds))}, each with a corpus of its own, from the same start policy:\n"
+        f"{sizes}. Every policy is shown at its own best decoding,\n"
+        "chosen on dev. 95 % intervals resample speakers, then texts. Differences are paired, and one is significant\n"
+        "where its interval excludes zero. Error rates are in percent, differences in points: below zero is a gain.\n",
     ]
-    if entry.rows is entry.sft:
-        cells += ["–", "–"]
-    else:
-        differences = compare(entry.sft, entry.rows, resamples, seed)
-        cells += [wer.difference_text(differences["wer"]), similarity.difference_text(differences["similarity"])]
-    if entry.control is None or entry.control == entry.rows:
-        cells.append("–")
-    else:
-        cells.append(wer.difference_text(compare(entry.control, entry.rows, resamples, seed)["wer"]))
-    cells.append(paper)
-    return f"| {' | '.join(cells)} |"
+    for which in sets:
+        parts.append(f"## {SET_TITLES[which]}\n")
+        for group, title in GROUPS.items():
+            if table := markdown(entries, which, group):
+                parts += [f"### {title}\n", table, ""]
+        parts += ["### The default on each seed: WER against the start, points\n", each_seed(loop, which), ""]
+    return "\n".join([*parts, PAPER])
 
 
 @stage
 def main() -> None:
-    """Write reports/study.md and print it."""
+    """Write reports/study.md and reports/study.json, and print the first."""
     params, _ = runtime.start()
-    resamples, seed = params.evaluate.bootstrap_samples, params.seed
-    parts = ["# Study on the embedded default\n"]
-    parts.append(
-        "Synthetic speech, a 1 M parameter codec and a 2 M parameter AR: another codec, another language model and "
-        f"another kind of speech than the paper's. {len(judged(paths.utterances('0')))} held-out utterances, 95 % "
-        "intervals (bootstrap over utterances). Differences are paired, and one is significant where its interval "
-        "excludes zero. A WER difference below 0 and a SIM difference above 0 are gains. The paper's own numbers are "
-        "given for their order only.\n"
-    )
-    beta = next(iter(params.iterations.values())).beta
-    main_loop = f"main loop: beta {beta:g}, NLL weight {params.align.nll_weight:g}"
-    for group, rows in entries(main_loop).items():
-        if rows:
-            lines = [line(entry, PAPER_NUMBERS.get((group, entry.title), "–"), resamples, seed) for entry in rows]
-            parts += [f"## {GROUPS[group]}\n", HEAD, *lines, ""]
-    parts.append(PAPER)
-    text = "\n".join(parts)
-    write_text(OUT, text)
+    study = load()
+    found = entries(study, params.evaluate.bootstrap_samples, params.seed)
+    text = page(found, study)
+    write_json(JSON, found)
+    write_text(MARKDOWN, text)
     print(text)
 
 

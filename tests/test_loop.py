@@ -137,16 +137,6 @@ def test_alignment_changes_the_final_norm_and_nothing_else(workspace):
     assert [name for name in before if not torch.equal(before[name], after[name])] == ["model.norm.weight"]
 
 
-def test_the_temperature_control_reads_both_policies_and_names_the_best(workspace):
-    done = stage(workspace, "study.temperature", "--temperatures", "0.5")
-    lines = (workspace / "reports/temperature.md").read_text().splitlines()
-    assert [line.split("|")[1:3] for line in lines if line.startswith(("| 0 ", "| 1 "))] == [
-        [f" {k} ", f" {t} "] for k in "01" for t in ("1", "0.5")
-    ]
-    assert lines[-1].startswith("Iteration 1 at 1 against SFT at its best temperature, ")
-    assert lines[-1] in done.stdout
-
-
 def test_a_stage_is_deterministic_for_its_seed(workspace):
     before = (workspace / "runs/1/samples.parquet").read_bytes()
     stage(workspace, "tasks.sample", "--iteration", "1")

@@ -35,6 +35,23 @@ class Judgement:
         return self.word_errors / max(1, self.words)
 
 
+def judgement_of(text: str, hypothesis: str, similarity: float) -> Judgement:
+    """Count the errors of what a recognizer read against what was asked."""
+    found, expected = asr.normalize(hypothesis), asr.normalize(text)
+    words, characters = edit_counts(expected, found), edit_counts(expected, found, unit="char")
+    return Judgement(
+        hypothesis,
+        words.errors,
+        words.n_reference,
+        characters.errors,
+        characters.n_reference,
+        similarity,
+        words.deletions,
+        words.insertions,
+        words.n_hypothesis,
+    )
+
+
 class Panel:
     """A recognizer and a speaker encoder, loaded once."""
 
@@ -80,21 +97,7 @@ class Panel:
             hypotheses = asr.transcribe(self.recognizer, resampled, self.batch_size)
             similarities = count_missing(cosine(speaker.embed(self.speaker, resampled), voices[part]))
             for text, hypothesis, similarity in zip(texts[part], hypotheses, similarities, strict=True):
-                found, expected = asr.normalize(hypothesis), asr.normalize(text)
-                words, characters = edit_counts(expected, found), edit_counts(expected, found, unit="char")
-                judgements.append(
-                    Judgement(
-                        hypothesis,
-                        words.errors,
-                        words.n_reference,
-                        characters.errors,
-                        characters.n_reference,
-                        float(similarity),
-                        words.deletions,
-                        words.insertions,
-                        words.n_hypothesis,
-                    )
-                )
+                judgements.append(judgement_of(text, hypothesis, float(similarity)))
             if on_done:
                 on_done(len(resampled))
         return judgements

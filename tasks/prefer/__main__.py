@@ -16,13 +16,16 @@ from tasks.common.files import DataError, read_token_rows, write_table
 from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
 from tasks.common.stage import stage
 from tasks.common.utterances import Row, Utterances
-from tasks.prefer.judging import judge_samples, judgement_rows
+from tasks.prefer.judging import judge_samples, judged_before, judgement_rows
 from tasks.prefer.reference import add_reference_logprobs
 from tasks.prefer.sources import pair_up, source_of
 
 
 @stage
-def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to pair")]) -> None:
+def main(
+    iteration: Annotated[str, typer.Option(help="iteration whose samples to pair")],
+    judged: Annotated[bool, typer.Option("--judged", help="they are judged already: judgements.parquet stays")] = False,
+) -> None:
     """Judge an iteration's samples, build its pairs, and cache the reference log-probabilities with them."""
     params, device = runtime.start()
     previous = params.iteration(iteration).prev
@@ -38,7 +41,10 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     judge = f"{recognizer_name(params.models.recognizer)}+{SPEAKER_ENCODER}"
     source = source_of(params, iteration, samples, train.by_id, judge)
-    judgements = judge_samples(params, voice, samples, train, Panel(params.models.recognizer, device), iteration)
+    if judged:
+        judgements = judged_before(samples, judge, iteration)
+    else:
+        judgements = judge_samples(params, voice, samples, train, Panel(params.models.recognizer, device), iteration)
     pairs = pair_up(source, samples, judgements, train.by_id, params, iteration)
     if not pairs:
         raise DataError(
@@ -51,7 +57,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration whose samples to
     add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
     digest = policy.digest(anchor)
     pairs = [{**pair, "reference": digest} for pair in pairs]
-    write_table(paths.judgements(iteration), judgement_rows(samples, judgements, judge), schemas.JUDGEMENTS)
+    if not judged:
+        write_table(paths.judgements(iteration), judgement_rows(samples, judgements, judge), schemas.JUDGEMENTS)
     write_table(paths.pairs(iteration), pairs, schemas.PAIRS)
     mean = float(np.mean([j.word_errors for j in judgements]) / np.mean([j.words for j in judgements]))
     new = sum(p["iteration"] == iteration for p in pairs)

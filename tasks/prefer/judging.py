@@ -7,8 +7,10 @@ import copy
 import torch
 
 from model.fast.parallel import parallel_map
-from model.judges.panel import Judgement, Panel
+from model.judges.panel import Judgement, Panel, judgement_of
 from model.voice import Voice
+from tasks.common import paths, schemas
+from tasks.common.files import DataError, read_table
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.utterances import Row, Utterances, load_waves
@@ -52,4 +54,21 @@ def judgement_rows(samples: list[Row], judgements: list[Judgement], judge: str) 
             "judge": judge,
         }
         for sample, j in zip(samples, judgements, strict=True)
+    ]
+
+
+def judged_before(samples: list[Row], judge: str, iteration: str) -> list[Judgement]:
+    """Return the judgements that ``runs/<iteration>/judgements.parquet`` holds of these samples.
+
+    Raises:
+        DataError: they are of other samples or by another judge.
+    """
+    file = paths.judgements(iteration)
+    rows = read_table(file, schemas.JUDGEMENTS)
+    expected = [(sample["id"], sample["seed"], judge) for sample in samples]
+    if [(row["id"], row["seed"], row["judge"]) for row in rows] != expected:
+        raise DataError(f"{file} is not {judge}'s judgement of {paths.samples(iteration)}; run without --judged")
+    return [
+        judgement_of(sample["text"], row["hypothesis"], row["similarity"])
+        for sample, row in zip(samples, rows, strict=True)
     ]

@@ -5,124 +5,160 @@ import pytest
 import yaml
 
 from study import arm as runner
-from study.arms import Arm, load, merged
+from study.arms import Arm, Study, load, merged
 from study.table import GROUPS
+from tasks.common import paths
 from tasks.common.params import Params, ParamsError
 from tasks.common.tracking import client as mlflow_client
 from tests.conftest import REPOSITORY
 
 PARAMS = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-BASE = {"title": "t", "group": "methods", "first": 1, "last": 1, "pairs": "main", "share": 1.0, "own": "nothing"}
-BASE |= {"after": "runs"}
+ARM = {"title": "t", "group": "methods"}
+LOOP = {**ARM, "first": 0, "shares": "nothing"}
 
 
-def arms() -> dict[str, Arm]:
+def study() -> Study:
     return load(REPOSITORY / "study/params.yaml")
 
 
-@pytest.mark.parametrize("name", arms())
+def written(folder: Path, **changes: object) -> Path:
+    content = {"seeds": [17, 18], "common": {}, "loop": LOOP, "arms": {}, "one_seed": [17], "single": {}}
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump({**content, "starts": {}, "later": {}, **changes}))
+    return file
+
+
+@pytest.mark.parametrize("name", study().by_name)
 def test_every_arm_gives_valid_settings_and_a_chain_as_long_as_it_runs(name):
-    arm = arms()[name]
-    params = Params.model_validate(merged(arm, PARAMS))
-    assert list(params.iterations) == [str(k) for k in range(1, arm.last + 1)]
+    arm = study().by_name[name]
+    params = Params.model_validate(merged(arm, PARAMS, study().common, seed=18))
+    assert list(params.iterations) == [str(k) for k in range(1, max(arm.last, 1) + 1)]
+    assert params.seed == 18
     assert arm.group in GROUPS
-    ends = [step for step in runner.steps_of(arm) if step[0] == "tasks.evaluate"][-1]
-    assert ends == ["tasks.evaluate", "--iteration", str(arm.last)]
+    assert runner.steps_of(arm)[-1] == ["tasks.evaluate", "--iteration", str(arm.last)]
 
 
-def test_every_method_of_the_project_is_an_arm():
-    methods = {merged(arm, PARAMS)["align"]["method"] for arm in arms().values()}
-    assert methods == set(Params.model_fields["align"].annotation.model_fields["method"].annotation.__args__)
+def test_every_method_and_every_source_without_people_is_an_arm():
+    settings = [merged(arm, PARAMS, {}, seed=17) for arm in study().by_name.values()]
+    for block, name, left_out in (("align", "method", set()), ("prefer", "source", {"votes"})):
+        possible = Params.model_fields[block].annotation.model_fields[name].annotation.__args__
+        assert {params[block][name] for params in settings} == {*possible} - left_out
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"set": {"algin": {}}}, "sets algin, which params.yaml does not have"),
-        ({"set": {"align": {"method": "dpoo"}}}, "makes params.yaml impossible"),
-        ({"set": {"align": {"lr": -1.0}}}, "align.lr"),
+        ({"algin": {}}, "sets algin, which params.yaml does not have"),
+        ({"align": {"method": "dpoo"}}, "makes params.yaml impossible"),
+        ({"align": {"lr": -1.0}}, "align.lr"),
     ],
 )
 def test_an_arm_with_a_wrong_setting_is_one_clear_message(changes, message):
     with pytest.raises(ParamsError, match=message):
-        merged(Arm(**{**BASE, **changes}), PARAMS)
+        merged(Arm(**ARM, set=changes), PARAMS, {}, seed=17)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"first": 2},
-        {"own": "sft"},
-        {"pairs": "own", "share": 0.5},
-        {"first": 3, "last": 2},
-        {"after": "study/results/y"},  # whose pairs are not the main loop's
-        {"after": "elsewhere", "pairs": "own"},
+        {"arms": {"x": {**ARM, "first": 0}}},  # which makes no iteration 0
+        {"arms": {"x": {**ARM, "first": 3, "last": 2}}},
+        {"arms": {"x": {**ARM, "shares": "pairs", "keep": "erring"}}},
+        {"arms": {"x": {**ARM, "sft_share": 0.5}}},
+        {"arms": {"x": {**ARM, "after": "y"}}, "starts": {"y": LOOP | {"shares": "data"}}},  # need not have run by then
+        {"arms": {"x": {**ARM, "against": "y"}}},
+        {"arms": {"x": ARM}, "single": {"x": ARM}},
+        {"one_seed": [19]},
+        {"loop": {**ARM, "first": 1}},
     ],
 )
-def test_an_arm_that_contradicts_itself_is_refused(tmp_path, changes):
-    file = tmp_path / "params.yaml"
-    file.write_text(yaml.safe_dump({"arms": {"x": {**BASE, "set": {}, **changes}}}))
+def test_arms_that_contradict_themselves_are_refused(tmp_path, changes):
+    load(written(tmp_path))
     with pytest.raises(ParamsError, match="1 problem"):
-        load(file)
+        load(written(tmp_path, **changes))
 
 
-def test_dvc_and_the_workspace_rest_on_the_same_code_and_settings():
-    declared = yaml.safe_load((REPOSITORY / "study/dvc.yaml").read_text())["stages"]["arm"]["do"]
-    code = {dep for dep in declared["deps"] if ".code/" in dep}
-    assert code == {file for arm in arms().values() for file in runner.code_of(arm)}
-    [blocks] = [part["params.yaml"] for part in declared["params"] if "params.yaml" in part]
-    assert set(blocks) | set(runner.UNUSED) == {*PARAMS, "compute.precision"}
+def test_dvc_runs_every_arm_on_each_of_its_seeds_and_knows_what_the_loops_rest_on():
+    declared = yaml.safe_load((REPOSITORY / "study/dvc.yaml").read_text())["stages"]
+    code = {dep for stage in ("loop", "arm", "start") for dep in declared[stage]["deps"] if ".code/" in dep}
+    assert code == {file for arm in study().by_name.values() for file in runner.code_of(arm)}
+    [blocks] = [part["params.yaml"] for part in declared["loop"]["params"] if "params.yaml" in part]
+    assert {*blocks, *runner.UNUSED, "seed"} == {*PARAMS, "compute.precision"}
     assert not set(blocks) & set(runner.UNUSED)
+
+
+def test_an_arm_reruns_only_what_it_does_not_share():
+    def names(**changes: object) -> list[str]:
+        return [step[0].split(".")[1] for step in runner.steps_of(Arm(**{**ARM, **changes}), pairs=40)]
+
+    assert names(shares="pairs") == ["align", "evaluate"]
+    assert names(shares="samples") == ["prefer", "align", "evaluate"]
+    assert names(shares="samples", last=2) == ["prefer", "align", "evaluate", "sample", "prefer", "align", "evaluate"]
+    assert names(set={"texts": {"sample": "corpus"}}) == ["texts", "sample", "prefer", "align", "evaluate"]
+    assert names(keep="erring") == ["sample", "prefer", "pairs", "align", "evaluate"]
+    assert names(first=0, last=0, shares="data", sft_share=0.1) == ["sft", "evaluate"]
+    [prefer, choose, *_] = runner.steps_of(Arm(**ARM, shares="samples", as_many_pairs=True), pairs=40)
+    assert "--judged" in prefer and choose[-2:] == ["--number", "40"]
+
+
+def loop_made(folder: Path, last: int = 1) -> Path:
+    """What a loop leaves behind, in its workspace below ``folder``."""
+    base = folder / "loop"
+    for path in (paths.CODES / "test.parquet", paths.TEXTS / "test.parquet", paths.NAR / "weights"):
+        (base / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / path).write_text("made")
+    for k in map(str, range(last + 1)):
+        for path in (paths.metrics(k), paths.samples(k), paths.judgements(k), paths.pairs(k), paths.tracking(k)):
+            (base / path).parent.mkdir(parents=True, exist_ok=True)
+            (base / path).write_text(f"made {k}")
+    return base
+
+
+def test_a_workspace_links_what_the_arm_shares(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arm = Arm(**ARM, shares="samples")
+    with pytest.raises(Exception, match="do not exist"):
+        runner.links_of(arm, tmp_path / "loop")
+    base = loop_made(tmp_path)
+    shared = runner.links_of(arm, base)
+    assert {paths.NAR, paths.TEXTS, paths.samples("1"), paths.judgements("1")} <= set(shared)
+    assert not {paths.pairs("1"), paths.tracking("0"), paths.metrics("1")} & set(shared)
+    own_texts = Arm(**ARM, set={"texts": {"sample": "corpus"}})
+    assert paths.TEXTS not in runner.links_of(own_texts, base)
+    own_policy = Arm(**{**LOOP, "shares": "data", "last": 0})
+    assert {path for path in runner.links_of(own_policy, base) if path.parts[0] == "runs"} == {paths.NAR}
 
 
 def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arm = Arm(**{**BASE, "set": {}})
-    params = merged(arm, PARAMS)
-    with pytest.raises(Exception, match="run `make demo` first"):
-        runner.prepare_workspace(Path("w"), arm, params)
-    for path in (*runner.links_of(arm), *map(Path, runner.code_of(arm))):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("made") if path.suffix else path.mkdir(exist_ok=True)
-    runner.prepare_workspace(Path("w"), arm, params)
-    (tmp_path / "w/done.json").write_text("[]")
-    runner.prepare_workspace(Path("w"), arm, params)
-    assert (tmp_path / "w/done.json").exists()
-    where = {**params, "compute": {**params["compute"], "threads": 1}}
-    runner.prepare_workspace(Path("w"), arm, where)
-    assert (tmp_path / "w/done.json").exists()
-    (tmp_path / ".code/tasks.sample.txt").write_text("of a command that this arm does not run")
-    runner.prepare_workspace(Path("w"), arm, params)
-    assert (tmp_path / "w/done.json").exists()
-    half = {**params, "compute": {**params["compute"], "precision": "bf16"}}
-    runner.prepare_workspace(Path("w"), arm, half)
-    assert not (tmp_path / "w/done.json").exists()
-    runner.prepare_workspace(Path("w"), arm, params)
-    (tmp_path / "w/done.json").write_text("[]")
-    (tmp_path / "runs/1/pairs.parquet").write_text("others")
-    runner.prepare_workspace(Path("w"), arm, params)
-    assert not (tmp_path / "w/done.json").exists()
-    (tmp_path / "w/done.json").write_text("[]")
-    (tmp_path / ".code/tasks.align.txt").write_text("model.objectives.dpo 0123")
-    runner.prepare_workspace(Path("w"), arm, params)
-    assert not (tmp_path / "w/done.json").exists()
+    base, folder = loop_made(tmp_path), Path("w")
+    arm = Arm(**ARM, shares="pairs")
+    params = merged(arm, PARAMS, {}, seed=17)
+    Path("checkpoints").mkdir()
+    for file in map(Path, runner.code_of(arm)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("code")
 
+    def kept(settings: dict = params, pairs: int = 0) -> bool:
+        (folder / "done.json").write_text("[]") if folder.is_dir() else None
+        runner.prepare_workspace(folder, arm, settings, base, pairs)
+        return (folder / "done.json").exists()
 
-def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    arm = Arm(**{**BASE, "set": {}, "pairs": "own", "after": "study/results/other"})
-    params = merged(arm, PARAMS)
-    with pytest.raises(Exception, match="arm@other` first"):
-        runner.prepare_workspace(Path("w"), arm, params)
-    for path in runner.links_of(arm):
-        for made, text in ((path, "main's"), ("study/.work/other" / path, "other's")):
-            made.parent.mkdir(parents=True, exist_ok=True)
-            made.write_text(text) if made.suffix else made.mkdir(exist_ok=True)
-    for file in runner.code_of(arm):
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text("code")
-    runner.prepare_workspace(Path("w"), arm, params)
-    assert (tmp_path / "w/runs/0/metrics.json").read_text() == "other's"
+    assert not kept()
+    assert (folder / paths.pairs("1")).read_text() == "made 1"
+    assert kept()
+    assert kept({**params, "compute": {**params["compute"], "threads": 1}})
+    Path(".code/tasks.sample.txt").write_text("of a command that this arm does not run")
+    assert kept()
+    assert not kept({**params, "compute": {**params["compute"], "precision": "bf16"}})
+    assert not kept()
+    (base / paths.pairs("1")).write_text("others")
+    assert not kept()
+    Path(".code/tasks.align.txt").write_text("model.objectives.dpo 0123")
+    assert not kept()
+    assert not kept(pairs=40)
+    Path("checkpoints/weights").write_text("trained again")
+    assert not kept(pairs=40)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +172,7 @@ def test_an_arm_can_start_from_another_arms_loop(tmp_path, monkeypatch):
     ],
 )
 def test_an_arms_artifacts_are_kept_with_the_projects_and_not_in_its_workspace(tmp_path, monkeypatch, named, location):
-    workspace = tmp_path / runner.WORK / "seed_18"
+    workspace = tmp_path / runner.workspace("rejection", 18)
     workspace.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     environment = runner.tracked({"PATH": "p", **named})

@@ -6,7 +6,7 @@ import torch
 
 from model import policy
 from tasks.common import paths, schemas
-from tasks.common.files import read_table
+from tasks.common.files import read_table, write_table
 from tasks.prefer import __main__ as prefer
 from tests.tasks import sampled
 
@@ -121,6 +121,24 @@ def test_golden_pairs_name_the_sample_they_beat(small):
     assert [p["rejected_seed"] for p in pairs] == [s["seed"] for s in samples if s["draw"] == 0]
     assert {p["judge"].partition("@")[0] for p in pairs} == {"checkpoints/whisper"}
     assert all(p["chosen_seed"] is None and p["chosen_finished"] and math.isnan(p["chosen_wer"]) for p in pairs)
+
+
+def test_what_is_judged_already_is_not_judged_again(small, capsys):
+    folder, _ = small
+    sampled.configure(folder, source="golden")
+    prefer.main("1")
+    judgements = read_table(paths.judgements("1"), schemas.JUDGEMENTS)
+    paths.pairs("1").unlink()
+    judgements[0]["hypothesis"] = "one one two"
+    write_table(paths.judgements("1"), judgements, schemas.JUDGEMENTS)
+    prefer.main("1", judged=True)
+    assert read_table(paths.judgements("1"), schemas.JUDGEMENTS) == judgements
+    assert pairs_of()[0]["rejected_wer"] == 0.5
+    judgements[0]["seed"] += 1
+    write_table(paths.judgements("1"), judgements, schemas.JUDGEMENTS)
+    with pytest.raises(SystemExit):
+        prefer.main("1", judged=True)
+    assert "run without --judged" in capsys.readouterr().err
 
 
 def logprobs(ar, pair):
