@@ -171,3 +171,21 @@ def test_pairs_accumulate_and_all_of_them_are_scored_by_the_iterations_reference
     sampled.configure(folder, replay=0.0)
     prefer.main("2")
     assert {p["iteration"] for p in pairs_of("2")} == {"2"}
+
+
+def test_texts_without_a_recording_give_pairs_with_the_samples_own_text(small):
+    folder, samples = small
+    samples = [s | {"id": f"text-{s['id']}", "text": "six nine"} for s in samples]
+    write_table(paths.samples("1"), samples, schemas.SAMPLES)
+    (folder / "votes.csv").write_text("id,A,B,choice,rater\ntext-u0,0,1,A,anna\ntext-u3,0,1,B,anna\n")
+    sampled.configure(folder, source="votes", votes="votes.csv")
+
+    prefer.main("1")
+
+    pairs = pairs_of()
+    assert [(p["id"], p["text"], p["prompt_id"]) for p in pairs] == [
+        ("text-u0", "six nine", "u2"),
+        ("text-u3", "six nine", "u1"),
+    ]
+    judged = read_table(paths.judgements("1"), schemas.JUDGEMENTS)
+    assert {(j["id"], j["words"]) for j in judged} == {(f"text-u{i}", 2) for i in range(4)}
