@@ -102,6 +102,8 @@ def count_errors(
 def _sample(
     voice: Voice, texts: EvaluationSet, decoding: Decoding, draws: Sequence[int], params: Params, title: str
 ) -> list[Sampled]:
+    if not draws:
+        return []
     seeds = [seed for draw in draws for seed in texts.seeds(draw)]
     with Bar(f"{title} sample", len(seeds)) as bar:
         many = len(draws)

@@ -31,6 +31,7 @@ __all__ = [
     "levels",
     "rows_at",
     "sets_of",
+    "shared_draws",
     "speaker_kinds",
     "summarize",
     "table_of",
@@ -133,6 +134,13 @@ def rows_at(rows: Sequence[Row], decoding: str, which: str) -> list[Row]:
     return found if found or decoding == "best" else of_set
 
 
+def shared_draws(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of the draws that both have: a policy whose best decoding is the loop's may have more of them there."""
+    fewest = min((max(row["draw"] for row in rows) for rows in (before, after) if rows), default=0)
+    first, second = ([row for row in rows if row["draw"] <= fewest] for rows in (before, after))
+    return first, second
+
+
 def first_draws(rows: Sequence[Row]) -> list[Row]:
     """The first draw of each recorded text at the loop's decoding, of which ``test_samples`` holds the tokens."""
     return [row for row in rows_at(rows, "loop", "recorded") if row["draw"] == 0]
@@ -163,7 +171,7 @@ def tables(
             **{kind: to_json(part) for kind, part in by_speaker_kind(own, resamples, seed).items()},
         }
         for name, earlier in (before or {}).items():
-            table[name] = to_json(compare(rows_at(earlier, decoding, which), own, resamples, seed))
+            table[name] = to_json(compare(*shared_draws(rows_at(earlier, decoding, which), own), resamples, seed))
         found[which] = table
     return found
 

@@ -40,13 +40,13 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
 
     best, tried = choose(voice, dev, everyone, params, f"{title} dev")
     loop = decoding_of(params)
-    draws = params.evaluate.draws
-    on_dev = evaluate_policy(voice, dev, best, draws, everyone, params, f"{title} dev")
+    settings = params.evaluate
+    on_dev = evaluate_policy(voice, dev, best, settings.dev_draws, everyone, params, f"{title} dev")
     kept = audio_kept(test, params)
-    on_test = evaluate_policy(voice, test, best, draws, everyone, params, f"{title} test", keep=kept)
+    on_test = evaluate_policy(voice, test, best, settings.draws, everyone, params, f"{title} test", keep=kept)
     at_loop = on_test
     if loop != best:
-        at_loop = evaluate_policy(voice, test, loop, draws, everyone, params, f"{title} test, loop", name="loop")
+        at_loop = evaluate_policy(voice, test, loop, settings.loop_draws, everyone, params, f"{title} test, loop", name="loop")
     rows = {"dev": on_dev.rows, "test": on_test.rows if at_loop is on_test else on_test.rows + at_loop.rows}
     start = policy.load(paths.ar("0"), device) if earlier else None
     metrics: dict[str, Any] = {

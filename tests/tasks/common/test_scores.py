@@ -85,6 +85,14 @@ def test_tables_count_texts_and_compare_each_decoding_with_its_own():
     assert found["long"]["versus_start"]["wer"]["value"] == 0.0  # the start's best decoding is the loop's
 
 
+def test_policies_with_unequal_draws_are_compared_on_the_draws_that_both_have():
+    fewer = [r for r in of_policy(1) if r["decoding"] == "best" or r["draw"] == 0]
+    more = [{**r, "word_errors": 9} if r["draw"] else r for r in of_policy(2, loop=False)]
+    for before, after, change in ((more, fewer, 0.0), (fewer, more, 0.0)):
+        found = tables(after, "loop", 200, 0, before={"versus_start": before})
+        assert found["long"]["versus_start"]["wer"]["value"] == change
+
+
 def test_a_table_that_was_not_made_is_named():
     metrics = {"iteration": "1", "scores": {"test": {"best": {"recorded": {"texts": 3}}}}}
     assert table_of(metrics, set="recorded") == {"texts": 3}
