@@ -8,15 +8,28 @@ equation 4), so one learning rate serves both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 
-def build(name: str, model: nn.Module, *, lr: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Return optimizers that together train every trainable parameter once; ``name`` is ``adamw`` or ``muon``."""
+def build(
+    name: str, model: nn.Module, *, lr: float, weight_decay: float, rates: Mapping[str, float] | None = None
+) -> list[torch.optim.Optimizer]:
+    """Return optimizers that together train every trainable parameter once; ``name`` is ``adamw`` or ``muon``.
+
+    Args:
+        rates: learning rates of parameters by how their names start; the others have ``lr``.
+    """
     matrices = hidden_matrices(model) if name == "muon" else []
     taken = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in taken]
+    groups: dict[float, list[torch.Tensor]] = {}
+    for title, parameter in model.named_parameters():
+        if parameter.requires_grad and id(parameter) not in taken:
+            own = next((rate for start, rate in (rates or {}).items() if title.startswith(start)), lr)
+            groups.setdefault(own, []).append(parameter)
+    rest = [{"params": members, "lr": rate} for rate, members in groups.items()]
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
         optimizers.append(torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), weight_decay=weight_decay))

@@ -10,8 +10,8 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Optimization:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     optimizer: str = "adamw"
+    rates: Mapping[str, float] = field(default_factory=dict)  # of parameters by how their names start, if not ``lr``
 
     def scale(self, step: int) -> float:
         """Return the learning-rate factor of a step, counted from 0."""
@@ -91,7 +92,14 @@ def fit(
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
-    optimizers = build(optimization.optimizer, model, lr=optimization.lr, weight_decay=optimization.weight_decay)
+    optimizers = build(
+        optimization.optimizer,
+        model,
+        lr=optimization.lr,
+        weight_decay=optimization.weight_decay,
+        rates=optimization.rates,
+    )
+    highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]  # before warm-up and decay
     if accelerator.num_processes > 1:
         raise TrainingError(
             f"expected one training process, found {accelerator.num_processes}: start the stage without "
@@ -106,9 +114,9 @@ def fit(
     saved = time.monotonic()
     while step < optimization.steps:
         torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, if any, is a function of the step too
-        lr = optimization.lr * optimization.scale(step)
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = lr
+        scale = optimization.scale(step)
+        for group, lr in zip((g for o in optimizers for g in o.param_groups), highest, strict=True):
+            group["lr"] = lr * scale
         micro_batches = batches(step)
         weight = sum(batch.weight for batch in micro_batches)
         sums: Metrics = {}
@@ -136,7 +144,7 @@ def fit(
         step += 1
         if on_step:
             means = {name: value / weight for name, value in sums.items()}
-            on_step(step, {**means, "lr": lr, "grad_norm": float(norm)})
+            on_step(step, {**means, "lr": optimization.lr * scale, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
         if state_file and (due or step == optimization.steps):
             _save_state(state_file, fingerprint, parts, step)

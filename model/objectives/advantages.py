@@ -5,14 +5,20 @@ from __future__ import annotations
 import torch
 
 
-def group_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch.Tensor | None:
-    """Return ``(r - mean) / (std + eps)`` of one prompt's samples ``(group,)``; None if all rewards are equal.
+def group_advantages(rewards: torch.Tensor, ranked: torch.Tensor, eps: float = 1e-8) -> torch.Tensor:
+    """Return ``(r - mean of its group) / (s + eps)``, 0 in groups that are not ranked.
 
-    DeepSeekMath (arXiv 2402.03300, section 4.1.2). A group of equal rewards can't rank its samples.
+    DeepSeekMath (arXiv 2402.03300, section 4.1.2) divides by each group's own standard deviation. That makes as much of
+    a group in which only noise differs as of one in which words do (Liu et al., arXiv 2503.20783, section 3.1). Here
+    ``s`` is the root mean square of the centered rewards of all ranked groups.
+
+    Args:
+        rewards: ``(groups, size)``, one prompt's samples per row.
+        ranked: booleans ``(groups,)``: whether a group's rewards tell more than noise.
     """
-    if len(rewards) < 2 or bool((rewards == rewards[0]).all()):
-        return None
-    return (rewards - rewards.mean()) / (rewards.std() + eps)
+    centered = torch.where(ranked[:, None], rewards - rewards.mean(dim=1, keepdim=True), 0.0)
+    scale = (centered.square().sum() / (ranked.sum().clamp(min=1) * rewards.shape[1])).sqrt()
+    return centered / (scale + eps)
 
 
 def generalized_advantages(

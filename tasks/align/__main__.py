@@ -82,7 +82,13 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             method.model,
             method.batches,
             method.loss,
-            Optimization(lr=method.lr, steps=method.steps, warmup=align.warmup, max_grad_norm=align.max_grad_norm),
+            Optimization(
+                lr=method.lr,
+                rates=method.rates,
+                steps=method.steps,
+                warmup=align.warmup,
+                max_grad_norm=align.max_grad_norm,
+            ),
             name=f"align@{iteration}",
             command="tasks.align",
             depends_on=[
@@ -91,7 +97,8 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
                 params.prefer,
                 params.decoding,
                 md5(paths.pairs(iteration)),
-                md5(paths.judgements(iteration)),
+                md5(paths.texts("train")),
+                params.models,
                 policy.digest(paths.ar(block.prev)),
             ],
             params=params,
@@ -101,9 +108,13 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             may_save=method.may_save,
             after_step=keep_scale,
         )
+        results = method.results()
+        run.log_metrics({f"align/{name}": value for name, value in results.items()}, step=method.steps)
     with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
         method.finish(folder)
+    if results:
+        print(f"align@{iteration}: " + ", ".join(f"{name} {value:.3g}" for name, value in results.items()))
     curve.write(paths.curve(iteration))
     write_json(paths.tracking(iteration), ids)
     for name in ("align", "reward"):  # PPO's reward model is trained before the policy

@@ -1,56 +1,104 @@
-"""GRPO on the iteration's own samples: several renderings of one text in one voice, rewarded by the judges' scores."""
+"""GRPO: fresh samples of each text in groups, rewarded by the judges of content and voice."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import accumulate
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from model.batch import Batch
+from model.judges.panel import Judgement, Panel
+from model.objectives.advantages import group_advantages
 from model.objectives.grpo import grpo_loss, kl_estimate
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
-from model.training import Metrics
+from model.training import Metrics, TrainingError
+from model.voice import Voice
 from tasks.align.grid import on_grid, target_logprobs
-from tasks.align.judged import groups_of
-from tasks.align.method import Job, Method
-from tasks.align.schedule import chunks, schedule_of
+from tasks.align.method import Job
+from tasks.align.on_policy import Episode, OnPolicy
+from tasks.common import paths
+from tasks.common.files import DataError
+from tasks.common.judging import SampleJudge
+from tasks.common.utterances import Utterances
 
 
-class Grpo(Method):
-    """Passes over the samples in steps of whole groups, with about as many sequences as a pairwise method's.
+@dataclass(frozen=True, kw_only=True)
+class Ranked(Episode):
+    """A sample with its reward, and its advantage over the others of its text."""
+
+    reference: torch.Tensor  # log-probabilities under the reference policy, as ``old``
+    reward: float
+    advantage: float
+
+
+class Grpo(OnPolicy):
+    """Steps of whole groups, with about as many sequences as a pairwise method's.
 
     Whole groups, because advantages add up to 0 only within a group: steps of long samples would push against length.
     """
 
     def __init__(self, job: Job):
-        super().__init__(job)
-        groups = groups_of(job)
-        self.episodes = [episode for group in groups for episode in group]
-        self.reference = target_logprobs(
-            job.load_reference(),
-            contexts=[episode.context for episode in self.episodes],
-            targets=[episode.target for episode in self.episodes],
-            batch_size=job.params.decoding.batch_size,
-            title=f"align@{job.iteration} reference",
+        grpo = job.align.grpo
+        super().__init__(
+            job,
+            rollouts=grpo.rollouts,
+            prompts=grpo.prompts,
+            draws=grpo.draws,
+            inner_epochs=grpo.inner_epochs,
+            texts_per_step=max(1, 2 * job.align.batch_pairs // grpo.draws),
         )
-        ends = list(accumulate(len(group) for group in groups))
-        self.members = [list(range(end - len(group), end)) for group, end in zip(groups, ends, strict=True)]
-        self.schedule = schedule_of(
-            [max(len(episode.target) for episode in group) for group in groups],
-            epochs=self.align.epochs,
-            batch_size=max(1, 2 * self.align.batch_pairs // max(map(len, groups))),
-            seed=job.params.seed,
+        self.reference = job.load_reference()
+
+    @cached_property
+    def judge(self) -> SampleJudge:
+        """NAR, codec, recognizer and speaker encoder: those of ``prefer``."""
+        params, device = self.job.params, self.job.device
+        folder = paths.ar(params.iteration(self.job.iteration).prev)
+        voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
+        prompts = [self.pool[i]["prompt_id"] for i in self.order]
+        return SampleJudge(params, voice, Utterances.read("train"), Panel(params.models.recognizer, device), prompts)
+
+    def judged(self, groups: list[list[Episode]], number: int) -> list[list[Episode]]:
+        """Return the samples with rewards and advantages.
+
+        Raises:
+            DataError: in no group of the first rollout does a sample's WER differ from another's.
+            TrainingError: a reward that is not finite.
+        """
+        episodes = [episode for group in groups for episode in group]
+        judgements = self.judge.judge([vars(episode) for episode in episodes])
+        wers = [wer_of(episode, judgement) for episode, judgement in zip(episodes, judgements, strict=True)]
+        weight = self.align.grpo.similarity_weight
+        rewards = [-wer + weight * judgement.similarity for wer, judgement in zip(wers, judgements, strict=True)]
+        for episode, reward in zip(episodes, rewards, strict=True):
+            if not math.isfinite(reward):
+                raise TrainingError(f"the reward of sample {episode.id} is {reward}; expected a finite number")
+        by_group = torch.tensor(wers, dtype=torch.float64).view(-1, self.draws)
+        ranked = by_group.amax(dim=1) > by_group.amin(dim=1)
+        if number == 0 and not ranked.any():
+            raise DataError(
+                f"iteration {self.job.iteration}: in none of {len(groups)} groups does a sample's WER differ from "
+                "another's, so GRPO can learn nothing; raise align.grpo.draws or prompts, or take longer texts"
+            )
+        in_groups = torch.tensor(rewards, dtype=torch.float64).view(-1, self.draws)
+        advantages = group_advantages(in_groups, ranked).flatten().tolist()
+        reference = target_logprobs(
+            self.reference,
+            contexts=[episode.context for episode in episodes],
+            targets=[episode.target for episode in episodes],
+            batch_size=self.job.params.decoding.batch_size,
         )
-        self.steps = len(self.schedule)
+        done: list[Episode] = [
+            Ranked(**vars(episode), reference=anchor, reward=reward, advantage=advantage)
+            for episode, anchor, reward, advantage in zip(episodes, reference, rewards, advantages, strict=True)
+        ]
+        return [done[first : first + self.draws] for first in range(0, len(done), self.draws)]
 
-    def batches(self, step: int) -> list[Batch]:
-        samples = [i for group in self.schedule[step] for i in self.members[group]]
-        return [self.batch(part) for part in chunks(samples, 2 * self.align.micro_pairs)]
-
-    def batch(self, samples: Sequence[int]) -> Batch:
+    def batch(self, episodes: Sequence[Ranked]) -> Batch:  # type: ignore[override]
         """Return samples padded together; the weight is their number, grids are 0 where nothing was sampled."""
-        episodes = [self.episodes[i] for i in samples]
         tokens, labels = collate([e.context for e in episodes], [e.target for e in episodes])
         return Batch(
             ids=[e.id for e in episodes],
@@ -58,7 +106,7 @@ class Grpo(Method):
             tokens=tokens,
             labels=labels,
             old=on_grid([e.old for e in episodes], labels),
-            reference=on_grid([self.reference[i] for i in samples], labels),
+            reference=on_grid([e.reference for e in episodes], labels),
             advantages=torch.tensor([e.advantage for e in episodes]),
             rewards=torch.tensor([e.reward for e in episodes]),
         )
@@ -83,7 +131,13 @@ class Grpo(Method):
             outside = ((logprobs - old).exp() - 1).abs() > clip
             metrics = {
                 "reward": batch["rewards"].sum().item(),
+                "ranked": (batch["advantages"] != 0).sum().item(),  # share of samples that say something
                 "kl": (kl.sum(dim=1) / tokens).sum().item(),
                 "clipped": ((outside & mask).sum(dim=1) / tokens).sum().item(),
             }
         return losses.sum(), metrics
+
+
+def wer_of(episode: Episode, judgement: Judgement) -> float:
+    """Return a sample's WER, at most 1: babble is no worse than silence, nor is a sample that did not end."""
+    return min(1.0, judgement.wer) if episode.finished and len(episode.tokens) else 1.0

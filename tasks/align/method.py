@@ -86,6 +86,7 @@ class Method(ABC):
     """Model, batches, loss and number of steps of one method: arguments of :func:`model.training.fit`.
 
     A method sets ``steps`` when it is made, and ``model`` and ``lr`` where they are not the policy and ``align.lr``.
+    ``rates`` are learning rates of parameters by how their names start.
     """
 
     steps: int
@@ -95,6 +96,7 @@ class Method(ABC):
         self.align = job.align
         self.model: torch.nn.Module = job.ar
         self.lr = job.align.lr
+        self.rates: dict[str, float] = {}
 
     @abstractmethod
     def batches(self, step: int) -> list[Batch]:
@@ -107,6 +109,10 @@ class Method(ABC):
     def may_save(self, step: int) -> bool:
         """Whether a run can resume after this many steps."""
         return True
+
+    def results(self) -> Metrics:
+        """Return what to report once, after training: by default nothing."""
+        return {}
 
     def finish(self, folder: Path) -> None:  # noqa: B027
         """Add to the new policy's folder what else it needs: by default nothing."""

@@ -1,80 +1,63 @@
-"""PPO: the policy samples train texts, the reward model scores the samples, and some steps learn from that.
-
-Each rollout is drawn from the policy of that moment, so training can be resumed between rollouts only.
-"""
+"""PPO: the policy samples texts of the pool, the reward model scores the samples, and some steps learn from that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from model.actor_critic import ActorCritic
 from model.batch import Batch
 from model.objectives.logprobs import IGNORE, collate, token_logprobs
 from model.objectives.ppo import clipped_surrogate, clipped_value_loss
-from model.training import Metrics, TrainingError
+from model.training import Metrics
 from tasks.align.grid import on_grid
-from tasks.align.method import Job, Method
+from tasks.align.method import Job
+from tasks.align.on_policy import Episode, OnPolicy
 from tasks.align.reward import train_reward
-from tasks.align.rollout import Episode, Rollouts
-from tasks.align.schedule import chunks, schedule_of
+from tasks.align.rollout import Valued, reward_mean_and_std, scores_of, with_advantages
 
 PER_TOKEN = ("old", "old_values", "advantages", "returns")  # of an episode
 
 
-class Ppo(Method):
+class Ppo(OnPolicy):
     """``align.ppo.rollouts`` rollouts, each with ``inner_epochs`` passes in steps of ``batch_pairs`` utterances."""
 
     model: ActorCritic
 
     def __init__(self, job: Job):
-        super().__init__(job)
+        ppo = job.align.ppo
+        super().__init__(
+            job,
+            rollouts=ppo.rollouts,
+            prompts=ppo.prompts,
+            draws=1,
+            inner_epochs=ppo.inner_epochs,
+            texts_per_step=job.align.batch_pairs,
+        )
+        self.reward, self.reward_results = train_reward(job)
+        self.mean, self.std = reward_mean_and_std(self.reward, job)
+        self.reference = job.load_reference()
         self.model = ActorCritic(job.ar)
-        self.rollouts = Rollouts(job, self.model, train_reward(job))
-        ppo = self.align.ppo
-        # Lengths of 0: steps are random, not of like length, because their gradients should not differ by length.
-        self.schedules = [
-            schedule_of(
-                [0] * ppo.prompts,
-                epochs=ppo.inner_epochs,
-                batch_size=self.align.batch_pairs,
-                seed=job.params.seed + number,
-            )
-            for number in range(ppo.rollouts)
-        ]
-        self.steps_per_rollout = len(self.schedules[0])
-        self.steps = self.steps_per_rollout * ppo.rollouts
-        self.current: tuple[int, list[Episode]] | None = None  # the rollout that steps learn from, with its number
+        self.rates = {"value.": ppo.value_lr}
 
-    def may_save(self, step: int) -> bool:
-        return step % self.steps_per_rollout == 0
+    def judged(self, groups: list[list[Episode]], number: int) -> list[list[Episode]]:
+        episodes = [episode for group in groups for episode in group]
+        valued = with_advantages(
+            episodes,
+            scores_of(episodes, self.job, self.reward, self.mean, self.std),
+            model=self.model,
+            reference=self.reference,
+            ppo=self.align.ppo,
+            batch_size=self.job.params.decoding.batch_size,
+        )
+        return [[episode] for episode in valued]
 
-    def batches(self, step: int) -> list[Batch]:
-        """Return a step's micro-batches; the first step of a rollout samples it.
+    def results(self) -> Metrics:
+        return self.reward_results
 
-        Raises:
-            TrainingError: a step within a rollout that was not sampled by this process.
-        """
-        number, within = divmod(step, self.steps_per_rollout)
-        if within == 0:
-            self.current = (number, self.rollouts.sample(number))
-        if self.current is None or self.current[0] != number:
-            raise TrainingError(
-                f"step {step + 1} belongs to rollout {number + 1}, whose policy is gone; train from the start"
-            )
-        episodes = self.current[1]
-        means = {name: torch.tensor(np.mean([getattr(e, name) for e in episodes])) for name in ("score", "kl")}
-        parts = chunks(self.schedules[number][within], self.align.micro_pairs)
-        return [self.batch([episodes[i] for i in part], means) for part in parts]
-
-    def batch(self, episodes: Sequence[Episode], means: dict[str, torch.Tensor]) -> Batch:
-        """Return episodes padded together; the weight is the number of their tokens.
-
-        Args:
-            means: over the whole rollout, to be reported: the score and KL of an utterance.
-        """
+    def batch(self, episodes: Sequence[Valued]) -> Batch:  # type: ignore[override]
+        """Return episodes padded together; the weight is the number of their tokens."""
         tokens, labels = collate([e.context for e in episodes], [e.target for e in episodes])
         return Batch(
             ids=[e.id for e in episodes],
@@ -82,7 +65,7 @@ class Ppo(Method):
             tokens=tokens,
             labels=labels,
             **{name: on_grid([getattr(e, name) for e in episodes], labels) for name in PER_TOKEN},
-            **means,
+            **{name: torch.tensor([getattr(e, name) for e in episodes]).mean() for name in ("score", "kl")},
         )
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:

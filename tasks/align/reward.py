@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from model import policy
@@ -18,14 +20,25 @@ from tasks.common import paths
 from tasks.common.digests import md5
 from tasks.common.training import train
 
+SIDES = ("chosen", "rejected")
+
 
 class RewardTraining(PairMethod):
-    """The reward model, from a copy of the AR's body, trained on every pair ``align.reward_model.epochs`` times."""
+    """The reward model, from a copy of the AR's body, trained on the pairs ``align.reward_model.epochs`` times.
+
+    Those of a share ``align.reward_model.held_out`` of the texts are kept out, to tell how well it ranks.
+    """
 
     model: RewardModel
 
     def __init__(self, job: Job):
-        super().__init__(job, job.align.reward_model.epochs)
+        ids = sorted({pair["id"] for pair in job.pairs})
+        rng = np.random.default_rng([job.params.seed, 13, *job.iteration.encode()])
+        out = {ids[i] for i in rng.permutation(len(ids))[: int(job.align.reward_model.held_out * len(ids))]}
+        self.held_out = [pair for pair in job.pairs if pair["id"] in out]
+        super().__init__(
+            replace(job, pairs=[pair for pair in job.pairs if pair["id"] not in out]), job.align.reward_model.epochs
+        )
         self.model = RewardModel.from_policy(job.ar)
         self.lr = self.align.reward_model.lr
 
@@ -49,9 +62,33 @@ class RewardTraining(PairMethod):
         margin = chosen - rejected
         return losses.sum(), {"accuracy": (margin > 0).sum().item(), "margin": margin.sum().item()}
 
+    @torch.no_grad()
+    def results(self) -> Metrics:
+        """Return how often the chosen side of a pair that was kept out has the higher reward.
 
-def train_reward(job: Job) -> RewardModel:
-    """Return the trained reward model, frozen. It depends on pairs and settings only, and resumes by itself."""
+        ``free_accuracy`` is how often it has the higher mean log-probability under the reference, which needs no reward
+        model.
+        """
+        if not self.held_out:
+            return {}
+        sequences = list(zip(*sequences_of(self.held_out, self.job.vocabulary), strict=True))
+        names = pair_ids(self.held_out) * 2
+        rewards = reward_lib.score(self.model, sequences, names, self.job.params.decoding.batch_size)
+        logprobs = torch.tensor([pair[f"{side}_logprob"] for side in SIDES for pair in self.held_out])
+        means = logprobs / torch.tensor([len(target) for _, target in sequences])
+        accuracies = [(a > b).float().mean().item() for a, b in (rewards.chunk(2), means.chunk(2))]
+        return {
+            "held_out_accuracy": accuracies[0],
+            "free_accuracy": accuracies[1],
+            "held_out_pairs": len(self.held_out),
+        }
+
+
+def train_reward(job: Job) -> tuple[RewardModel, Metrics]:
+    """Return the trained reward model, frozen, and its results. It depends on pairs and settings only.
+
+    Its training resumes by itself.
+    """
     align, training, previous = job.align, RewardTraining(job), job.params.iteration(job.iteration).prev
     train(
         training.model,
@@ -64,4 +101,4 @@ def train_reward(job: Job) -> RewardModel:
         params=job.params,
         device=job.device,
     )
-    return training.model.requires_grad_(False)
+    return training.model.requires_grad_(False), training.results()

@@ -14,9 +14,11 @@ from model.voice import Voice
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import DataError, read_token_rows, write_table
 from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
+from tasks.common.judging import SampleJudge
+from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Row, Utterances
-from tasks.prefer.judging import judge_samples, judged_before, judgement_rows
+from tasks.prefer.judging import judged_before, judgement_rows
 from tasks.prefer.reference import add_reference_logprobs
 from tasks.prefer.sources import pair_up, source_of
 
@@ -44,7 +46,10 @@ def main(
     if judged:
         judgements = judged_before(samples, judge, iteration)
     else:
-        judgements = judge_samples(params, voice, samples, train, Panel(params.models.recognizer, device), iteration)
+        panel = Panel(params.models.recognizer, device)
+        judging = SampleJudge(params, voice, train, panel, [s["prompt_id"] for s in samples])
+        with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
+            judgements = judging.judge(samples, bar.advance)
     pairs = pair_up(source, samples, judgements, train.by_id, params, iteration)
     if not pairs:
         raise DataError(

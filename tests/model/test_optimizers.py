@@ -41,3 +41,11 @@ def test_a_muon_step_moves_a_block_matrix_in_all_directions_alike():
     muon.step()
     sizes = torch.linalg.svdvals(weight.detach() - before)
     assert sizes.max() / sizes.min() < 5
+
+
+def test_parameters_named_in_rates_have_their_own_learning_rate():
+    model = torch.nn.Sequential()
+    model.body, model.head = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+    [optimizer] = build("adamw", model, lr=0.1, weight_decay=0.0, rates={"head.": 0.5})
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(p)] for p in model.parameters()] == [0.1, 0.1, 0.5, 0.5]

@@ -80,6 +80,9 @@ def write(folder: Path, **prefer: Any) -> list[dict[str, Any]]:
     write_table(folder / paths.codes("train"), list(rows.values()), schemas.CODES)
     (folder / paths.CUTS).mkdir()
     CutSet.from_items(cuts).to_file(folder / paths.cuts("train"))
+    pool = [{name: row[name] for name in ("id", "text", "speaker", "seen")} for row in rows.values()]
+    pool = [{**row, "prompt_id": f"u{(i + 2) % TEXTS}"} for i, row in enumerate(pool)]
+    write_table(folder / paths.texts("train"), pool, schemas.TEXTS)
     write_table(folder / paths.pairs("0"), [], schemas.PAIRS)
     for iteration in ("1", "2"):
         digest = policy.digest(folder / paths.ar(str(int(iteration) - 1)))

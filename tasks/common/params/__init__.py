@@ -93,8 +93,6 @@ class Params(Block):
                 f"{decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; set temperature: 1.0, "
                 "top_k: 0 and top_p: 1.0"
             )
-        if method == "grpo" and self.sample.draws < 2:
-            raise ValueError("align.method grpo compares samples of a text, but sample.draws is 1; set it to 4")
         return self
 
     @model_validator(mode="after")

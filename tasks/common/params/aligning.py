@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
 # Methods that need a judge's score of both sides of a pair; the others can use every source.
-USABLE_SOURCES = {"rpo": ("own_samples",), "grpo": ("own_samples",)}
+USABLE_SOURCES = {"rpo": ("own_samples",)}
 # prefer.votes is a dependency of prefer@k in dvc.yaml, so it names a file that exists even where nobody voted.
 NO_VOTES = "tasks/prefer/votes/none.csv"
 # Options of align that some methods read: what means "off", and who reads it.
@@ -66,6 +66,7 @@ class Kto(Block):
 class RewardModel(Block):
     lr: Above0
     epochs: Positive
+    held_out: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Ppo(Block):
@@ -75,10 +76,16 @@ class Ppo(Block):
     clip: Above0
     kl_weight: AtLeast0
     value_weight: Above0
+    value_lr: Above0
     gae_lambda: Share
+    unfinished_penalty: AtLeast0
 
 
 class Grpo(Block):
+    rollouts: Positive
+    prompts: Positive
+    draws: Annotated[int, Field(ge=2)]
+    inner_epochs: Positive
     clip: Above0
     kl_weight: AtLeast0
     similarity_weight: AtLeast0

@@ -52,19 +52,24 @@ def test_with_lambda_1_the_return_of_every_token_is_the_reward_still_to_come():
         torch.testing.assert_close(returns[row][scored], to_come)
 
 
-def test_group_advantages_are_in_units_of_the_groups_own_spread():
-    rewards = torch.tensor([-1.0, 0.0, 0.25, 0.5], dtype=torch.float64)
-    advantages = group_advantages(rewards, eps=0.0)
-    assert advantages is not None
-    assert advantages.mean().item() == pytest.approx(0.0, abs=1e-12)
-    assert advantages.std().item() == pytest.approx(1.0)
-    torch.testing.assert_close(advantages, group_advantages(10 * rewards + 3, eps=0.0))
-    assert (advantages.diff() > 0).all()
+def test_group_advantages_are_differences_to_the_groups_mean_in_units_that_all_groups_share():
+    rewards = torch.tensor([[-1.0, 0.0, 0.25, 0.75], [0.1, 0.2, 0.2, 0.3]], dtype=torch.float64)
+    advantages = group_advantages(rewards, torch.tensor([True, True]), eps=0.0)
+    torch.testing.assert_close(advantages.mean(dim=1), torch.zeros(2, dtype=torch.float64))
+    assert advantages.square().mean().item() == pytest.approx(1.0)
+    ratio = (rewards[0, 3] - rewards[0, 0]) / (rewards[1, 3] - rewards[1, 0])
+    assert ((advantages[0, 3] - advantages[0, 0]) / (advantages[1, 3] - advantages[1, 0])).item() == pytest.approx(
+        ratio
+    )
+    torch.testing.assert_close(advantages, group_advantages(10 * rewards + 3, torch.tensor([True, True]), eps=0.0))
 
 
-@pytest.mark.parametrize("rewards", [[0.3, 0.3, 0.3], [1.0]])
-def test_a_group_without_spread_has_no_advantages(rewards):
-    assert group_advantages(torch.tensor(rewards)) is None
+def test_a_group_that_is_not_ranked_has_no_advantages_and_no_part_in_the_scale():
+    rewards = torch.tensor([[-1.0, 0.0, 1.0], [0.0, 100.0, 200.0]])
+    alone = group_advantages(rewards[:1], torch.tensor([True]))
+    both = group_advantages(rewards, torch.tensor([True, False]))
+    assert torch.equal(both[:1], alone) and not both[1].any()
+    assert not group_advantages(rewards, torch.tensor([False, False])).any()
 
 
 def test_whitening_leaves_mean_0_and_deviation_1_and_nothing_where_nothing_differs():

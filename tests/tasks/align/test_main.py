@@ -1,7 +1,9 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
+import yaml
 
 from model import policy
 from tasks.align import __main__ as align
@@ -74,3 +76,16 @@ def test_what_was_trained_survives_until_it_is_written(workspace, monkeypatch):
     assert policy.digest(paths.ar("1")) != before
     assert len(curves.read(paths.curve("1"))) > 0
     assert not (paths.STATE / "align@1.pt").exists()
+
+
+def test_grpo_samples_renders_and_judges_by_itself(workspace, monkeypatch):
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    small = {"rollouts": 2, "prompts": 2, "draws": 2}
+    content["align"] |= {"method": "grpo", "nll_weight": 0.0, "grpo": {**content["align"]["grpo"], **small}}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr("tasks.align.grpo.wer_of", lambda episode, judged: int(sum(episode.tokens)) % 5)  # ranks babble
+    before = policy.digest(paths.ar("0"))
+    align.main("1")
+    assert policy.digest(paths.ar("1")) != before
+    rows = curves.read(paths.curve("1"))
+    assert [row["step"] for row in rows] == [1, 2] and all(math.isfinite(row["reward"]) for row in rows)

@@ -11,7 +11,7 @@ from tasks.align import ppo, rollout
 from tasks.align.methods import METHODS
 from tests.tasks.align import files
 
-SMALL = {"rollouts": 3, "prompts": 8, "inner_epochs": 2, "clip": 0.2, "kl_weight": 0.05}
+SMALL = {"rollouts": 3, "prompts": 8, "inner_epochs": 2, "clip": 0.2, "kl_weight": 0.05, "unfinished_penalty": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def train(method, lr=1e-2, **options):
 
 def judged_by(monkeypatch, points_of):
     """Score by ``points_of(target)`` instead of a trained reward model."""
-    monkeypatch.setattr(ppo, "train_reward", lambda job: None)
-    monkeypatch.setattr(rollout, "reward_mean_and_std", lambda reward, job: (0.0, 1.0))
+    monkeypatch.setattr(ppo, "train_reward", lambda job: (None, {}))
+    monkeypatch.setattr(ppo, "reward_mean_and_std", lambda reward, job: (0.0, 1.0))
     monkeypatch.setattr(
         rollout, "score", lambda model, sequences, ids, size: torch.tensor([points_of(t) for _, t in sequences])
     )
@@ -115,7 +115,7 @@ def test_a_bandit_ends_at_its_best_arm(monkeypatch):
     """One code per utterance, one of sixteen rewarded: sampled, scored and learned from as the stage does it."""
     best = files.VOCABULARY.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
-    settings = {"rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 0.01}
+    settings = {**SMALL, "rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 0.01}
     method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
     assert files.probability_of(method.model.ar, 7) < 0.1
     train(method, lr=1e-2)
@@ -125,7 +125,7 @@ def test_a_bandit_ends_at_its_best_arm(monkeypatch):
 def test_a_heavy_kl_keeps_the_policy_at_its_reference(monkeypatch):
     best = files.VOCABULARY.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
-    settings = {"rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 20.0}
+    settings = {**SMALL, "rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 20.0}
     method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
     train(method, lr=1e-2)
     assert files.probability_of(method.model.ar, 7) < 0.2
@@ -134,5 +134,29 @@ def test_a_heavy_kl_keeps_the_policy_at_its_reference(monkeypatch):
 def test_a_reward_that_is_not_finite_stops_with_the_texts_ids(monkeypatch):
     method = method_of(reward_model={"lr": 1e-2, "epochs": 1})
     monkeypatch.setattr("model.reward.RewardModel.forward", lambda self, ids, last: torch.full((len(ids),), math.nan))
-    with pytest.raises(RewardError, match=r"\['g\d+"):
+    with pytest.raises(RewardError, match=r"\['p\d+#0"):
         method.batches(0)
+
+
+def test_a_sample_that_is_cut_off_is_scored_lower_by_the_penalty(monkeypatch):
+    judged_by(monkeypatch, lambda target: 0.5)
+    method = method_of(ppo={**SMALL, "unfinished_penalty": 2.0}, frames_per_character=8.0)
+    episodes = [e for group in method.judged(method.sample(0), 0) for e in group]
+    assert {e.finished: e.score for e in episodes} == {True: 0.5, False: -1.5}
+
+
+def test_with_the_defaults_the_reward_reaches_the_first_token_whole(monkeypatch):
+    """An untrained critic gives values of 0, so every token's return is the score less the KL."""
+    judged_by(monkeypatch, lambda target: float(len(target)))
+    method = method_of(frames_per_character=8.0)
+    for [episode] in method.judged(method.sample(0), 0):
+        assert episode.returns[0].item() == pytest.approx(episode.score, abs=1e-3)
+
+
+def test_the_value_head_learns_at_a_rate_of_its_own():
+    method = method_of(ppo={**SMALL, "value_lr": 0.5})
+    assert [n for n, _ in method.model.named_parameters() if n.startswith(tuple(method.rates))] == [
+        "value.weight",
+        "value.bias",
+    ]
+    assert method.rates["value."] == 0.5

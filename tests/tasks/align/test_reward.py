@@ -7,6 +7,7 @@ import torch
 
 from model import policy, reward
 from model.training import Optimization, TrainingError, fit
+from tasks.align.method import pair_ids
 from tasks.align.methods import METHODS
 from tasks.align.reward import RewardTraining, train_reward
 from tasks.common import paths
@@ -82,7 +83,7 @@ def test_best_of_n_leaves_the_policys_weights_and_adds_what_choosing_needs(tmp_p
 
 def test_the_reward_model_of_ppo_is_frozen_and_the_same_for_the_same_pairs():
     def trained():
-        return train_reward(files.job(reward_model={"lr": 1e-3, "epochs": 2}))
+        return train_reward(files.job(reward_model={"lr": 1e-3, "epochs": 2}))[0]
 
     first, kept = trained(), trained()  # the second is the first's, which waits until PPO has written its policy
     (paths.STATE / "reward@1.pt").unlink()
@@ -90,3 +91,20 @@ def test_the_reward_model_of_ppo_is_frozen_and_the_same_for_the_same_pairs():
     assert not any(p.requires_grad for p in first.parameters())
     for a, b, c in zip(first.parameters(), kept.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b) and torch.equal(a, c)
+
+
+def test_its_accuracy_is_on_pairs_that_it_did_not_learn_from():
+    method = RewardTraining(files.job(reward_model={"lr": 1e-2, "epochs": 10, "held_out": 0.25}))
+    run(method)
+    learned = {name for step in range(method.steps) for b in method.batches(step) for name in b.ids}
+    assert len(method.held_out) == 3 and len(learned) == 9
+    assert not learned & set(pair_ids(method.held_out))
+    results = method.results()
+    assert results["held_out_pairs"] == 3 and results["held_out_accuracy"] == 1.0
+    turned = [
+        {**pair, "chosen_logprob": -1.0 * len(pair["chosen"]), "rejected_logprob": -2.0 * len(pair["rejected"])}
+        for pair in method.held_out
+    ]
+    method.held_out = turned
+    assert method.results()["free_accuracy"] == 1.0
+    assert RewardTraining(files.job(reward_model={"held_out": 0.0})).results() == {}

@@ -1,0 +1,59 @@
+"""Judging of samples of train voices: rendered, transcribed, and compared with the voice of their prompt."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+
+from model.fast.parallel import parallel_map
+from model.judges.panel import Judgement, Panel
+from model.voice import Voice
+from tasks.common.params import Params
+from tasks.common.utterances import Row, Utterances, load_waves
+
+
+class SampleJudge:
+    """The panel, with what it needs to render samples and to know the voices of their prompts.
+
+    Args:
+        voice: NAR and codec, which render.
+        train: utterances with all levels, the prompts among them.
+        prompt_ids: of all samples that will be judged.
+    """
+
+    def __init__(self, params: Params, voice: Voice, train: Utterances, panel: Panel, prompt_ids: Iterable[str]):
+        self.params, self.voice, self.train, self.panel = params, voice, train, panel
+        ids = sorted(set(prompt_ids))
+        waves = load_waves("train", ids)
+        self.place = {id_: i for i, id_ in enumerate(ids)}
+        self.voices = panel.embed([waves[i] for i in ids], voice.sample_rate)
+
+    def judge(self, samples: list[Row], on_done: Callable[[int], None] | None = None) -> list[Judgement]:
+        """Render every sample and judge it against its text and its prompt's voice, in the samples' order.
+
+        Args:
+            samples: each with ``text``, ``prompt_id`` and ``tokens``.
+        """
+        batch_size, device = self.params.decoding.batch_size, self.voice.ar.device.type
+        chunk = 4 * batch_size
+        parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
+        panels = self._panels(min(torch.get_num_threads(), len(parts)) if device == "cpu" else 1)
+
+        def judge(worker: int, part: list[Row]) -> list[Judgement]:
+            prompts = [self.train.codes(self.train.find(s["prompt_id"])) for s in part]
+            prompts = [codes[:, : self.params.prompt_frames] for codes in prompts]
+            level1 = [torch.tensor(s["tokens"], dtype=torch.long) for s in part]
+            _, rendered = self.voice.render(level1, prompts, batch_size)
+            voices = self.voices[[self.place[s["prompt_id"]] for s in part]]
+            texts = [s["text"] for s in part]
+            return panels[worker].judge(rendered, self.voice.sample_rate, texts, voices, on_done)
+
+        return [judgement for part in parallel_map(judge, parts, device) for judgement in part]
+
+    def _panels(self, n: int) -> list[Panel]:
+        """Return a panel per worker: Whisper keeps its cache on the model while it decodes. Weights are shared."""
+        judges = (self.panel.recognizer, self.panel.speaker)
+        weights = {id(tensor): tensor for judge in judges for tensor in judge.parameters()}
+        return [self.panel, *(copy.deepcopy(self.panel, dict(weights)) for _ in range(n - 1))]
