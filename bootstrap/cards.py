@@ -27,9 +27,9 @@ formant synthesizer. No human was recorded.
 
 `bootstrap/train_codec.py`, no discriminator, {codec_batch} crops of {crop_seconds} s per step: first {codec_steps}
 steps with log-mel (three scales), waveform and commitment losses at {codec_lr}, then {refined_steps} steps without the
-waveform loss and with linear magnitudes (spectral convergence) instead, {final_steps} and {voices_steps} more.
-`dvc repro bootstrap/dvc.yaml` makes it again. It repeats the recipe, not the bits: all but the last {voices_steps}
-steps of the shipped weights saw 28 other espeak-ng voices, and one run was interrupted (level 1 had collapsed to six
+waveform loss and with linear magnitudes (spectral convergence) instead, and {final_steps} more.
+`dvc repro bootstrap/dvc.yaml` makes it again. It repeats the recipe, not the bits: the shipped weights saw 28 other
+espeak-ng voices, whose formants and pitch were not moved, and one run was interrupted (level 1 had collapsed to six
 codes by step 13,000 and was initialized again by k-means).
 
 ## Measured
@@ -161,7 +161,7 @@ def codec_card(speech: Path, params: dict[str, Any], measured: dict[str, Any], c
         "codec_lr": params["codec"]["lr"],
         "crop_seconds": params["codec"]["crop_seconds"],
     }
-    for name in ("codec", "codec_refined", "codec_final", "codec_voices"):
+    for name in ("codec", "codec_refined", "codec_final"):
         fields[f"{name.removeprefix('codec_')}_steps"] = f"{params[name]['max_steps']:,}"
     for prefix, suffix in (("", ""), ("unseen_", "_unseen_voices")):
         part = measured[f"codec{suffix}"]

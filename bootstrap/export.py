@@ -78,7 +78,7 @@ def main(
     parts: Annotated[list[str] | None, typer.Argument(help="codec, whisper, policy; all without any")] = None,
     params_file: Path = Path("bootstrap/params.yaml"),
     work: Path = Path("bootstrap/work"),
-    codec: Annotated[Path | None, typer.Option(help="the one that was measured; <work>/codec_voices")] = None,
+    codec: Annotated[Path | None, typer.Option(help="the one that was measured; <work>/codec_final")] = None,
     recognizer: Annotated[Path | None, typer.Option(help="the one that was measured; <work>/whisper")] = None,
     loop: Annotated[Path | None, typer.Option(help="folder with params.yaml, runs/0, data/codes; <work>/loop")] = None,
     out: Path = Path("checkpoints"),
@@ -89,7 +89,7 @@ def main(
         raise typer.BadParameter(f"there is no part {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
     params = yaml.safe_load(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
-    codec, recognizer = codec or work / "codec_voices", recognizer or work / "whisper"
+    codec, recognizer = codec or work / "codec_final", recognizer or work / "whisper"
     loop = loop or work / "loop"
     speech, notes = work / "data" / "train.npz", []
     with ExitStack() as whole:  # all are checked before any replaces its folder

@@ -64,10 +64,10 @@ def run(loop: Path) -> None:
 def main(
     params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work"), codec: Path | None = None
 ) -> None:
-    """Train AR and NAR of iteration 0 on the tokens of <work>/codec_voices, or of the codec given."""
+    """Train AR and NAR of iteration 0 on the tokens of <work>/codec_final, or of the codec given."""
     params = settings(params_file)
     params["models"]["codec"] = str(CODEC)
-    lay_out(work / "loop", params, codec or work / "codec_voices")
+    lay_out(work / "loop", params, codec or work / "codec_final")
     run(work / "loop")
 
 
