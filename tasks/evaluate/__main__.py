@@ -46,7 +46,9 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     on_test = evaluate_policy(voice, test, best, settings.draws, everyone, params, f"{title} test", keep=kept)
     at_loop = on_test
     if loop != best:
-        at_loop = evaluate_policy(voice, test, loop, settings.loop_draws, everyone, params, f"{title} test, loop", name="loop")
+        at_loop = evaluate_policy(
+            voice, test, loop, settings.loop_draws, everyone, params, f"{title} test, loop", name="loop"
+        )
     rows = {"dev": on_dev.rows, "test": on_test.rows if at_loop is on_test else on_test.rows + at_loop.rows}
     start = policy.load(paths.ar("0"), device) if earlier else None
     metrics: dict[str, Any] = {

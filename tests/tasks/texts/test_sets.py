@@ -49,6 +49,12 @@ def test_the_same_seed_gives_the_same_texts_and_another_one_others():
     assert texts(make_sets(params(), corpus())["dev"]) != texts(make_sets(params(seed=18), corpus())["dev"])
 
 
+def test_the_long_sets_stay_the_same_when_another_pool_is_sampled():
+    one, other = make_sets(params(), corpus()), make_sets(params(sample="corpus"), corpus())
+    assert one["train"] != other["train"]
+    assert (one["dev"], one["test"]) == (other["dev"], other["test"])
+
+
 def test_the_corpus_as_pool_keeps_the_ids_and_prompts_with_another_utterance():
     speech = corpus()
     pool = make_sets(params(sample="corpus"), speech)["train"]
