@@ -37,8 +37,8 @@ def speechalign_loop(
 
     Args:
         jobs: stages at once; they share ``compute.threads``.
-        early_stop: leave out the iterations that build on one whose WER on dev, on either set of texts, is significantly
-            worse.
+        early_stop: leave out the iterations that build on one whose WER on dev is significantly worse, on either set of
+            texts.
         retries: of a stage that failed.
         stage_timeout_seconds: a stage that takes longer is killed and has failed.
         targets: only these stages and what they depend on; "evaluate" names every ``evaluate@k``.

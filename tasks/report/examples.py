@@ -1,4 +1,4 @@
-"""The utterances to listen to: each system's audio with its transcript and speaker similarity."""
+"""The texts to listen to: each system's audio with its transcript and speaker similarity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.common.progress import Bar
-from tasks.report.load import Inputs, Rows
+from tasks.report.load import Inputs
 from tasks.report.results import SYSTEM_TITLES
 from tasks.report.sounds import Sound, embed, must_compress
 
@@ -25,11 +25,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Card:
-    """One utterance; ``entry`` holds its id, text, speaker, whether that is seen, and the id of its prompt."""
+    """One text; ``entry`` holds its id, text, speaker, whether that is seen, and the id of its prompt."""
 
     entry: dict[str, Any]
-    references: list[Tile]  # prompt and golden speech
-    policies: list[Tile]  # one per iteration
+    texts: str  # the set it is of
+    references: list[Tile]  # prompt and golden speech; none of a text without a recording
+    policies: list[Tile]  # one per iteration, its first draw at its own best decoding
 
     @property
     def longest(self) -> float:
@@ -43,30 +44,40 @@ def cards(inputs: Inputs) -> tuple[list[Card], bool]:
     files = [*ceiling.audio.values(), *(path for run in inputs.runs for path in run.audio.values())]
     compress = must_compress(files)
     judged = {(row["id"], row["system"]): row for row in ceiling.utterances}
-    by_run = [{row["id"]: row for row in run.utterances} for run in inputs.runs]
+    by_run = [
+        {row["id"]: row for texts in inputs.sets for row in run.rows(texts) if row["draw"] == 0} for run in inputs.runs
+    ]
 
     def tile(title: str, style: str, path: Path | None, row: dict[str, Any] | None, missing: str) -> Tile:
         return Tile(title, style, embed(path, compress) if path else None, row, missing)
 
     made = []
-    index = ceiling.index or _kept(inputs)
+    index = _index(inputs)
     with Bar("report", len(index)) as bar:
-        for entry in index:
+        for texts, entry in index:
             name = entry["id"]
-            references = [tile("Voice prompt", "prompt", ceiling.audio.get(f"{name}.prompt"), None, "no file")]
-            for system in ("golden", "resynthesised"):
-                path, row = ceiling.audio.get(f"{name}.{system}"), judged.get((name, system))
-                references.append(tile(SYSTEM_TITLES[system], system, path, row, "not run"))
+            references = []
+            if texts == "recorded":
+                path = ceiling.audio.get(f"{name}.prompt")
+                references.append(tile("Voice prompt", "prompt", path, None, "no file"))
+                for system in ("golden", "resynthesised"):
+                    path, row = ceiling.audio.get(f"{name}.{system}"), judged.get((name, system))
+                    references.append(tile(SYSTEM_TITLES[system], system, path, row, "not run"))
             policies = []
             for i, (run, rows) in enumerate(zip(inputs.runs, by_run, strict=True)):
-                why = "no sound kept" if run.judged.content else "not run"
+                why = "no sound kept" if run.content else "not run"
                 policies.append(tile(run.title, f"c{i % 8}", run.audio.get(name), rows.get(name), why))
-            made.append(Card(entry, references, policies))
+            made.append(Card(entry, texts, references, policies))
             bar.advance()
     return made, compress
 
 
-def _kept(inputs: Inputs) -> Rows:
-    """Utterances whose audio the iterations kept: the list where the ceiling was not run."""
+def _index(inputs: Inputs) -> list[tuple[str, dict[str, Any]]]:
+    """Set and description of each text whose audio was kept, the headline's set first."""
     rows = {row["id"]: row for run in inputs.runs for row in run.utterances}
-    return [rows[name] for name in sorted({name for run in inputs.runs for name in run.audio} & set(rows))]
+    kept = sorted({name for run in inputs.runs for name in run.audio} & set(rows))
+    listed = inputs.ceiling.index
+    found = [("recorded", entry) for entry in listed]
+    found += [(rows[name]["set"], rows[name]) for name in kept if name not in {entry["id"] for entry in listed}]
+    order = {texts: i for i, texts in enumerate(inputs.sets)}
+    return sorted(found, key=lambda item: order.get(item[0], len(order)))

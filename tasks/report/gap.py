@@ -43,7 +43,7 @@ class Gap:
     run: Run
     content: dict[str, Any]  # of gap.json
     scores: Scores  # distances
-    versus_sft: Scores  # their paired differences
+    versus_start: Scores  # their paired differences
     costs: dict[str, Scores]  # rows of the paper's Table 1: golden, synthetic and their paired difference
     points: Rows
     codes: list[dict[str, float]]
@@ -68,7 +68,7 @@ def read(inputs: Inputs) -> tuple[list[Gap], list[tuple[str, str]]]:
                     run,
                     content,
                     scores_of({**content["distances"], "classifier": content["classifier"]}),
-                    scores_of(content.get("versus_sft", {})),
+                    scores_of(content.get("versus_start", {})),
                     {row: scores_of(scores) for row, scores in content["table1"].items()},
                     read_table(paths.gap_points(run.name), schemas.GAP_POINTS),
                     curves.read(paths.gap_codes(run.name)),
@@ -86,13 +86,13 @@ def sentence(gaps: Sequence[Gap]) -> tuple[str, str]:
     last = gaps[-1]
     accuracy = numbers.level(last.scores[CLASSIFIER.name].value, CLASSIFIER)
     told = f"A classifier tells golden from synthetic tokens in {accuracy} of cases"
-    change = last.versus_sft.get(FRECHET.name)
+    change = last.versus_start.get(FRECHET.name)
     if change is None:
         chance = last.content["classifier"]["p"] >= 0.05
         return f"{told}, which {'does not differ' if chance else 'differs'} significantly from chance.", ""
     direction = numbers.direction(change, FRECHET)
     return (
-        f"{STARTS[direction]}: against SFT, the Fréchet distance of iteration {last.run.name} differs by "
+        f"{STARTS[direction]}: against the start, the Fréchet distance of iteration {last.run.name} differs by "
         f"{numbers.tested_change(change, FRECHET)}. {told}.",
         direction,
     )

@@ -17,10 +17,11 @@ def figures(gaps: Sequence[Gap]) -> list[tuple[str, Markup]]:
     """The distance over the iterations, the last one's codes and durations, and every one's projection."""
     last = gaps[-1]
     no_gap = ("no gap", gaps[0].content["distances"][FRECHET.name]["floor"], "golden")
-    distances = [(gap.run, gap.scores[FRECHET.name]) for gap in gaps]
+    distances = [("synthetic", "policy", [(gap.run, gap.scores[FRECHET.name]) for gap in gaps])]
+    iterations = [gap.run.name for gap in gaps]
     seconds = [(side, [p["seconds"] for p in last.points if p["system"] == side], style) for side, style in SIDES]
     return [
-        (FRECHET.title, over_iterations(FRECHET.title, FRECHET, distances, [no_gap])),
+        (FRECHET.title, over_iterations(FRECHET.title, FRECHET, iterations, distances, [no_gap])),
         (f"Level-1 codes by golden use, {last.run.title}", _codes(last)),
         (f"Durations, {last.run.title}", histogram("Durations", seconds, "seconds")),
         *((f"t-SNE, {gap.run.title}", _projection(gap)) for gap in gaps),

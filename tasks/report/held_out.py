@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from model.statistics import Interval
 from tasks.common.reward_hacking import SUSPECTED, CrossCheck, cross_checks, f0_ratio
-from tasks.common.scores import Metric, by_judge, confirmable
+from tasks.common.scores import Metric, Scores, by_judge, confirmable
 from tasks.report import numbers
 from tasks.report.load import Inputs, Run
 
@@ -22,18 +22,19 @@ STYLES = {"suspected": "worse", "confirmed": "better"}  # CSS classes
 
 @dataclass(frozen=True)
 class Row:
-    """One iteration against SFT. A metric that either judge lacks has no outcome."""
+    """One iteration against the start. A metric that either judge lacks has no outcome."""
 
     run: Run
+    scores: Scores  # paired differences
     outcomes: Mapping[str, tuple[str, str]]  # by metric: CSS class and words
-    pitch: Interval | None  # spread of pitch, times that of SFT
+    pitch: Interval | None  # spread of pitch, times that of the start
     flattened: bool  # by more than the gate allows
 
 
 def measured(inputs: Inputs) -> set[str]:
     """Names of the metrics with scores of any policy."""
     held_out = {metric.name for metric in by_judge(held_out=True)}
-    return held_out & {name for run in inputs.evaluated for name in run.judged.everyone}
+    return held_out & {name for run in inputs.evaluated for texts in inputs.sets for name in run.judged(texts).everyone}
 
 
 def unpaired() -> list[Metric]:
@@ -42,8 +43,8 @@ def unpaired() -> list[Metric]:
     return [metric for metric in by_judge(held_out=True) if metric.name not in confirming | {"f0_spread"}]
 
 
-def rows(inputs: Inputs) -> list[Row]:
-    """Every evaluated iteration after SFT."""
+def rows(inputs: Inputs, texts: str) -> list[Row]:
+    """Every evaluated iteration after the start, on one set of texts."""
     limit, resamples = 1 - inputs.params.register_.max_f0_flattening, inputs.params.evaluate.bootstrap_samples
     table = []
     for run in inputs.evaluated:
@@ -51,25 +52,27 @@ def rows(inputs: Inputs) -> list[Row]:
             continue
         outcomes = {
             check.metric.name: (STYLES.get(check.outcome, ""), WORDS[check.outcome])
-            for check in _cross_checks(inputs, run)
+            for check in _cross_checks(inputs, run, texts)
         }
-        pitch = f0_ratio(inputs.runs[0].utterances, run.utterances, resamples, inputs.params.seed)
-        table.append(Row(run, outcomes, pitch, pitch is not None and pitch.value < limit))
+        pitch = f0_ratio(inputs.runs[0].rows(texts), run.rows(texts), resamples, inputs.params.seed)
+        scores = run.judged(texts).versus_start
+        table.append(Row(run, scores, outcomes, pitch, pitch is not None and pitch.value < limit))
     return table
 
 
 def alarms(inputs: Inputs) -> list[str]:
     """A sentence for each iteration and metric where reward hacking is suspected, with both judges' numbers."""
     return [
-        f"{SUSPECTED.capitalize()} in iteration {run.name}: the {check.metric.short} difference to SFT is "
-        f"{numbers.change(check.own, check.metric)} for the judge that chose the pairs, and "
+        f"{SUSPECTED.capitalize()} in iteration {run.name}: the {check.metric.short} difference to the start on "
+        f"{texts} texts is {numbers.change(check.own, check.metric)} for the judge that chose the pairs, and "
         f"{numbers.change(check.held_out, check.held_out_metric)} for a held-out judge."
         for run in inputs.evaluated
-        for check in _cross_checks(inputs, run)
+        for texts in inputs.sets
+        for check in _cross_checks(inputs, run, texts)
         if check.outcome == "suspected"
     ]
 
 
-def _cross_checks(inputs: Inputs, run: Run) -> list[CrossCheck]:
-    before = {name: score.value for name, score in inputs.runs[0].judged.everyone.items()}
-    return cross_checks(run.judged.versus_sft, before) if before else []
+def _cross_checks(inputs: Inputs, run: Run, texts: str) -> list[CrossCheck]:
+    before = {name: score.value for name, score in inputs.runs[0].judged(texts).everyone.items()}
+    return cross_checks(run.judged(texts).versus_start, before) if before else []

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from model.statistics import Interval
 from tasks.common import cuts, digests, paths, schemas
 from tasks.common.files import DataError, read_json, read_table, read_token_rows
 from tasks.common.params import Params
-from tasks.common.scores import METRICS, Scores
+from tasks.common.scores import METRICS, Scores, rows_at, sets_of
+from tasks.common.wording import decoding_text
 
 Rows = list[dict[str, Any]]
 GROUPS = ("all", "seen", "unseen")
@@ -22,11 +24,11 @@ SYSTEMS = ("golden", "resynthesised", "golden_nar")  # rows of the ceiling
 
 @dataclass(frozen=True)
 class Judged:
-    """Scores of a policy, or of one of the ceiling's systems; nothing where it was not run."""
+    """Scores of a policy on one set of texts, or of one of the ceiling's systems; nothing where it was not run."""
 
     content: dict[str, Any] = field(default_factory=dict)  # as metrics.json holds it
     groups: dict[str, Scores] = field(default_factory=dict)  # by group of speakers; one without utterances is left out
-    versus_sft: Scores = field(default_factory=dict)
+    versus_start: Scores = field(default_factory=dict)
     versus_previous: Scores = field(default_factory=dict)
 
     @property
@@ -37,28 +39,51 @@ class Judged:
 
 @dataclass(frozen=True)
 class Run:
-    """One iteration; "0" is SFT. Every part may be missing."""
+    """One iteration; "0" is the start. Every part may be missing."""
 
     name: str
     previous: str | None
-    judged: Judged
-    utterances: Rows
+    content: dict[str, Any]  # of metrics.json
+    tables: dict[tuple[str, str, str], Judged]  # by split, decoding and set of texts
+    utterances: Rows  # of test, at both decodings
     pairs: Rows | None  # None: there is no such file
     audio: dict[str, Path]  # by utterance id
 
     @property
     def title(self) -> str:
-        return "Iteration 0 (SFT)" if self.name == "0" else f"Iteration {self.name}"
+        return "Iteration 0 (start)" if self.name == "0" else f"Iteration {self.name}"
 
     @property
     def new_pairs(self) -> Rows:
         """Pairs that this iteration made; the others are of earlier ones."""
         return [pair for pair in self.pairs or [] if pair["iteration"] == self.name]
 
+    @property
+    def one_decoding(self) -> bool:
+        """Whether its best decoding is the loop's."""
+        decodings = self.content.get("decoding", {})
+        return decodings.get("best") == decodings.get("loop")
+
+    def decoding(self, which: str = "best") -> str:
+        """Its best decoding, or the loop's, in words."""
+        return decoding_text(self.content["decoding"][which])
+
+    def judged(self, texts: str, decoding: str = "best", split: str = "test") -> Judged:
+        """Scores on one set of texts; where both decodings are the same, those of the best are the loop's too."""
+        found = self.tables.get((split, decoding, texts))
+        if found is None and self.one_decoding:
+            found = self.tables.get((split, "best", texts))
+        return found or Judged()
+
+    def rows(self, texts: str, decoding: str = "best") -> Rows:
+        """Judged test utterances of one set of texts, every draw."""
+        return cast(Rows, rows_at(self.utterances, decoding, texts))  # a selection of these very rows
+
 
 @dataclass(frozen=True)
 class Ceiling:
     judged: dict[str, Judged]
+    voices: dict[str, Scores]  # by seen and unseen: similarity of two different speakers (floor), of one (ceiling)
     environment: dict[str, Any] | None
     utterances: Rows
     index: Rows  # utterances to listen to: id, text, speaker, seen, prompt_id
@@ -77,7 +102,12 @@ class Inputs:
 
     @property
     def evaluated(self) -> list[Run]:
-        return [run for run in self.runs if run.judged.content]
+        return [run for run in self.runs if run.content]
+
+    @property
+    def sets(self) -> list[str]:
+        """Sets of texts that any policy was evaluated on, the headline's first."""
+        return list(dict.fromkeys(texts for run in self.evaluated for texts in sets_of(run.content)))
 
 
 def read(params: Params, params_text: str) -> Inputs:
@@ -87,7 +117,7 @@ def read(params: Params, params_text: str) -> Inputs:
         DataError: a file is damaged, or no policy has been evaluated at all.
     """
     runs = [_run("0", None), *(_run(name, item.prev) for name, item in params.iterations.items())]
-    if not any(run.judged.content for run in runs):
+    if not any(run.content for run in runs):
         raise DataError(
             f"nothing to report: expected {paths.metrics('0')} or that of an iteration, found none; "
             "run the evaluate stages first (`dvc repro`)"
@@ -113,14 +143,38 @@ def json_or(path: Path, default: Any) -> Any:
 
 def _run(name: str, previous: str | None) -> Run:
     pairs = paths.pairs(name)
+    content, tables = _tables(paths.metrics(name))
     return Run(
         name=name,
         previous=previous,
-        judged=_judged(json_or(paths.metrics(name), {}), paths.metrics(name)),
+        content=content,
+        tables=tables,
         utterances=_utterances(paths.utterances(name)),
         pairs=read_token_rows(pairs, schemas.PAIRS) if pairs.is_file() else None,
         audio={path.stem: path for path in paths.audio(name).glob("*.flac")},
     )
+
+
+def _tables(path: Path) -> tuple[dict[str, Any], dict[tuple[str, str, str], Judged]]:
+    """Content of a metrics.json, and its tables by split, decoding and set of texts."""
+    content = json_or(path, {})
+    if not content and isinstance(content, dict):
+        return {}, {}
+    try:
+        {which: decoding_text(content["decoding"][which]) for which in ("best", "loop")}
+        tables = {
+            (split, decoding, texts): _judged(table, path)
+            for split, decodings in content["scores"].items()
+            for decoding, sets in decodings.items()
+            for texts, table in sets.items()
+        }
+        sets_of(content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} should hold decodings and scores by split, decoding and set of texts ({error!r}); run its "
+            "evaluate stage again"
+        ) from error
+    return content, tables
 
 
 def _ceiling() -> Ceiling:
@@ -128,8 +182,12 @@ def _ceiling() -> Ceiling:
     content, listed = json_or(metrics, {}), json_or(index, [])
     if not isinstance(listed, list) or not all(isinstance(row, dict) and "id" in row for row in listed):
         raise DataError(f"{index} should list utterances with their ids; run `ceiling` again")
+    voices = content.get("voices", {}) if isinstance(content, dict) else None
+    if not isinstance(voices, dict):
+        raise DataError(f"{metrics} should hold systems by name, and voices; run `ceiling` again")
     return Ceiling(
         judged={system: _judged(content[system], metrics) for system in SYSTEMS if system in content},
+        voices={kind: _intervals(found, ("floor", "ceiling"), metrics) for kind, found in voices.items()},
         environment=content.get("environment"),
         utterances=_utterances(paths.CEILING / "utterances.parquet"),
         index=listed,
@@ -147,24 +205,28 @@ def _judged(content: Any, path: Path) -> Judged:
     return Judged(
         content,
         {group: scores for group in GROUPS if (scores := _scores(content.get(group), path))},
-        _scores(content.get("versus_sft"), path),
+        _scores(content.get("versus_start"), path),
         _scores(content.get("versus_previous"), path),
     )
 
 
 def _scores(content: dict[str, Any] | None, path: Path) -> Scores:
+    return _intervals(content, METRICS, path)
+
+
+def _intervals(content: dict[str, Any] | None, names: Iterable[str], path: Path) -> Scores:
     scores = {}
-    for metric in METRICS:
-        found = (content or {}).get(metric)
+    for name in names:
+        found = (content or {}).get(name)
         if found is None:
             continue
         try:
             score = Interval.from_json(found)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: {metric} should hold the numbers value, low and high, found {found!r}") from error
+            raise DataError(f"{path}: {name} should hold the numbers value, low and high, found {found!r}") from error
         if not all(map(math.isfinite, (score.value, score.low, score.high))):
-            raise DataError(f"{path}: {metric} should be finite, found {found!r}; run its evaluate stage again")
-        scores[metric] = score
+            raise DataError(f"{path}: {name} should be finite, found {found!r}; run its stage again")
+        scores[name] = score
     return scores
 
 

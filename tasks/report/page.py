@@ -11,9 +11,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tasks.common.scores import by_judge, confirmable
+from tasks.common.scores import confirmable
 from tasks.report import (
     breakdown,
+    decodings,
     examples,
     gap,
     gap_pictures,
@@ -23,6 +24,7 @@ from tasks.report import (
     preferences,
     provenance,
     results,
+    voices,
     words,
 )
 from tasks.report.load import Inputs
@@ -42,6 +44,7 @@ def render(inputs: Inputs) -> str:
     environment.globals.update(
         breakdown=breakdown,
         compare=words.compare,
+        decodings=decodings,
         gap=gap,
         gap_pictures=gap_pictures,
         held_out=held_out,
@@ -49,10 +52,10 @@ def render(inputs: Inputs) -> str:
         preferences=preferences,
         provenance=provenance,
         results=results,
+        voices=voices,
     )
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    groups = results.groups(inputs)
-    paired = {group: results.differences(inputs, group) for group in groups}
+    panels = [results.panel(inputs, texts, group) for texts in inputs.sets for group in results.groups(inputs, texts)]
     cards, compressed = examples.cards(inputs)
     return environment.get_template("page.html.j2").render(
         inputs=inputs,
@@ -62,15 +65,9 @@ def render(inputs: Inputs) -> str:
         # Only this one script may run, even if another got into the page.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=headline.headline(inputs),
-        own_metrics=by_judge(held_out=False),
-        held_out_metrics=by_judge(held_out=True),
         confirmable=confirmable(),
-        groups=groups,
-        paired=paired,
-        largest={
-            group: results.largest_differences(scores for runs in found.values() for scores in runs.values())
-            for group, found in paired.items()
-        },
+        panels=panels,
+        largest={found.texts: found.largest for found in panels if found.group == "all"},
         cards=cards,
         compressed=compressed,
         data=Markup(_script_safe(exact(inputs))),
@@ -81,7 +78,7 @@ def exact(inputs: Inputs) -> dict[str, Any]:
     """The page's numbers unrounded, for scripts that read the page instead of the runs."""
     return {
         "ceiling": {system: judged.content for system, judged in inputs.ceiling.judged.items()},
-        "iterations": {run.name: run.judged.content or None for run in inputs.runs},
+        "iterations": {run.name: run.content or None for run in inputs.runs},
     }
 
 

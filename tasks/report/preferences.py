@@ -42,7 +42,7 @@ def similarity_difference(pair: Pair) -> float:
 
 
 def statistics(inputs: Inputs) -> list[tuple[str, list[str] | None]]:
-    """Title of each iteration after SFT, and one cell per heading; None: not run."""
+    """Title of each iteration after the start, and one cell per heading; None: not run."""
     return [
         (run.title, None if run.pairs is None else _cells(run.pairs, len(run.new_pairs)))
         for run in inputs.runs

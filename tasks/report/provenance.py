@@ -12,7 +12,7 @@ PACKAGES = ("torch", "transformers", "encodec", "openai-whisper", "resemblyzer",
 
 def environments(inputs: Inputs) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return headings, which name the systems judged in one environment, and rows of a property and its values."""
-    found = [(run.title, run.judged.content.get("environment")) for run in inputs.runs]
+    found = [(run.title, run.content.get("environment")) for run in inputs.runs]
     found.append(("golden speech", inputs.ceiling.environment))
     named = [(name, environment) for name, environment in found if environment]
     different: list[dict[str, object]] = []
@@ -34,7 +34,7 @@ def versions() -> list[tuple[str, str]]:
 def seeds(inputs: Inputs) -> list[tuple[str, str]]:
     """The loop's seed and, where a policy was evaluated, those of its samples."""
     test = {row["seed"] for run in inputs.runs for row in run.utterances}
-    own = "one per utterance, from the loop's seed and the id" if len(test) > 1 else str(*test)
+    own = "one per text and draw, from the loop's seed and the id" if len(test) > 1 else str(*test)
     return [("of the whole loop", str(inputs.params.seed)), *([("of the test samples", own)] if test else [])]
 
 

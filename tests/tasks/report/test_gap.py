@@ -33,7 +33,7 @@ def measured(name: str, value: float, change: float | None) -> None:
         "table1": cost,
     }
     if change is not None:
-        content["versus_sft"] = {key: number(change) for key in ("frechet", "codes", "seconds", "classifier")}
+        content["versus_start"] = {key: number(change) for key in ("frechet", "codes", "seconds", "classifier")}
     write_json(paths.gap(name), content)
     rng = np.random.default_rng(0)
     points = [

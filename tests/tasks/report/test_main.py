@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,8 @@ from tests.tasks.report.loop import REPOSITORY, Loop
 
 
 @pytest.fixture
-def loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
-    monkeypatch.chdir(tmp_path)
-    return Loop(tmp_path).write()
+def loop(make_loop: Callable[..., Loop]) -> Loop:
+    return make_loop()
 
 
 def test_command_writes_the_page_and_says_where(loop: Loop) -> None:
@@ -44,7 +44,7 @@ def test_same_inputs_give_the_same_bytes(loop: Loop) -> None:
 def test_another_input_gives_another_page(loop: Loop) -> None:
     write(Path("first.html"))
     text = paths.metrics("3").read_text()
-    paths.metrics("3").write_text(text.replace('"cut_off": ', '"cut_off": 1'))
+    paths.metrics("3").write_text(text.replace('"failed": ', '"failed": 1'))
     write(Path("second.html"))
     assert Path("first.html").read_bytes() != Path("second.html").read_bytes()
 
@@ -58,13 +58,22 @@ def test_nothing_evaluated_is_one_clear_message(loop: Loop, capsys: pytest.Captu
     assert not paths.REPORT.exists()
 
 
+def table(scores: bytes) -> bytes:
+    """A metrics.json with these scores over all speakers."""
+    decoding = b'"decoding": {"best": {"temperature": 1}, "loop": {"temperature": 1}}'
+    return b'{%b, "scores": {"test": {"best": {"long": {"all": %b}}}}}' % (decoding, scores)
+
+
 @pytest.mark.parametrize(
     ("path", "content", "says"),
     [
         ("runs/2/metrics.json", b"{", "runs/2/metrics.json is not valid JSON"),
-        ("runs/2/metrics.json", b'{"all": {"wer": 3}}', "should hold the numbers value, low and high"),
-        ("runs/2/metrics.json", b'{"all": {"wer": {"value": NaN, "low": 0, "high": 1}}}', "should be finite"),
-        ("runs/2/metrics.json", b"[]", "should hold named entries"),
+        ("runs/2/metrics.json", table(b'{"wer": 3}'), "should hold the numbers value, low and high"),
+        ("runs/2/metrics.json", table(b'{"wer": {"value": NaN, "low": 0, "high": 1}}'), "should be finite"),
+        ("runs/2/metrics.json", b"[]", "should hold decodings and scores"),
+        ("runs/2/metrics.json", b'{"all": {}}', "should hold decodings and scores"),
+        ("runs/ceiling/metrics.json", b'{"voices": {"seen": {"floor": 3}}}', "floor should hold the numbers"),
+        ("runs/ceiling/metrics.json", b"[]", "should hold systems by name, and voices"),
         ("runs/1/utterances.parquet", b"PAR1", "runs/1/utterances.parquet is not a readable parquet file"),
         ("runs/1/pairs.parquet", b"PAR1", "runs/1/pairs.parquet is not a readable parquet file"),
         ("runs/ceiling/audio/index.json", b'{"id": 1}', "should list utterances"),

@@ -100,24 +100,33 @@ def test_length_difference_is_chosen_minus_rejected(make_loop: Callable) -> None
     assert preferences.frames_difference({"chosen": [2] * 90, "rejected": [3] * 50}) == 40
 
 
-def test_changes_rank_by_errors(make_loop: Callable) -> None:
+def test_changes_rank_by_the_errors_of_all_draws_and_show_the_draw_that_changed_most(make_loop: Callable) -> None:
     make_loop(error_rates={"0": 0.5, "1": 0.3, "2": 0.3, "3": 0.3})
     inputs = load.read(params.load(), "")
-    improved, worsened, tally = breakdown.changes(inputs)
-    sft, last = ({r["id"]: r["word_errors"] for r in inputs.runs[i].utterances} for i in (0, 3))
-    drops = [last[after["id"]] - sft[before["id"]] for before, after in improved]
+    improved, worsened, tally = breakdown.changes(inputs, "long")
+    first, last = (inputs.runs[i].rows("long") for i in (0, 3))
+    more = {
+        (a["id"], a["draw"]): b["word_errors"] - a["word_errors"]
+        for a in first
+        for b in last
+        if (a["id"], a["draw"]) == (b["id"], b["draw"])
+    }
+    drops = [sum(more[after["id"], draw] for draw in (0, 1)) for _, after in improved]
     assert drops == sorted(drops)
     assert all(drop < 0 for drop in drops)
-    assert all(last[after["id"]] > sft[before["id"]] for before, after in worsened)
-    assert sum(tally) == len(inputs.runs[3].utterances)
+    for before, after in improved:
+        assert after["word_errors"] - before["word_errors"] == min(more[after["id"], draw] for draw in (0, 1))
+    assert all(sum(more[after["id"], draw] for draw in (0, 1)) > 0 for _, after in worsened)
+    assert sum(tally) == len({row["id"] for row in last})
 
 
 def test_speaker_rates_are_errors_over_words(make_loop: Callable) -> None:
     make_loop()
     inputs = load.read(params.load(), "")
-    titles, table = breakdown.speakers(inputs)
+    titles, table = breakdown.speakers(inputs, "long")
     assert len(titles) == 4
-    rows = [r for r in inputs.runs[0].utterances if r["speaker"] == table[0].name]
+    rows = [r for r in inputs.runs[0].rows("long") if r["speaker"] == table[0].name]
+    assert table[0].texts == len(rows) / 2  # of two draws
     assert table[0].rates[0] == level(sum(r["word_errors"] for r in rows) / sum(r["words"] for r in rows), WER)
     assert [speaker.seen for speaker in table] == sorted([s.seen for s in table], reverse=True)
 

@@ -25,7 +25,7 @@ def test_systems_of_one_environment_share_a_column(make_loop: Callable) -> None:
     make_loop()
     note({"0": HERE, "1": THERE, "ceiling": HERE})
     headings, rows = environments(read(params.load(), ""))
-    assert headings == ["Iteration 0 (SFT), golden speech", "Iteration 1"]
+    assert headings == ["Iteration 0 (start), golden speech", "Iteration 1"]
     assert rows == [("processor", ["A", "B"]), ("sft precision", ["float32", "float32"])]
     assert "Where these numbers come from" in page_of()
 
