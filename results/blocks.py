@@ -1,7 +1,7 @@
 """Blocks of the documents that are made from kept runs.
 
 ``<!-- results: TABLE RUN ARGUMENTS -->`` up to the next ``<!-- end -->`` is a block. What stands between the two is
-replaced by that table of that run. ``value``, ``relative`` and ``origin`` fit into a sentence; all others are tables.
+replaced by that table of that run. Those of :data:`INLINE` fit into a sentence; all others are tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.common.files import DataError
 
 BLOCK = re.compile(r"(<!-- results: ([^>]*?) -->).*?(<!-- end -->)", re.DOTALL)
 BEGIN, END = "<!-- results:", "<!-- end -->"
-INLINE = ("value", "relative", "origin")
+INLINE = ("value", "relative", "study", "study_relative", "origin")
 TABLES: dict[str, Callable[..., str]] = {
     "value": tables.value,
     "origin": tables.origin,
@@ -28,6 +28,8 @@ TABLES: dict[str, Callable[..., str]] = {
     "voices": tables.voices,
     "gap": tables.gap,
     "gap_cost": tables.gap_cost,
+    "study": tables.study,
+    "study_relative": tables.study_relative,
     "page": tables.page,
     "printed": tables.printed,
 }

@@ -2,7 +2,7 @@
 
 ``run.yaml`` says where the numbers come from: commit, date, machine and command. The other files are copies:
 ``dvc.lock`` (digests of data, code and outputs), ``params.yaml``, every ``metrics.json`` and ``gap.json``, the study's
-settings, the Markdown pages of ``reports/``, and printed outputs of benchmarks.
+settings and numbers, the Markdown pages of ``reports/``, and printed outputs of benchmarks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ OPTIONAL = (
     "runs/0/nar_synthetic/result.json",
     "study/params.yaml",
     "reports/*.md",
+    "reports/study.json",
 )
 
 

@@ -6,7 +6,7 @@ set of texts (recorded, long).
 
 from __future__ import annotations
 
-import re
+import json
 from typing import Any
 
 from model.statistics import Interval
@@ -39,7 +39,7 @@ def value(run: Run, iteration: str, split: str, decoding: str, texts: str, part:
 def relative(run: Run, iteration: str, split: str, decoding: str, texts: str, metric: str) -> str:
     """Return the change against the start in percent of the start's value: ``−62 %``."""
     tables = [run.table(k, split, decoding, texts)["all"][metric]["value"] for k in ("0", iteration)]
-    return f"{100 * (tables[1] / tables[0] - 1):+.0f} %".replace("-", "−")
+    return percent(tables[1] / tables[0] - 1)
 
 
 def policies(run: Run, texts: str, decoding: str = "best", split: str = "test") -> str:
@@ -145,26 +145,37 @@ def gap_cost(run: Run) -> str:
     return table(["level-1 tokens", "WER %", "WER against golden", "SIM", "SIM against golden"], rows)
 
 
-def page(run: Run, name: str, section: str = "") -> str:
-    """Return a Markdown page that a command wrote to ``reports/``, without headings, such as the study's tables.
+def study(run: Run, arm: str, iteration: str, texts: str, part: str, metric: str) -> str:
+    """Return one value of the study, all seeds together: of a part, or a difference (versus_start, versus)."""
+    measures = studied(run, arm, iteration, texts).get(part) or {}
+    return change(measures, metric) if part.startswith("versus") else score(measures, metric)
 
-    Args:
-        section: only what stands below this heading, lower case with "-" for all but letters and digits.
+
+def study_relative(run: Run, arm: str, iteration: str, texts: str, metric: str) -> str:
+    """Return an arm's change against the start in percent of the start's value: ``−62 %``."""
+    scores = studied(run, arm, iteration, texts)
+    now, difference = (scores[part][metric]["value"] for part in ("all", "versus_start"))
+    return percent(difference / (now - difference))
+
+
+def studied(run: Run, arm: str, iteration: str, texts: str) -> dict[str, Any]:
+    """Return an arm's scores on one set of texts, of ``reports/study.json``.
 
     Raises:
-        DataError: the page has no such section.
+        DataError: the study has no such result.
     """
-    sections: dict[str, list[str]] = {"": []}
-    current = sections[""]
-    for line in run.text(f"reports/{name}.md").splitlines():
-        if line.startswith("#"):
-            current = sections.setdefault(re.sub(r"[^a-z0-9]+", "-", line.lower()).strip("-"), [])
-        else:
-            current.append(line)
-    if section and section not in sections:
-        raise DataError(f"reports/{name}.md has no section {section!r}; it has {', '.join(filter(None, sections))}")
-    chosen = [sections[section]] if section else list(sections.values())
-    return "\n\n".join(text for lines in chosen if (text := "\n".join(lines).strip()))
+    for entry in json.loads(run.text("reports/study.json")):
+        if (entry["arm"], str(entry["iteration"])) == (arm, iteration) and texts in entry["sets"]:
+            return entry["sets"][texts]
+    raise DataError(f"reports/study.json has no arm {arm} with iteration {iteration} on {texts} texts")
+
+
+def page(run: Run, name: str) -> str:
+    """Return a Markdown page of ``reports/``, such as the study's, without its title and one level of headings down."""
+    lines = run.text(f"reports/{name}.md").splitlines()
+    return "\n".join(
+        f"#{line}" if line.startswith("##") else line for line in lines if not line.startswith("# ")
+    ).strip()
 
 
 def printed(run: Run, name: str) -> str:
@@ -206,6 +217,11 @@ def change(measures: Measures, metric: str) -> str:
     """Return a difference with its interval and signs; "–" if it was not measured."""
     text = METRICS[metric].difference_text
     return text(Interval.from_json(measures[metric])).replace("-", "−") if metric in measures else "–"
+
+
+def percent(share: float) -> str:
+    """Return a relative change in percent, with its sign."""
+    return f"{100 * share:+.0f} %".replace("-", "−")
 
 
 def number(measure: dict[str, float] | None, scale: float, digits: int, sign: str = "") -> str:

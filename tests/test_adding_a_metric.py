@@ -9,12 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from flows import results
-from study import draws
 from tasks.common import paths, schemas
 from tasks.common.files import read_table
-from tasks.common.scores import METRICS, Metric, summarize
+from tasks.common.scores import METRICS, Metric, rows_at, summarize, table_of
 from tasks.report.__main__ import write
-from tests.tasks.report.loop import Loop
+from tests.tasks.report.loop import RESAMPLES, Loop
 
 ITERATIONS = ("0", "1")
 
@@ -37,11 +36,11 @@ def test_a_made_up_metric_appears_wherever_metrics_are_listed(
     )
     monkeypatch.setitem(METRICS, made_up.name, made_up)
     Loop(tmp_path, error_rates={"0": 0.3, "1": 0.1}).write()
-    tables = {k: read_table(paths.utterances(k), schemas.UTTERANCES) for k in ITERATIONS}
+    rows = rows_at(read_table(paths.utterances("1"), schemas.UTTERANCES), "best", "long")
 
-    score = summarize(tables["1"], 200, 0)["mistakes"]
-    assert score.value == sum(row["word_errors"] for row in tables["1"]) / len(tables["1"])
-    metrics = json.loads(paths.metrics("1").read_text())
+    score = summarize(rows, RESAMPLES, 0)["mistakes"]
+    assert score.value == sum(row["word_errors"] for row in rows) / len(rows)
+    metrics = table_of(json.loads(paths.metrics("1").read_text()))
     assert metrics["all"]["mistakes"] == score.to_json()
 
     write(Path("page.html"))
@@ -49,9 +48,9 @@ def test_a_made_up_metric_appears_wherever_metrics_are_listed(
     section = page.split('<section id="held-out">')[held_out].split("</section>")[0]
     assert '<abbr title="Mistakes per utterance">Mistakes</abbr>' in section
     assert f"{score.value:.4f}\N{NO-BREAK SPACE}pcs" in section
-    change = metrics["versus_sft"]["mistakes"]["value"]
+    change = metrics["versus_start"]["mistakes"]["value"]
     assert f"{change:+.4f}\N{NO-BREAK SPACE}pcs".replace("-", "−") in section
 
     table = results.rows(SimpleNamespace(judges=lambda: ITERATIONS))  # type: ignore[arg-type]
-    assert [row["Mistakes pcs"] for row in table if row["iteration"] == "1"] == [made_up.text(score)]
-    assert "| Mistakes pcs |" in draws.report({k: [rows] for k, rows in tables.items()}, 50, 0)
+    shown = [row["Mistakes pcs"] for row in table if (row["texts"], row["system"]) == ("long", "iteration 1")]
+    assert shown == [made_up.text(score)]

@@ -39,6 +39,9 @@ def made(what: str) -> str:
         ("value demo 1 test best long all cer", "–"),
         ("relative demo 1 test best long wer", "−60 %"),
         ("relative demo 1 test best recorded similarity", "+0 %"),
+        ("study demo dpo 1 long all wer", "8.0 [7.0, 9.0]"),
+        ("study demo dpo 1 long versus_start wer", "−12.00 [−13.00, −11.00]"),
+        ("study_relative demo dpo 1 long wer", "−60 %"),
     ],
 )
 def test_a_value_fits_into_a_sentence(folder: Path, what: str, expected: str) -> None:
@@ -68,7 +71,6 @@ def test_the_origin_names_command_commit_machine_and_size(folder: Path) -> None:
             "| iteration 1 | 2.0 [1.0, 3.0] | 2.0 [1.0, 3.0] | 0.700 [0.690, 0.710] | 50 | 0.700 [0.690, 0.710] | 50 |",
         ),
         ("voices demo long", "| two different speakers' golden speech | – | – | 0.600 | – | 0.600 | – |"),
-        ("page demo study controls", "| DPO | 1.0 |"),
         ("gap demo", "| no gap, by chance | 0.0010 | – | 50 | – | 0.1 | 1 |"),
         ("gap demo", "| iteration 1 | 0.0200 [0.0100, 0.0300] | +0.0040 [−0.0060, +0.0140] |"),
         ("gap_cost demo", "| synthetic, start | 5.0 [4.0, 6.0] | +2.00 [+1.00, +3.00] |"),
@@ -80,10 +82,10 @@ def test_a_table_has_the_numbers_of_the_run(folder: Path, what: str, row: str) -
     assert len({line.count("|") for line in text.strip().splitlines()}) == 1
 
 
-def test_a_page_is_taken_over_whole_or_by_section(folder: Path) -> None:
-    assert "IPO" not in made("page demo study controls")
-    whole = made("page demo study")
-    assert "Three seeds." in whole and "DPO" in whole and "IPO" in whole and "#" not in whole
+def test_a_page_is_taken_over_with_its_headings_one_level_down(folder: Path) -> None:
+    text = made("page demo study")
+    assert text.strip().startswith("Three seeds.\n\n### Controls\n\n| arm | WER |")
+    assert "### Methods" in text and "| IPO | 2.0 |" in text
 
 
 def test_printed_outputs_are_taken_over(folder: Path) -> None:
@@ -103,7 +105,8 @@ def test_a_run_that_is_not_kept_leaves_a_note(folder: Path) -> None:
         ("decoding demo 1", "takes 1 positional argument but 2 were given"),
         ("value demo 1 test best long all no_such_metric", "no_such_metric"),
         ("policies demo short", "no scores of test/best/short"),
-        ("page demo study nothing", "has no section 'nothing'; it has study, controls, methods"),
+        ("page demo nothing", "reports/nothing.md does not exist"),
+        ("study demo dpo 2 long all wer", "has no arm dpo with iteration 2 on long texts"),
         ("printed demo none", "none.txt does not exist"),
     ],
 )
