@@ -68,6 +68,8 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
                 "rejected": s.tokens,
                 "chosen_finished": True,
                 "rejected_finished": s.finished,
+                "chosen_from": 0,
+                "rejected_from": 0,
                 "chosen_logprob": sequence_logprobs(ar(ids).logits, labels).item(),
                 "rejected_logprob": float(s.logprobs.sum()),
                 **dict.fromkeys(("chosen_wer", "rejected_wer", "chosen_similarity", "rejected_similarity"), np.nan),

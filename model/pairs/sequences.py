@@ -9,8 +9,14 @@ from model.tokens import Vocabulary
 
 
 def sequences_of(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> tuple[list[list[int]], list[list[int]]]:
-    """Return contexts and targets as token ids: all chosen sides, then all rejected ones, ``2 * len(pairs)`` each."""
-    contexts = [vocabulary.context(pair["text"], pair["prompt"]) for pair in pairs]
-    chosen = [vocabulary.target(pair["chosen"], pair["chosen_finished"]) for pair in pairs]
-    rejected = [vocabulary.target(pair["rejected"], pair["rejected_finished"]) for pair in pairs]
-    return contexts * 2, chosen + rejected
+    """Return contexts and targets as token ids: all chosen sides, then all rejected ones, ``2 * len(pairs)`` each.
+
+    Frames before a side's segment (``prefer.credit``) are part of its context.
+    """
+    contexts, targets = [], []
+    for side in ("chosen", "rejected"):
+        for pair in pairs:
+            tokens, first = vocabulary.target(pair[side], pair[f"{side}_finished"]), pair[f"{side}_from"]
+            contexts.append(vocabulary.context(pair["text"], pair["prompt"]) + tokens[:first])
+            targets.append(tokens[first:])
+    return contexts, targets

@@ -47,6 +47,11 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
                     f"{where} has {len(wrong)} of {len(pair[side])} {side} tokens outside 0 to {codebook - 1}, the "
                     f"first {wrong[0]}; expected codes of this codec and no padding: run `prefer` again"
                 )
+            if not 0 <= pair[f"{side}_from"] < len(pair[side]):
+                raise DataError(
+                    f"{where} is about {side} frames from {pair[f'{side}_from']} on, of {len(pair[side])}: run `prefer` "
+                    "again"
+                )
         logprobs = [pair["chosen_logprob"], pair["rejected_logprob"]]
         if None in logprobs or not np.isfinite(logprobs).all():
             raise DataError(

@@ -68,7 +68,9 @@ PAIRS = pa.schema(
         ("prompt", _LEVEL1),
         ("chosen", _LEVEL1),
         ("rejected", _LEVEL1),
-        ("chosen_logprob", pa.float64()),  # sum over tokens and end mark, under the reference policy
+        ("chosen_from", pa.int32()),  # first frame that the preference is about; those before are context
+        ("rejected_from", pa.int32()),
+        ("chosen_logprob", pa.float64()),  # sum over the tokens from there and the end mark, under the reference policy
         ("rejected_logprob", pa.float64()),
         ("chosen_finished", pa.bool_()),  # False: cut off, so no end mark is scored
         ("rejected_finished", pa.bool_()),

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from model.judges import asr
 from model.judges.panel import Judgement
 from model.pairs import golden, likelihood, longest, own_samples, random_labels, votes
 from model.pairs.candidate import Candidate, Preference
+from model.pairs.segment import first_frames
 from tasks.common.params import Params
 from tasks.common.utterances import Row
 from tasks.prefer.votes import ballots
@@ -112,6 +114,12 @@ def pair_up(
         if np.array_equal(chosen["tokens"], rejected["tokens"]):
             continue  # nothing to prefer
         sampled = samples[max(preference.chosen.key, preference.rejected.key)]  # one side at least is no golden one
+        first = (0, 0)
+        if params.prefer.credit == "segment":
+            keys = preference.chosen.key, preference.rejected.key
+            said = [asr.normalize(judgements[key].hypothesis).split() for key in keys]
+            lengths = len(chosen["tokens"]), len(rejected["tokens"])
+            first = first_frames(asr.normalize(sampled["text"]).split(), (said[0], said[1]), lengths)
         pairs.append(
             {
                 "id": id_,
@@ -121,6 +129,8 @@ def pair_up(
                 "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
                 **_columns("chosen", preference.chosen, chosen),
                 **_columns("rejected", preference.rejected, rejected),
+                "chosen_from": first[0],
+                "rejected_from": first[1],
                 "reason": preference.reason,
                 "source": params.prefer.source,
                 "policy": sampled["policy"],

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from tasks.common.params.aligning import (
     LARGEST_IPO_MARGIN,
+    ON_SEGMENTS,
     USABLE_SOURCES,
     Align,
     Decoding,
@@ -70,6 +71,15 @@ class Params(Block):
             raise ValueError(
                 f"align.method {self.align.method} can't use prefer.source {self.prefer.source}: it needs a reward for "
                 f"both sides; it can use {', '.join(usable)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _credit(self):
+        if self.prefer.credit == "segment" and self.align.method not in ON_SEGMENTS:
+            raise ValueError(
+                f"align.method {self.align.method} takes whole utterances, so prefer.credit must be utterance; "
+                f"segments are for {', '.join(ON_SEGMENTS)}"
             )
         return self
 

@@ -18,6 +18,8 @@ OPTIONS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "label_smoothing": (0.0, ("dpo", "simpo")),
     "length_normalized": (False, ("dpo",)),
 }
+# Methods whose loss may be about a part of each side (prefer.credit: segment).
+ON_SEGMENTS = ("dpo", "ipo", "rpo", "simpo", "rejection")
 HIGHEST_LR_OF_ALL = 1e-2  # a rate made for gains destroys a policy whose weights all learn at it
 LARGEST_IPO_MARGIN = 1.0  # nats per token; what training reaches is a few tenths
 
@@ -40,6 +42,7 @@ class Prefer(Block):
     votes: str
     min_wer_gap: Annotated[float, Field(gt=0, le=1)]
     max_chosen_wer: Annotated[float, Field(ge=0, lt=1)]
+    credit: Literal["utterance", "segment"]
     replay: Annotated[float, Field(ge=0, lt=1)]
     reference: Literal["previous", "start"]
 
@@ -47,6 +50,15 @@ class Prefer(Block):
     def _votes(self):
         if self.source == "votes" and self.votes in ("", NO_VOTES):
             raise ValueError("source is votes, so prefer.votes must name the file of votes (CSV or JSON lines)")
+        return self
+
+    @model_validator(mode="after")
+    def _segments(self):
+        if self.credit == "segment" and self.source not in ("own_samples", "random"):
+            raise ValueError(
+                f"credit: segment starts at the first wrong word, which source {self.source} doesn't compare; set "
+                "credit: utterance, or source: own_samples"
+            )
         return self
 
 

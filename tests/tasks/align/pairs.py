@@ -23,7 +23,8 @@ VOCABULARY = Vocabulary(16)
 def pair(i: int = 0, chosen: Any = (1, 2, 3), rejected: Any = (4, 5), **changes: Any) -> dict[str, Any]:
     return {
         "id": f"u{i}", "iteration": "1", "text": "one", "prompt": [1, 2], "chosen": list(chosen),
-        "rejected": list(rejected), "chosen_finished": True, "rejected_finished": True, "chosen_logprob": -1.0,
+        "rejected": list(rejected), "chosen_finished": True, "rejected_finished": True, "chosen_from": 0,
+        "rejected_from": 0, "chosen_logprob": -1.0,
         "rejected_logprob": -2.0, "chosen_wer": 0.0, "rejected_wer": 0.5, "chosen_similarity": 0.8,
         "rejected_similarity": 0.75, "source": "own_samples", **changes,
     }  # fmt: skip

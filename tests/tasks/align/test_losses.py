@@ -33,8 +33,9 @@ def some_pairs():
 
 def logprob(ar, row, side, vocabulary=VOCABULARY, text=None):
     """Return the log-probability of a side's target and its length, from one forward pass without padding."""
-    context = vocabulary.context(row["text"] if text is None else text, row["prompt"])
     target = vocabulary.target(row[side], row[f"{side}_finished"])
+    context = vocabulary.context(row["text"] if text is None else text, row["prompt"])
+    context, target = context + target[: row[f"{side}_from"]], target[row[f"{side}_from"] :]
     logits = ar(torch.tensor([context + target])).logits[0].double().log_softmax(-1)
     places = range(len(context) - 1, len(context) + len(target) - 1)
     return sum(logits[place, token] for place, token in zip(places, target, strict=True)), len(target)
@@ -119,6 +120,23 @@ def test_the_loss_is_that_of_one_sequence_at_a_time(monkeypatch, name, micro):
         expected = naive(options["method"], ar, rows, made)
         if name == "kto":
             assert batches[0]["z0"].item() == pytest.approx(mismatched(ar, rows), rel=1e-5) and batches[0]["z0"] > 1
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dpo", "ipo", "simpo"])
+def test_of_a_segment_the_loss_is_about_the_tokens_from_there_on(name):
+    rows = [{**row, "chosen_from": i, "rejected_from": 2 - i} for i, row in enumerate(some_pairs()[:3])]
+    for row in rows:
+        row["chosen_logprob"], row["rejected_logprob"] = (
+            logprob(small_ar(seed=1), row, side)[0].item() for side in ("chosen", "rejected")
+        )
+    ar = small_ar()
+    made = job(ar, rows, **{**OPTIONS, "method": name})
+    method = METHODS[name](made)
+    [batch] = method.batches(0)
+    with torch.no_grad():
+        found = method.loss(method.model, batch)[0] / batch.weight
+        expected = naive(name, ar, rows, made)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -26,6 +26,7 @@ from tests.tasks.align.pairs import pair
         ([pair(chosen_logprob=float("nan"))], "expected finite numbers"),
         ([pair(rejected_logprob=None)], "expected finite numbers"),
         ([pair(), pair(1, chosen=(-1, -1))], "pair u1 of iteration 1 has 2 of 2 chosen tokens outside 0 to 15"),
+        ([pair(rejected_from=2)], "is about rejected frames from 2 on, of 2"),
         ([pair(rejected=(3, 16))], "has 1 of 2 rejected tokens outside 0 to 15, the first 16"),
     ],
 )

@@ -172,6 +172,25 @@ def test_a_learning_rate_made_for_gains_is_refused_for_all_weights(tmp_path):
     load(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "method: dpo",
+            "method: kto",
+            r"align\.method kto takes whole utterances, so prefer\.credit must be utterance",
+        ),
+        ("source: own_samples", "source: longest", r"which source longest doesn't compare; set credit: utterance"),
+    ],
+)
+def test_segments_are_refused_where_nothing_uses_them(tmp_path, old, new, message):
+    path = changed(tmp_path, "credit: utterance", "credit: segment")
+    load(path)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ParamsError, match=message):
+        load(path)
+
+
 def test_ipo_is_not_asked_for_a_margin_out_of_reach(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: ipo")
     with pytest.raises(

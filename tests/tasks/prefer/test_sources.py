@@ -73,3 +73,15 @@ def test_random_labels_are_those_pairs_with_sides_by_chance(pairs_of):
     sides = [[frozenset((p["chosen_seed"], p["rejected_seed"])) for p in pairs] for pairs in (own, by_chance)]
     assert sides[0] == sides[1]
     assert 0 < sum(a["chosen_seed"] != b["chosen_seed"] for a, b in zip(own, by_chance, strict=True)) < 4
+
+
+def test_credit_to_segments_starts_where_the_first_side_goes_wrong(pairs_of):
+    texts = [(RIGHT, ONE_WRONG, ONE_WRONG), (RIGHT, NOTHING, NOTHING), (RIGHT, BABBLE, RIGHT), (RIGHT, RIGHT, RIGHT)]
+    whole, segments = (pairs_of("own_samples", texts, credit=credit) for credit in ("utterance", "segment"))
+    assert {(p["chosen_from"], p["rejected_from"]) for p in whole} == {(0, 0)}
+    frames = [(len(p["chosen"]), len(p["rejected"])) for p in segments]
+    assert [(p["chosen_from"], p["rejected_from"]) for p in segments] == [
+        (frames[0][0] // 4, frames[0][1] // 4),
+        (0, 0),
+        (0, 0),
+    ]
