@@ -67,7 +67,7 @@ demo: env ## run the whole loop: synthetic speech to registered policies
 repro: env ## run the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: env ## the experiments: methods and controls on three seeds (about 70 minutes; a stopped one resumes)
+study: env ## the experiments: methods and controls on three seeds (about 100 minutes; a stopped one resumes)
 	@$(COMMAND) study
 
 report: env ## open the report in a browser

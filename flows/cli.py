@@ -121,7 +121,8 @@ def study(
     """Run the experiments: the arms of study/params.yaml, each on several seeds.
 
     Each seed has a loop of its own, so nothing else needs to have run.
-    All of them take about 70 minutes on two cores, the most important first; a stopped study goes on.
+    The loops and controls on three seeds take about 70 minutes on two cores, the rest half an hour more.
+    The most important come first, and a stopped study goes on.
     Writes study/results/, reports/study.md and reports/study.json.
 
     \b
