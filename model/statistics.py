@@ -1,8 +1,9 @@
 """Bootstrap intervals of judged speech: of one system, and of the paired difference between two.
 
-Two levels are resampled: speakers, then each drawn speaker's texts (Davison and Hinkley 1997, section 3.8). The draws
-of one text are summed first, since they share the text and the voice. So an interval says how far the value would move
-with other speakers and other texts.
+Speakers are resampled, each with all of its texts. Resampling these too would count their variance twice (Davison and
+Hinkley 1997, section 3.8), which is right only where few speakers make the intervals too narrow: with fewer than
+``FEW_SPEAKERS``, each drawn speaker's texts are drawn as well. The draws of one text are summed first, since they share
+the text and the voice. So an interval says how far the value would move with other speakers and other texts.
 
 Percentile intervals (Efron and Tibshirani 1993, chapter 13). They refuse NaN: decide first what a missing value
 counts as (:func:`model.metrics.count_missing`).
@@ -19,6 +20,7 @@ import numpy as np
 from model.errors import InputError
 
 LEVEL = 0.95
+FEW_SPEAKERS = 20  # below it, texts are resampled within speakers
 COUNTS_AT_ONCE = 4_000_000  # how often a text was drawn, times resamples: 32 MB
 
 Column = Sequence[float] | np.ndarray
@@ -37,6 +39,11 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether a difference with this interval is significant."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def standard_error(self) -> float:
+        """Half of the interval's width over that of a standard normal one."""
+        return (self.high - self.low) / (2 * 1.96)
 
     def scaled(self, factor: float) -> Interval:
         """Return the interval in another unit; a negative factor swaps the ends."""
@@ -74,8 +81,8 @@ def bootstrap_interval(
         speakers: each row's speaker; None: speakers are not resampled.
         texts: each row's text; the rows of one text by one speaker are its draws. None: every row is its own.
     """
-    [drawn] = _resampled([(numerators, denominators)], resamples, seed, speakers, texts)
-    return Interval(ratio_or_mean(numerators, denominators), *_percentiles(drawn))
+    [drawn] = resampled([(numerators, denominators)], resamples, seed, speakers=speakers, texts=texts)
+    return interval_of(ratio_or_mean(numerators, denominators), drawn)
 
 
 def paired_interval(
@@ -99,9 +106,9 @@ def paired_interval(
     if len(a) != len(b):
         raise ValueError(f"paired rows differ in number: {len(a)} and {len(b)}; pair the utterances by id first")
     systems = [(a, a_denominators), (b, b_denominators)]
-    first, second = _resampled(systems, resamples, seed, speakers, texts)
+    first, second = resampled(systems, resamples, seed, speakers=speakers, texts=texts)
     difference = ratio_or_mean(b, b_denominators) - ratio_or_mean(a, a_denominators)
-    return Interval(difference, *_percentiles(second - first))
+    return interval_of(difference, second - first)
 
 
 def ratio_or_mean(numerators: Column, denominators: Column | None = None) -> float:
@@ -110,20 +117,48 @@ def ratio_or_mean(numerators: Column, denominators: Column | None = None) -> flo
     return float(numerators.mean() if denominators is None else numerators.sum() / np.asarray(denominators).sum())
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
+def interval_of(value: float, drawn: np.ndarray) -> Interval:
+    """``value`` with the 95 % percentile interval of its resamples ``(resamples,)``."""
     tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Interval(value, float(low), float(high))
 
 
-def _resampled(
-    systems: list[tuple[Column, Column | None]],
+def p_above_zero(drawn: np.ndarray) -> float:
+    """One-sided p of "not above zero": the share of resampled differences at or below it.
+
+    Never 0: with the observed sample as one more resample (Davison and Hinkley 1997, equation 4.11).
+    """
+    return float((1 + (drawn <= 0).sum()) / (1 + len(drawn)))
+
+
+def holm(p_values: Mapping[str, float], level: float) -> list[str]:
+    """Names of the hypotheses rejected at this family-wise level (Holm 1979), the least p first."""
+    rejected: list[str] = []
+    for name in sorted(p_values, key=p_values.__getitem__):
+        if p_values[name] > level / (len(p_values) - len(rejected)):
+            break
+        rejected.append(name)
+    return rejected
+
+
+def resampled(
+    systems: Sequence[tuple[Column, Column | None]],
     resamples: int,
     seed: int,
-    speakers: Labels | None,
-    texts: Labels | None,
+    *,
+    speakers: Labels | None = None,
+    texts: Labels | None = None,
 ) -> list[np.ndarray]:
-    """``(resamples,)`` ratios or means per system; all systems share each resample's speakers and texts."""
+    """``(resamples,)`` ratios of sums or means per system; all systems share each resample's speakers and texts.
+
+    Args:
+        systems: numerators and denominators (None: a mean) of each, over the same rows.
+        speakers, texts: as in :func:`bootstrap_interval`.
+    Raises:
+        ValueError: systems of different lengths, values that are not finite.
+        InputError: a resample whose denominators sum to zero.
+    """
     columns: list[np.ndarray] = []
     for numerators, denominators in systems:
         num = np.asarray(numerators, dtype=np.float64)
@@ -133,9 +168,15 @@ def _resampled(
         if not (np.isfinite(num).all() and np.isfinite(den).all()):
             raise ValueError("a value is not finite; decide what it counts as (count_missing) instead of skipping it")
         columns += [num, den]
+    if len({column.size for column in columns}) > 1:
+        raise ValueError(f"systems of {sorted({c.size for c in columns})} rows; pair them by id first")
     of_text, per_speaker = _levels(columns[0].size, speakers, texts)
     totals = np.stack([np.bincount(of_text, column) for column in columns], axis=1)  # (texts, columns)
     rng = np.random.default_rng(seed)
+    if len(per_speaker) >= FEW_SPEAKERS:  # each one with all of its texts: sum these first
+        speaker_of_text = np.repeat(np.arange(len(per_speaker)), per_speaker)
+        totals = np.stack([np.bincount(speaker_of_text, total) for total in totals.T], axis=1)
+        per_speaker = [1] * len(per_speaker)
     sums = np.empty((resamples, len(columns)))
     step = max(1, COUNTS_AT_ONCE // len(totals))
     for start in range(0, resamples, step):  # blocks of resamples, to bound memory
@@ -168,5 +209,7 @@ def _text_counts(per_speaker: list[int], resamples: int, rng: np.random.Generato
     A speaker with n texts who was drawn m times gives m n draws of them, each text equally likely.
     """
     drawn = rng.multinomial(len(per_speaker), np.full(len(per_speaker), 1 / len(per_speaker)), resamples)
+    if max(per_speaker) == 1:
+        return drawn.astype(np.float64)
     counts = [rng.multinomial(m * n, np.full(n, 1 / n)) for m, n in zip(drawn.T, per_speaker, strict=True)]
     return np.concatenate(counts, axis=1).astype(np.float64)

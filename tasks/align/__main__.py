@@ -49,8 +49,8 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
                 )
             if not 0 <= pair[f"{side}_from"] < len(pair[side]):
                 raise DataError(
-                    f"{where} is about {side} frames from {pair[f'{side}_from']} on, of {len(pair[side])}: run `prefer` "
-                    "again"
+                    f"{where} is about {side} frames from {pair[f'{side}_from']} on, of {len(pair[side])}: run "
+                    "`prefer` again"
                 )
         logprobs = [pair["chosen_logprob"], pair["rejected_logprob"]]
         if None in logprobs or not np.isfinite(logprobs).all():

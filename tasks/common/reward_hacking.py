@@ -1,16 +1,17 @@
 """Do the judges that took no part in choosing pairs confirm the reward's own judges? For report and gate.
 
-Both judge the same utterances under two policies, as paired differences with 95 % intervals.
+Both judge the same utterances under two policies, as paired differences with 95 % intervals. Where the own judge's
+gain is significant, there are three answers:
 
-*Reward hacking is suspected* where two things hold. The own judge's gain is significant: its interval lies wholly on
-the better side. The held-out judge's whole interval lies below half of that gain, which includes a significant loss.
-Chance alone seldom does it. A real gain is suspected only if the held-out judge errs by two standard errors *and* the
-own one flatters. A noisy held-out judge, whose interval is wide, is never enough.
+* *confirmed*: the held-out judge sees at least half of the gain;
+* *not confirmed*: it sees less, but half of the gain is compatible with its interval, so more data may tell;
+* *reward hacking suspected*: the held-out judge's whole interval lies below half of the gain, which includes a
+  significant loss. Chance alone seldom does it. A noisy held-out judge, whose interval is wide, is never enough.
 
-Gains in word errors are compared twice, and both comparisons must contradict. One is in points, since both recognizers
-count errors over the same words. The other is in shares of each recognizer's own errors before, since one that errs
-less has less to gain. The two speaker measures have scales of their own. Their gains are compared as shares of the
-distance to 1, the same voice.
+Gains in word errors are compared twice, and the answer is the better of the two. One comparison is in points, since
+both recognizers count errors over the same words. The other is in shares of each recognizer's own errors before, since
+one that errs less has less to gain. The two speaker measures have scales of their own. Their gains are compared as
+shares of the distance to 1, the same voice.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from typing import Any, Literal
 import numpy as np
 
 from model.statistics import Interval, bootstrap_interval
-from tasks.common.scores import Metric, Scores, confirmable
+from tasks.common.scores import PAIRED_BY, Metric, Scores, confirmable, levels
 
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
-Outcome = Literal["suspected", "confirmed", "opposed", "inconclusive"]
+Outcome = Literal["suspected", "not confirmed", "confirmed", "opposed", "inconclusive"]
 SUSPECTED = "reward hacking suspected"
-SHARE = 0.5  # of the own judge's gain, that the held-out judge's interval must reach
+SHARE = 0.5  # of the own judge's gain, that the held-out judge must see
 
 
 @dataclass(frozen=True)
 class CrossCheck:
     """Two judges' paired differences of one metric, and what they show together.
 
-    ``outcome``: ``suspected`` (reward hacking); ``confirmed``, where both gains or both losses are significant;
-    ``opposed``, where the held-out judge's gain and the own judge's loss are; else ``inconclusive``.
+    ``outcome`` of a significant gain by the own judge: ``confirmed``, ``not confirmed`` or ``suspected`` (see above).
+    Otherwise ``confirmed``, where both losses are significant; ``opposed``, where the held-out judge's gain and the
+    own judge's loss are; else ``inconclusive``.
     """
 
     metric: Metric
@@ -57,9 +59,10 @@ def cross_checks(differences: Scores, before: Mapping[str, float]) -> list[Cross
         if metric.name not in differences or other.name not in differences:
             continue
         own, held_out = differences[metric.name], differences[other.name]
-        outcome = _outcome(_share(own, metric, before), _share(held_out, other, before))
-        if metric.better < 0 and outcome == "suspected":
-            outcome = _outcome(own.scaled(-1), held_out.scaled(-1))
+        outcomes = [_outcome(_share(own, metric, before), _share(held_out, other, before))]
+        if metric.better < 0:
+            outcomes.append(_outcome(own.scaled(-1), held_out.scaled(-1)))
+        outcome = min(outcomes, key=("confirmed", "opposed", "inconclusive", "not confirmed", "suspected").index)
         found.append(CrossCheck(metric, other, own, held_out, outcome))
     return found
 
@@ -73,9 +76,11 @@ def _share(difference: Interval, metric: Metric, before: Mapping[str, float]) ->
 
 def _outcome(own: Interval, held_out: Interval) -> Outcome:
     """Compare two gains, better upwards."""
-    if own.low > 0 and held_out.high < SHARE * own.value:
-        return "suspected"
-    if (own.low > 0 and held_out.low > 0) or (own.high < 0 and held_out.high < 0):
+    if own.low > 0:
+        if held_out.high < SHARE * own.value:
+            return "suspected"
+        return "confirmed" if held_out.value >= SHARE * own.value else "not confirmed"
+    if own.high < 0 and held_out.high < 0:
         return "confirmed"
     if own.high < 0 and held_out.low > 0:
         return "opposed"
@@ -87,21 +92,27 @@ def has_pitch(rows: Sequence[Row]) -> bool:
     return 2 * sum(row.get("f0_spread") is not None for row in rows) >= len(rows) > 0
 
 
-def pitched(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[float, float | None]]:
-    """(spread before, spread after or None) of the utterances whose pitch had a spread before, paired by id."""
-    first = {row["id"]: row["f0_spread"] for row in before if row.get("f0_spread") is not None}
-    second = {row["id"]: row.get("f0_spread") for row in after}
-    return [(first[i], second[i]) for i in sorted(first.keys() & second.keys())]
+def pitched(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Pairs of rows of the same sample (text, prompt, seed) whose pitch had a spread before."""
+    second = {_key(row): row for row in after}
+    return [(row, second[_key(row)]) for row in before if row.get("f0_spread") is not None and _key(row) in second]
 
 
 def f0_ratio(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> Interval | None:
-    """Mean spread of pitch after over that before, on the utterances where both are defined; below 1: flattened.
+    """Mean spread of pitch after over that before, on the samples where both are defined; below 1: flattened.
 
     None where too few utterances have a pitch before (:func:`has_pitch`), none has one after, or every spread before
     is zero.
     """
     if not has_pitch(before):
         return None
-    pairs = [(a, b) for a, b in pitched(before, after) if b is not None]
-    first, second = np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
-    return bootstrap_interval(second, first, resamples, seed) if first.sum() else None
+    pairs = [(old, new) for old, new in pitched(before, after) if new.get("f0_spread") is not None]
+    first, second = (np.array([pair[i]["f0_spread"] for pair in pairs]) for i in (0, 1))
+    if not first.sum():
+        return None
+    speakers, texts = levels([new for _, new in pairs])
+    return bootstrap_interval(second, first, resamples, seed, speakers=speakers, texts=texts)
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in PAIRED_BY)

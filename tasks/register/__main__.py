@@ -1,25 +1,28 @@
 """Stage ``register``: every iteration's policy as a model version, and the gate. ``python -m tasks.register``
 
-The alias ``candidate`` names the last iteration; ``champion`` moves only through :mod:`tasks.register.gate`.
-A policy that already is a version is not registered again, and its decision stands until its evaluation or the
-gate's rules change: running the stage twice changes nothing.
+The alias ``candidate`` names the last iteration. ``champion`` moves only through :mod:`tasks.common.gate`, which
+decides on dev, each policy at its own best decoding. A version carries this decoding.
+
+A policy that already is a version is not registered again, and its decision stands until its evaluation or the gate's
+rules change: running the stage twice changes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tasks.common import digests, paths, runtime, tracking
+from tasks.common import digests, gate, paths, runtime, tracking
 from tasks.common.files import DataError, write_json
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.tracking.client import connect, failures
 from tasks.register import champion as champions
-from tasks.register import gate, versions
+from tasks.register import versions
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +37,7 @@ def iterations_of(params: Params) -> list[str]:
     """Iterations to register, in order: those evaluated. A loop that stopped early has fewer than params.yaml.
 
     Raises:
-        DataError: the SFT policy has not been evaluated, or an iteration is missing between two others.
+        DataError: the start policy has not been evaluated, or an iteration is missing between two others.
     """
     planned = ["0", *params.iterations]
     done = [key for key in planned if paths.metrics(key).is_file()]
@@ -46,8 +49,7 @@ def iterations_of(params: Params) -> list[str]:
 
 def rules_of(params: Params) -> dict[str, float]:
     """The gate's limits, and how its intervals are made."""
-    limits = params.register_.model_dump(exclude={"model_name"})
-    return {**limits, "resamples": params.evaluate.bootstrap_samples, "seed": params.seed}
+    return asdict(gate.limits_of(params))
 
 
 def register(params: Params, device: torch.device) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def register(params: Params, device: torch.device) -> dict[str, Any]:
                 **decision,
             }
         )
-        verdict = "champion" if decision["promoted"] else "refused"
+        verdict = "champion" if decision["promoted"] else decision["verdict"]
         print(f"register: iteration {candidate.iteration}, version {version.version}: {verdict}: {decision['reason']}")
     with failures():
         client.set_registered_model_alias(name, CANDIDATE, str(report[-1]["version"]))
@@ -104,8 +106,13 @@ def _decide(
     if champion and DECISION in version.tags and (older or version.tags.get(BASIS) == basis):
         return json.loads(version.tags[DECISION])
     rows = champions.rows_of(champion, candidate, loop, params, device) if champion else None
-    sft = None if candidate is loop[0] else loop[0].rows
-    decision = gate.decide(candidate.rows, rows, params, sft).as_dict()
+    start = None if candidate is loop[0] else loop[0].rows
+    present = {version.version, champion.version if champion else None}
+    earlier = [v for v in versions.all_versions(client, version.name) if was_champion(v) and v.version not in present]
+    tables = [champions.known_rows(v, candidate, loop, params) for v in earlier]
+    former = [table for table in tables if table is not None and table is not start]
+    limits = gate.limits_of(params)
+    decision = gate.decide(candidate.rows, limits, champion=rows, start=start, former=former).as_dict()
     decision["champion_before"] = int(champion.version) if champion else None
     with failures():
         if decision["promoted"]:
@@ -115,9 +122,14 @@ def _decide(
     return decision
 
 
+def was_champion(version: ModelVersion) -> bool:
+    """Whether the gate ever promoted this version."""
+    return DECISION in version.tags and json.loads(version.tags[DECISION])["promoted"]
+
+
 def _basis(candidate: versions.Candidate, params: Params) -> str:
     """Digest of what a decision rests on besides the champion."""
-    tables = [digests.md5(paths.utterances(key)) for key in ("0", candidate.iteration)]
+    tables = [digests.md5(paths.dev(key)) for key in ("0", candidate.iteration)]
     content = [*tables, params.models.recognizer, rules_of(params)]
     return hashlib.md5(json.dumps(content, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 

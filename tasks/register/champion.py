@@ -1,4 +1,4 @@
-"""The champion's judged utterances, to compare a candidate with: of this loop, of the registry, or evaluated now."""
+"""The judged dev utterances of registered versions: of this loop, of the registry, or of the champion sampled now."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from model.errors import SpeechAlignError
 from tasks.common import schemas
+from tasks.common.changes import comparable
 from tasks.common.files import DataError, read_table
 from tasks.common.judges import held_out_names, load_held_out, recognizer_name
 from tasks.common.params import Params
 from tasks.common.tracking.client import TrackingError, failures
-from tasks.register import gate
-from tasks.register.versions import DIGEST, HELD_OUT, UTTERANCES, Candidate, codec
+from tasks.register.versions import DEV, DIGEST, HELD_OUT, Candidate, codec
 
 if TYPE_CHECKING:
     import torch
@@ -24,27 +24,36 @@ Rows = list[dict[str, Any]]
 def rows_of(
     champion: ModelVersion, candidate: Candidate, loop: list[Candidate], params: Params, device: torch.device
 ) -> Rows:
-    """The champion's table on the candidate's test utterances, prompts and seeds, by the same judges.
+    """The champion's table on the candidate's dev texts, prompts and seeds, by the same judges.
 
     Raises:
         DataError: the champion has no such table and cannot be evaluated now; the message says why.
     """
+    found = known_rows(champion, candidate, loop, params)
+    return evaluate_again(champion, params, device) if found is None else found
+
+
+def known_rows(version: ModelVersion, candidate: Candidate, loop: list[Candidate], params: Params) -> Rows | None:
+    """A version's table of this loop, or the one that was registered with it if the same judges made it.
+
+    None where there is none on the candidate's texts.
+    """
     for other in loop:
-        if other.digest == champion.tags.get(DIGEST) and gate.comparable(candidate.rows, other.rows):
+        if other.digest == version.tags.get(DIGEST) and comparable(candidate.rows, other.rows):
             return other.rows
     judges = {"judge": recognizer_name(params.models.recognizer), HELD_OUT: held_out_names(params)}
-    if all(champion.tags.get(tag) == name for tag, name in judges.items()):
-        stored = stored_rows(champion)
-        if stored and gate.comparable(candidate.rows, stored):
+    if all(version.tags.get(tag) == name for tag, name in judges.items()):
+        stored = stored_rows(version)
+        if stored and comparable(candidate.rows, stored):
             return stored
-    return evaluate_again(champion, params, device)
+    return None
 
 
 def stored_rows(version: ModelVersion) -> Rows | None:
     """The table that was registered with a version; None where it cannot be read any more."""
     import mlflow
 
-    uri = f"models:/{version.name}/{version.version}/artifacts/{UTTERANCES}.parquet"
+    uri = f"models:/{version.name}/{version.version}/artifacts/{DEV}.parquet"
     try:
         with failures():
             return read_table(Path(mlflow.artifacts.download_artifacts(artifact_uri=uri)), schemas.UTTERANCES)
@@ -53,7 +62,7 @@ def stored_rows(version: ModelVersion) -> Rows | None:
 
 
 def evaluate_again(version: ModelVersion, params: Params, device: torch.device) -> Rows:
-    """Load a registered version and judge it on the present dev split, as ``evaluate`` does.
+    """Load a registered version and judge it on the present dev texts, as ``evaluate`` does.
 
     Its own decoding and length of prompt are used: they are a part of the version, and it is served with them.
 
@@ -64,7 +73,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
 
     from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
-    from tasks.common.decoding import decoding_of
+    from model.sampling import Decoding
     from tasks.common.evaluation import EvaluationSet, Judges
     from tasks.common.policy_evaluation import evaluate_policy, per_thread
 
@@ -75,18 +84,18 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             uri = f"models:/{version.name}/{version.version}"
             loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
         model = loaded.unwrap_python_model()
-        voice, present = model.voice, params.decoding
-        decoding = type(present).model_validate({**model.config["decoding"], "batch_size": present.batch_size})
-        params = params.model_copy(update={"decoding": decoding, "prompt_frames": model.config["prompt_frames"]})
-    except (SpeechAlignError, ValueError) as error:
+        voice, decoding = model.voice, Decoding(**model.config["decoding"])
+        params = params.model_copy(update={"prompt_frames": model.config["prompt_frames"]})
+    except (SpeechAlignError, TypeError, ValueError) as error:
         raise DataError(
-            f"{title} of {version.name} has no evaluation on the present dev split, and could not be evaluated: "
+            f"{title} of {version.name} has no evaluation on the present dev texts, and could not be evaluated: "
             f"{error}. Restore its artifacts, or move the alias `champion` by hand"
         ) from error
     dev = EvaluationSet.read("dev", params)
-    judges = per_thread(Judges(Panel(params.models.recognizer, device), load_held_out(params, device, dev.texts)))
+    judges = Judges(Panel(params.models.recognizer, device), load_held_out(params, device, dev.texts))
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate
         dev.prompts = [voice.encode_prompt(dev.golden[row["prompt_id"]], rate) for row in dev.rows]
-    return evaluate_policy(voice, dev, decoding_of(params), params.evaluate.draws, judges, params, title).rows
+    draws = params.evaluate.draws
+    return evaluate_policy(voice, dev, decoding, draws, per_thread(judges), params, title).rows

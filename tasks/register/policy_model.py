@@ -30,7 +30,7 @@ AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
 
 
 class PolicyModel(PythonModel):
-    """AR, NAR and codec of one iteration, with the decoding settings it was evaluated with."""
+    """AR, NAR and codec of one iteration, with the decoding that was best for it on dev."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the three parts; ``model_config`` at load time overrides device, decoding and batch size."""
@@ -51,8 +51,8 @@ class PolicyModel(PythonModel):
         Args:
             model_input: one row per utterance. ``text``, and the voice prompt: ``prompt`` (path of an audio file) or
                 ``prompt_audio`` (the bytes of one; base64 over HTTP).
-            params: ``seed`` of the first row, one more for each row after it; ``temperature`` and ``top_k``
-                (default: as the policy was evaluated).
+            params: ``seed`` of the first row, one more for each row after it; ``temperature``, ``top_k`` and ``top_p``
+                (default: the policy's best, chosen on dev).
 
         Returns:
             ``samples`` (float32 array), ``sample_rate`` (Hz) and ``finished`` (False: ran into the length limit).
@@ -62,12 +62,12 @@ class PolicyModel(PythonModel):
         """
         rows = rows_of(model_input)
         asked = params or {}
-        chosen = {key: asked[key] for key in ("temperature", "top_k") if key in asked}
+        chosen = {key: asked[key] for key in ("temperature", "top_k", "top_p") if key in asked}
         decoding = Decoding(**{**self.config["decoding"], **chosen})
-        if decoding.temperature <= 0 or decoding.top_k < 0:
+        if decoding.temperature <= 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
             raise InputError(
-                f"temperature is {decoding.temperature} and top_k {decoding.top_k}; expected a temperature above 0 "
-                "and a top_k of 0 (no limit) or more"
+                f"temperature is {decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; expected a "
+                "temperature above 0, a top_k of 0 (no limit) or more, and a top_p above 0 and at most 1 (no limit)"
             )
         texts = [clean_text(row.get("text"), number) for number, row in enumerate(rows)]
         seconds = self.voice.prompt_seconds

@@ -24,7 +24,7 @@ def main(
     out: Annotated[Path, typer.Option(help="WAV or FLAC file to write")] = Path("out.wav"),
     model: Annotated[str, typer.Option(help="a registered version or alias")] = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(help="another seed gives another sample")] = 0,
-    temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: as evaluated)")] = None,
+    temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: the policy's best)")] = None,
 ) -> None:
     """Say a text in the voice of a recording, with a policy of the registry."""
     if not prompt.is_file():

@@ -14,6 +14,7 @@ from tasks.common import digests, paths, schemas
 from tasks.common.files import read_json, read_table
 from tasks.common.judges import held_out_names, recognizer_name
 from tasks.common.params import Params
+from tasks.common.scores import sets_of, table_of
 from tasks.common.tracking import environment_tags
 from tasks.common.tracking.client import failures
 from tasks.register import policy_model
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 DIGEST = "policy_digest"  # the tag by which a policy is found among the versions
 HELD_OUT = "held_out_judges"
-UTTERANCES = "utterances"
+DEV = "dev"  # the artifact that holds the judged dev utterances
 # Where and how a version runs, not what it is. MLflow lets a loader override only what was logged.
 RUNTIME = {"device": "auto", "batch_size": 64}
 PACKAGES = ("torch", "torchaudio", "encodec", "transformers", "safetensors", "numpy", "pandas", "soundfile", "soxr")
@@ -37,21 +38,23 @@ class Candidate:
     iteration: str
     digest: str
     parts: dict[str, str]  # DVC's digests of AR, NAR and codec
-    rows: list[dict[str, Any]]
+    decoding: dict[str, float]  # its best one, chosen on dev
+    rows: list[dict[str, Any]]  # of dev
 
 
 def candidate_of(iteration: str, params: Params) -> Candidate:
-    """Read one iteration's policy and evaluation.
+    """Read one iteration's policy, its decoding and its evaluation on dev.
 
     Raises:
         DataError: the policy or its evaluation is missing.
     """
+    limit = params.decoding.max_frames_per_character
+    decoding = {**read_json(paths.metrics(iteration))["decoding"]["best"], "max_frames_per_character": limit}
     parts = {"ar_md5": digests.md5(paths.ar(iteration)), "nar_md5": digests.md5(paths.NAR), "codec_md5": codec(params)}
     # The same weights decoded another way give other speech, so decoding is a part of what is registered.
-    identity = {**parts, "model_config": model_config(params)}
+    identity = {**parts, "model_config": model_config(params, decoding)}
     digest = hashlib.md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
-    rows = read_table(paths.utterances(iteration), schemas.UTTERANCES)
-    return Candidate(iteration, digest, parts, rows)
+    return Candidate(iteration, digest, parts, decoding, read_table(paths.dev(iteration), schemas.UTTERANCES))
 
 
 def codec(params: Params) -> str:
@@ -60,10 +63,10 @@ def codec(params: Params) -> str:
     return digests.md5(folder) if folder.is_dir() else params.models.codec
 
 
-def model_config(params: Params) -> dict[str, Any]:
-    """Settings that the registered model needs in addition to its weights."""
+def model_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
+    """Settings that the registered model needs in addition to its weights; it is served at its best ``decoding``."""
     return {
-        "decoding": params.decoding.model_dump(exclude={"batch_size"}),
+        "decoding": decoding,
         "prompt_frames": params.prompt_frames,
         # A codec of this project's own is an artifact; a published one is fetched by its name.
         **({} if Path(params.models.codec).is_dir() else {"codec": params.models.codec}),
@@ -88,7 +91,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
     import mlflow
 
     artifacts = {policy_model.AR: str(paths.ar(candidate.iteration)), policy_model.NAR: str(paths.NAR)}
-    artifacts[UTTERANCES] = str(paths.utterances(candidate.iteration))
+    artifacts[DEV] = str(paths.dev(candidate.iteration))
     if Path(params.models.codec).is_dir():
         artifacts[policy_model.CODEC] = params.models.codec
     source = Path(policy_model.__file__)
@@ -100,8 +103,8 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 python_model=str(source),
                 artifacts=artifacts,
                 code_paths=[str(source.parents[2] / "model")],
-                model_config={**RUNTIME, **model_config(params)},
-                signature=signature(params),
+                model_config={**RUNTIME, **model_config(params, candidate.decoding)},
+                signature=signature(candidate.decoding),
                 input_example=input_example(),
                 pip_requirements=[f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)],
             )
@@ -113,15 +116,20 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
 
 
 def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
-    """Origin and scores of the version."""
-    scores = read_json(paths.metrics(candidate.iteration))["all"]
-    measured = {name: f"{value['value']:.6g}" for name, value in scores.items()}
+    """Origin, decoding, and the scores on test at this decoding, by set: ``long/wer``."""
+    metrics = read_json(paths.metrics(candidate.iteration))
+    measured = {
+        f"{which}/{name}": f"{score['value']:.6g}"
+        for which in sets_of(metrics)
+        for name, score in table_of(metrics, set=which)["all"].items()
+    }
     commit = environment_tags().get("mlflow.source.git.commit")
     return {
         "iteration": candidate.iteration,
         DIGEST: candidate.digest,
         **candidate.parts,
-        "utterances_md5": digests.md5(paths.utterances(candidate.iteration)),
+        **{name: f"{value:g}" for name, value in candidate.decoding.items()},
+        "dev_md5": digests.md5(paths.dev(candidate.iteration)),
         "judge": recognizer_name(params.models.recognizer),
         HELD_OUT: held_out_names(params),
         **measured,
@@ -129,7 +137,7 @@ def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
     }
 
 
-def signature(params: Params) -> Any:
+def signature(decoding: dict[str, float]) -> Any:
     """Inputs, outputs and parameters of the model, with their types."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -146,8 +154,9 @@ def signature(params: Params) -> Any:
     ]
     parameters = [
         ParamSpec("seed", DataType.long, 0),
-        ParamSpec("temperature", DataType.double, params.decoding.temperature),
-        ParamSpec("top_k", DataType.long, params.decoding.top_k),
+        ParamSpec("temperature", DataType.double, decoding["temperature"]),
+        ParamSpec("top_k", DataType.long, decoding["top_k"]),
+        ParamSpec("top_p", DataType.double, decoding["top_p"]),
     ]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(parameters))
 

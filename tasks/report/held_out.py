@@ -14,6 +14,7 @@ from tasks.report.load import Inputs, Run
 WORDS = {
     "suspected": SUSPECTED,
     "confirmed": "confirmed by the held-out judge",
+    "not confirmed": "not confirmed by the held-out judge",
     "opposed": "gain for the held-out judge only",
     "inconclusive": "inconclusive",
 }

@@ -7,7 +7,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from model.statistics import Interval, bootstrap_interval, paired_interval
+from model.statistics import Interval, bootstrap_interval, holm, p_above_zero, paired_interval, resampled
 
 
 def test_interval_of_a_mean_agrees_with_the_normal_approximation():
@@ -69,6 +69,18 @@ def test_speakers_are_resampled_where_they_are_given():
     assert astuple(alone) == pytest.approx(astuple(rows), abs=0.02)
 
 
+@pytest.mark.parametrize("speakers", [60, 8])
+def test_an_interval_covers_the_truth_as_often_as_it_says(speakers: int):
+    rng, covered, rounds = np.random.default_rng(10), 0, 300
+    of = np.arange(200) % speakers
+    for _ in range(rounds):
+        hard = rng.gamma(2, 0.5, speakers)[of] * rng.gamma(1, 1, 200)
+        errors = rng.binomial(12, np.minimum(0.1 * hard, 0.9))
+        level = bootstrap_interval(errors, np.full(200, 12), 200, speakers=of, texts=np.arange(200))
+        covered += level.low <= 0.0977 <= level.high  # the mean of the clipped rate
+    assert 0.84 < covered / rounds < 0.985  # eight speakers are few
+
+
 def test_the_draws_of_a_text_are_one_unit():
     rng = np.random.default_rng(6)
     errors, words = rng.integers(0, 3, 60), rng.integers(3, 9, 60)
@@ -93,6 +105,33 @@ def test_a_difference_between_paired_systems_needs_no_new_speakers():
     a = rng.normal(0, 5, 10)[speakers]
     difference = paired_interval(a, a - 1, speakers=speakers)
     assert astuple(difference) == pytest.approx((-1, -1, -1))
+
+
+def test_systems_resampled_together_share_each_resample():
+    values = np.random.default_rng(8).normal(0, 1, 90)
+    ones = np.ones(90)
+    first, second, third = resampled(
+        [(values, None), (values + 2, None), (2 * values, ones)], 300, 0, speakers=np.arange(90) % 9
+    )
+    assert second - first == pytest.approx(2)
+    assert third == pytest.approx(2 * first)
+    with pytest.raises(ValueError, match="pair them by id"):
+        resampled([(values, None), (values[1:], None)], 300, 0)
+
+
+def test_p_of_a_gain_is_never_zero_and_agrees_with_the_normal_approximation():
+    assert p_above_zero(np.ones(199)) == 1 / 200
+    assert p_above_zero(np.zeros(199)) == 1.0
+    drawn = np.random.default_rng(9).normal(1.645, 1, 100_000)
+    assert p_above_zero(drawn) == pytest.approx(0.05, abs=0.003)
+
+
+def test_holm_rejects_step_by_step():
+    # Worked by hand: limits 0.05 / 4, / 3, / 2, / 1.
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}, 0.05) == ["d", "a"]
+    assert holm({"a": 0.012, "b": 0.049, "c": 0.02, "d": 0.015}, 0.05) == ["a", "d", "c", "b"]
+    assert holm({"a": 0.02, "b": 0.04, "c": 0.9}, 0.05) == []
+    assert holm({}, 0.05) == []
 
 
 def test_nan_and_unpaired_rows_are_refused():

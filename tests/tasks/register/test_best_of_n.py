@@ -17,7 +17,7 @@ from tests.tasks.register import tiny
 
 
 def loaded(folder: Path, iteration: str) -> PolicyModel:
-    config = {**model_config(tiny.params(folder)), "codec": "unused", "device": "cpu"}
+    config = {**model_config(tiny.params(folder), tiny.DECODING), "codec": "unused", "device": "cpu"}
     artifacts = {
         "policy": str(folder / f"runs/{iteration}/policy"),
         "nar": str(folder / "runs/0/nar"),

@@ -19,15 +19,17 @@ from typer.testing import CliRunner
 from model import policy
 from model.judges.held_out import HeldOut
 from model.judges.panel import Panel
+from model.sampling import Decoding
 from model.voice import Voice
-from tasks.common import paths
-from tasks.common.evaluation import EvaluationSet, evaluate_policy
+from tasks.common import gate, paths
+from tasks.common.evaluation import EvaluationSet, Judges
 from tasks.common.files import DataError
 from tasks.common.params import Params
+from tasks.common.policy_evaluation import evaluate_policy, per_thread
+from tasks.common.scores import table_of
 from tasks.common.tracking.client import connect
-from tasks.common.utterances import Utterances
 from tasks.register import __main__ as register
-from tasks.register import champion, gate, say, versions
+from tasks.register import champion, say, versions
 from tests.tasks.register import tiny
 
 CPU = torch.device("cpu")
@@ -53,10 +55,13 @@ def test_every_iteration_is_a_version_and_the_gate_moves_the_champion(sqlite: st
         (2, True, 1),
         (3, False, 2),
     ]
-    assert report["versions"][2]["reason"].startswith("WER not worse, against champion: candidate minus champion +0.")
+    assert "recorded WER not worse, against champion: +" in report["versions"][2]["reason"]
+    assert [v["verdict"] for v in report["versions"]] == ["promoted", "promoted", "refused"]
     runs = [json.loads(paths.tracking(k).read_text())["run_id"] for k in "012"]
     assert [version.run_id for version in found] == runs
-    assert found[1].tags["wer"] == f"{json.loads(paths.metrics('1').read_text())['all']['wer']['value']:.6g}"
+    wer = table_of(json.loads(paths.metrics("1").read_text()), set="recorded")["all"]["wer"]
+    assert found[1].tags["recorded/wer"] == f"{wer['value']:.6g}"
+    assert (found[1].tags["temperature"], found[1].tags["top_p"]) == ("0.5", "1")
     assert found[1].tags["ar_md5"].endswith(".dir")
     assert champion.stored_rows(found[1]) == BETTER
 
@@ -73,14 +78,14 @@ def test_new_policies_are_judged_old_decisions_stand(sqlite: str, tmp_path: Path
 
     # Iteration 1 again, with other weights: a new version, judged; the others stay as they are.
     tiny.write_policy(tmp_path, "1", seed=9)
-    tiny.write_evaluation(tmp_path, "1", BETTER, params)
+    tiny.write_evaluation(tmp_path, "1", tiny.judged(wer=0.02, seed=1), params)
     second = register.register(params, CPU)
     assert [v["version"] for v in second["versions"]] == [1, 3]
     assert second["versions"][0] == first["versions"][0]
     assert second["champion"] == 3
 
     # The rules change: version 3 is the champion and stays.
-    strict = tiny.params(tmp_path, iterations=1, max_wer_increase=0.0)
+    strict = tiny.params(tmp_path, iterations=1, max_wer_increase=0.1)
     assert register.register(strict, CPU)["champion"] == 3
 
 
@@ -103,7 +108,7 @@ def test_a_champion_judged_on_other_data_and_gone_from_disk_stops_the_gate_clear
     for stored in (tmp_path / "mlartifacts").rglob("model.safetensors"):
         if "policy" in stored.parts:
             stored.unlink()
-    with pytest.raises(DataError, match="champion v1 of speechalign-policy has no evaluation on the present test"):
+    with pytest.raises(DataError, match="champion v1 of speechalign-policy has no evaluation on the present dev"):
         register.register(params, CPU)
     assert aliases(connect()) == {"champion": 1}
 
@@ -116,7 +121,17 @@ def test_a_policy_that_only_its_own_judge_likes_is_refused_with_the_words(sqlite
     assert report["champion"] == 1
     assert "reward hacking suspected" in report["versions"][1]["reason"]
     tag = json.loads(connect().get_model_version(NAME, "2").tags["gate"])
-    assert "WER confirmed by held-out judges, against champion: reward hacking suspected" in tag["reason"]
+    assert "recorded WER confirmed by held-out judges, against champion: reward hacking suspected" in tag["reason"]
+
+
+def test_a_former_champion_that_was_better_in_a_measure_is_compared_with(sqlite: str, tmp_path: Path):
+    params = tiny.params(tmp_path, iterations=3)
+    rows = [tiny.judged(wer=0.3), tiny.judged(wer=0.1), tiny.judged(wer=0.15, similarity=0.85, seed=1)]
+    tiny.write_loop(tmp_path, params, [*rows, tiny.judged(wer=0.12, similarity=0.9, seed=2)])
+    report = register.register(params, CPU)
+    assert report["champion"] == 4, [v["reason"] for v in report["versions"]]
+    against = [{check["rule"].partition("against ")[2] for check in v["checks"]} - {""} for v in report["versions"]]
+    assert against == [set(), {"champion"}, {"champion", "start"}, {"champion", "start", "the best so far"}]
 
 
 def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp_path: Path):
@@ -127,7 +142,7 @@ def test_the_stored_table_of_a_champion_of_another_loop_is_used(sqlite: str, tmp
     tiny.write_evaluation(tmp_path, "0", BAD, params)
     report = register.register(params, CPU)
     assert report["champion"] == 1
-    expected = gate.decide(BAD, BETTER, params)
+    expected = gate.decide(BAD, gate.limits_of(params), champion=BETTER)
     assert report["versions"][0]["reason"] == expected.reason
 
 
@@ -136,28 +151,28 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     sqlite: str, tmp_path: Path, changes: dict
 ):
     params = tiny.params(tmp_path, iterations=1)
-    assert (params.decoding.temperature, params.prompt_frames) == (1.0, 10)
-    frames = changes.get("prompt_frames", params.prompt_frames)
-    own = params.decoding.model_copy(update={k: v for k, v in changes.items() if k == "temperature"})
-    logged = params.model_copy(update={"decoding": own, "prompt_frames": frames})
-    tiny.write_loop(tmp_path, logged, [GOOD])
+    temperature = changes.get("temperature", 1.0)
+    logged = params.model_copy(update={"prompt_frames": changes.get("prompt_frames", params.prompt_frames)})
+    tiny.write_loop(tmp_path, logged, [[{**row, "temperature": temperature} for row in GOOD]])
     ar = policy.load(paths.ar("0"))
     ar.lm_head.weight.data *= 50  # untrained it is all but uniform, for any context and temperature
     policy.save(ar, paths.ar("0"))
     register.register(logged, CPU)
     tiny.write_recognizer(tmp_path)
-    tiny.write_test_split(tmp_path)
-    panel = Panel(params.models.recognizer)
+    tiny.write_dev_split(tmp_path)
+    judges = per_thread(Judges(Panel(params.models.recognizer), HeldOut(None, None)))
+    limit = params.decoding.max_frames_per_character
 
-    def evaluate(settings: Params) -> list[dict]:
-        test = EvaluationSet(Utterances.read("test"), settings)
+    def evaluate(settings: Params, temperature: float) -> list[dict]:
+        dev = EvaluationSet.read("dev", settings)
         voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
-        return evaluate_policy(voice, test, panel, HeldOut(None, None), settings, "test")[0]
+        decoding = Decoding(temperature, max_frames_per_character=limit)
+        return evaluate_policy(voice, dev, decoding, settings.evaluate.draws, judges, settings, "dev").rows
 
-    before = evaluate(logged)
-    assert (evaluate(params) == before) == (not changes)
+    before = evaluate(logged, temperature)
+    assert (evaluate(params, 1.0) == before) == (not changes)
     tiny.write_policy(tmp_path, "0", seed=5)
-    tiny.write_evaluation(tmp_path, "0", evaluate(params), params)
+    tiny.write_evaluation(tmp_path, "0", evaluate(params, 1.0), params)
     candidate = versions.candidate_of("0", params)
     version = connect().get_model_version_by_alias(NAME, "champion")
     assert champion.rows_of(version, candidate, [candidate], params, CPU) == before

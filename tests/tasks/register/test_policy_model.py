@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PolicyModel:
     folder = tmp_path_factory.mktemp("model")
     tiny.write_models(folder)
     tiny.write_policy(folder, "0", seed=0)
-    config = {**model_config(tiny.params(folder)), "codec": "unused", "device": "cpu"}
+    config = {**model_config(tiny.params(folder), tiny.DECODING), "codec": "unused", "device": "cpu"}
     artifacts = {
         "policy": str(folder / "runs/0/policy"),
         "nar": str(folder / "runs/0/nar"),

@@ -20,10 +20,11 @@ from model.tokens import Vocabulary
 from tasks.common import paths, schemas, tracking
 from tasks.common.files import write_json, write_table
 from tasks.common.params import Params, load
-from tasks.common.scores import by_speaker_kind, to_json
+from tasks.common.scores import tables
 
 PROJECT = Path(__file__).parents[3]
 CODEBOOK, SAMPLE_RATE = 16, 8000
+DECODING = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_frames_per_character": 2.0}
 
 
 def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
@@ -68,21 +69,23 @@ def write_recognizer(folder: Path) -> None:
     asr.save(Whisper(ModelDimensions(n_mels=80, **sizes)), folder / "checkpoints/whisper")
 
 
-def write_test_split(folder: Path, n: int = 6) -> None:
-    """Golden audio, cuts and codes of ``n`` test utterances."""
+def write_dev_split(folder: Path, n: int = 6) -> None:
+    """Golden audio, cuts and codes of ``n`` dev utterances, and one text without a recording."""
     codec = load_codec(str(folder / "checkpoints/codec"))
-    (folder / paths.AUDIO / "test").mkdir(parents=True)
+    (folder / paths.AUDIO / "dev").mkdir(parents=True)
     rows, cuts = [], []
     for i in range(n):
-        path = write_prompt(folder / paths.AUDIO / f"test/{i}.flac", seconds=1.0 + i / 10)
+        path = write_prompt(folder / paths.AUDIO / f"dev/{i}.flac", seconds=1.0 + i / 10)
         cut = Recording.from_file(path).to_cut().with_id(f"t{i:04d}")
         [codes] = codec.encode([torch.from_numpy(cut.load_audio()[0])])
         row = {"id": cut.id, "speaker": "s", "text": "one two", "seen": True, "seconds": cut.duration}
         rows.append(row | {"codes": codes.tolist()})
         cuts.append(cut)
-    write_table(folder / paths.codes("test"), rows, schemas.CODES)
+    write_table(folder / paths.codes("dev"), rows, schemas.CODES)
     (folder / paths.CUTS).mkdir()
-    CutSet.from_items(cuts).to_file(folder / paths.cuts("test"))
+    CutSet.from_items(cuts).to_file(folder / paths.cuts("dev"))
+    text = {"id": "l0", "text": "one two three", "speaker": "s", "seen": True, "prompt_id": "t0000"}
+    write_table(folder / paths.texts("dev"), [text], schemas.TEXTS)
 
 
 def write_prompt(path: Path, seconds: float = 1.0) -> Path:
@@ -103,6 +106,7 @@ def judged(
     held_out_wer: float | None = None,
     held_out_similarity: float | None = None,
     f0_spread: float | None = None,
+    which: str = "recorded",
 ) -> list[dict[str, Any]]:
     """Rows of ``schemas.UTTERANCES`` with about these means; the chance in them is that of ``seed``.
 
@@ -113,20 +117,29 @@ def judged(
         {
             "id": f"{test_set}{i:04d}",
             "system": "policy",
-            "speaker": f"s{i % 7}",
+            "set": which,
+            "speaker": f"s{i % 40}",
             "seen": i % 2 == 0,
             "text": "seven two nine",
             "prompt_id": f"{test_set}{(i + 7) % n:04d}",
+            "draw": 0,
             "seed": i,
+            "decoding": "best",
+            "temperature": 0.5,
+            "top_k": 0,
+            "top_p": 1.0,
             "finished": i >= cut_off,
             "hypothesis": "seven two nine",
             "word_errors": int(rng.binomial(3, wer)),
             "words": 3,
+            "deletions": 0,
+            "insertions": 0,
+            "spoken_words": 3,
             "character_errors": 0,
             "characters": 14,
             "similarity": float(np.clip(rng.normal(similarity, 0.05), 0, 1)),
             "seconds": 1.5 * stretch,
-            "golden_seconds": 1.5,
+            "golden_seconds": 1.5 if which == "recorded" else None,
             "held_out_hypothesis": None if held_out_wer is None else "seven two nine",
             "held_out_word_errors": None if held_out_wer is None else int(other.binomial(3, held_out_wer)),
             "held_out_similarity": None
@@ -139,11 +152,14 @@ def judged(
 
 
 def write_evaluation(folder: Path, iteration: str, rows: list[dict[str, Any]], settings: Params) -> None:
-    """What evaluate@k leaves for the registry."""
-    write_table(folder / paths.utterances(iteration), rows, schemas.UTTERANCES)
-    kinds = by_speaker_kind(rows, settings.evaluate.bootstrap_samples, settings.seed)
-    scores = {kind: to_json(part) for kind, part in kinds.items()}
-    write_json(folder / paths.metrics(iteration), {"iteration": iteration, "utterances": len(rows), **scores})
+    """What evaluate@k leaves for the registry: the same table for dev and test, and the decoding in its rows."""
+    for path in (paths.dev(iteration), paths.utterances(iteration)):
+        write_table(folder / path, rows, schemas.UTTERANCES)
+    best = {name: rows[0][name] for name in ("temperature", "top_k", "top_p")}
+    of_split = {"best": tables(rows, "best", settings.evaluate.bootstrap_samples, settings.seed)}
+    scores = {"dev": of_split, "test": of_split}
+    metrics = {"iteration": iteration, "decoding": {"best": best, "loop": best}, "scores": scores}
+    write_json(folder / paths.metrics(iteration), metrics)
 
 
 def write_loop(folder: Path, settings: Params, evaluations: list[list[dict[str, Any]]]) -> None:

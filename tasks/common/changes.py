@@ -1,0 +1,130 @@
+"""Paired changes between two tables of judged utterances, in the measures that the gate compares. No torch.
+
+Both policies were given the same texts, voice prompts and seeds. Each resample draws speakers, then texts, once for all
+measures and both policies. A text's draws are summed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.errors import InputError
+from model.statistics import Interval, interval_of, p_above_zero, resampled
+from tasks.common.metrics import METRICS, RATE, Metric
+from tasks.common.scores import levels, unspoken
+
+Row = Mapping[str, Any]  # of schemas.UTTERANCES
+KEY = ("id", "prompt_id", "seed", "text")
+FAILED = Metric(
+    name="failed",
+    numerator="failed",
+    title="Samples cut off at the length limit, or too short to be speech",
+    short="failed samples",
+    **RATE,
+)
+BY_SET = (METRICS["wer"], METRICS["held_out_wer"])
+OVER_ALL = (METRICS["similarity"], METRICS["held_out_similarity"], FAILED)
+
+
+@dataclass(frozen=True)
+class Change:
+    """From one policy to another, in one metric on one set of texts (None: on all of them).
+
+    ``p_gain`` and ``p_loss``: one-sided p of "no gain" and of "no loss" (:func:`model.statistics.p_above_zero`).
+    """
+
+    metric: Metric
+    which: str | None
+    before: float
+    difference: Interval  # after minus before
+    p_gain: float
+    p_loss: float
+
+    @property
+    def name(self) -> str:
+        """Name for a message: ``long WER, held out``."""
+        return self.metric.short if self.which is None else f"{self.which} {self.metric.short}"
+
+    @property
+    def errors_before(self) -> float:
+        """What there was to gain: the error rate, or the distance of the similarity to 1, the same voice."""
+        return self.before if self.metric.better < 0 else 1 - self.before
+
+    def __str__(self) -> str:
+        metric, before = self.metric, self.before * self.metric.scale
+        return f"{metric.difference_text(self.difference)} {metric.difference_unit}".rstrip() + (
+            f" from {before:.{metric.difference_digits}f}"
+        )
+
+
+def comparable(after: Sequence[Row], before: Sequence[Row]) -> bool:
+    """Whether at least half of the rows have a partner: fewer would compare a chance remainder."""
+    return 2 * len(_by_key(after).keys() & _by_key(before).keys()) >= len(after) > 0
+
+
+def partners(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of both tables that have a partner, in the same order.
+
+    Raises:
+        InputError: less than half of the later rows have one.
+    """
+    if not comparable(after, before):
+        raise InputError(
+            "the two policies were not judged on the same texts, prompts and seeds; evaluate both on the same split"
+        )
+    first, second = _by_key(before), _by_key(after)
+    shared = [key for key in first if key in second]
+    return [first[key] for key in shared], [second[key] for key in shared]
+
+
+def changes(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> list[Change]:
+    """Each measure that both tables have; word errors set by set.
+
+    Args:
+        before, after: as :func:`partners` returns them.
+    """
+    first, second = ([{**row, "failed": failed(row)} for row in rows] for rows in (before, after))
+    sets = sorted({row["set"] for row in second})
+    measures = [(metric, which) for metric in BY_SET for which in sets] + [(metric, None) for metric in OVER_ALL]
+    systems: list[tuple[np.ndarray, np.ndarray]] = []
+    found = []
+    for metric, which in measures:
+        columns = [_columns(metric, which, rows) for rows in (first, second)]
+        if columns[0] is None or columns[1] is None:
+            continue
+        found.append((metric, which))
+        systems += [columns[0], columns[1]]
+    speakers, texts = levels(second)
+    drawn = resampled(systems, resamples, seed, speakers=speakers, texts=texts)
+    result = []
+    for i, (metric, which) in enumerate(found):
+        old, new = (float(above.sum() / below.sum()) for above, below in systems[2 * i : 2 * i + 2])
+        moved = drawn[2 * i + 1] - drawn[2 * i]
+        p_gain, p_loss = (p_above_zero(moved * metric.better * sign) for sign in (1, -1))
+        result.append(Change(metric, which, old, interval_of(new - old, moved), p_gain, p_loss))
+    return result
+
+
+def failed(row: Row) -> int:
+    """1 where a sample was cut off at the length limit or is too short to be speech."""
+    return int(not row["finished"] or unspoken(row))
+
+
+def _columns(metric: Metric, which: str | None, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Numerators and denominators ``(rows,)``, zero outside the set; None where there was no such judge."""
+    inside = np.array([which is None or row["set"] == which for row in rows])
+    members = [row for row, is_in in zip(rows, inside, strict=True) if is_in]
+    if not any(map(metric.measured, members)):
+        return None
+    above, below = np.zeros(len(rows)), np.zeros(len(rows))
+    numerators, denominators = metric.columns(members)
+    above[inside], below[inside] = numerators, 1.0 if denominators is None else denominators
+    return above, below
+
+
+def _by_key(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
+    return {tuple(row[name] for name in KEY): row for row in rows}
