@@ -18,7 +18,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
 
 .DEFAULT_GOAL := help
-.PHONY: help env packages demo repro study report results ui prefect test lint format bootstrap lock clean
+.PHONY: help env packages demo smoke repro study report results ui prefect test lint format bootstrap lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r target text; \
@@ -63,6 +63,9 @@ $(STAMP): $(LOCKS)
 
 demo: env ## run the whole loop: synthetic speech to registered policies
 	@$(COMMAND) run
+
+smoke: env ## every stage once on tiny settings, in a folder of its own (90 seconds)
+	@$(BIN)/python -m benchmarks.demo --profile smoke --iterations 1
 
 repro: env ## run the same work through `dvc repro`
 	@$(BIN)/dvc repro

@@ -17,7 +17,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torchaudio
-from sklearn.covariance import ledoit_wolf
 
 from model.errors import InputError
 from model.judges.waves import SAMPLE_RATE, audible
@@ -64,9 +63,23 @@ def fit(waves: Sequence[np.ndarray | torch.Tensor], speakers: Sequence[str]) -> 
     within *= np.sqrt(len(within) / (len(within) - len(several)))  # a mean was taken from each group
     scale = within.std(axis=0)
     scale[scale == 0] = 1.0
-    covariance, _ = ledoit_wolf(within / scale, assume_centered=True)
+    covariance = shrunk_covariance(within / scale)
     whitening = np.linalg.cholesky(np.linalg.inv(covariance)) / scale[:, None]
     return Timbre(np.mean([group.mean(axis=0) for group in groups], axis=0), whitening)
+
+
+def shrunk_covariance(rows: np.ndarray) -> np.ndarray:
+    """Return the covariance ``(d, d)`` of centered ``rows (n, d)``, shrunk as far as Ledoit and Wolf (2004) estimate.
+
+    It is scikit-learn's ``ledoit_wolf``, whose import takes longer than the fit.
+    """
+    n, d = rows.shape
+    found = rows.T @ rows / n
+    level = np.trace(found) / d  # towards this multiple of the identity
+    distance = np.square(found - level * np.eye(d)).sum()
+    error = (np.square(rows).sum(axis=1) @ np.square(rows).sum(axis=1) / n - np.square(found).sum()) / n
+    share = min(error, distance) / distance if distance else 0.0
+    return (1 - share) * found + share * level * np.eye(d)
 
 
 def statistics(waves: Sequence[np.ndarray | torch.Tensor]) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from sklearn.covariance import ledoit_wolf
 
 from model.judges import timbre
 from model.judges.waves import cosine
@@ -52,6 +53,12 @@ def test_real_speakers_it_was_not_fitted_to_score_below_themselves():
     measure = timbre.fit([waves[i] for i in fitted], [speakers[i] for i in fitted])
     same, different = pairs(measure, [waves[i] for i in others], [speakers[i] for i in others])
     assert (same[:, None] > different[None]).mean() > 0.95  # the area under the curve
+
+
+@pytest.mark.parametrize("n", [5, 40, 4000])
+def test_the_covariance_is_shrunk_as_by_scikit_learn(n):
+    rows = np.random.default_rng(n).normal(size=(n, 8)) * np.arange(1, 9)
+    assert timbre.shrunk_covariance(rows) == pytest.approx(ledoit_wolf(rows, assume_centered=True)[0], rel=1e-9)
 
 
 def test_one_speaker_or_one_utterance_each_is_too_little(speech):
