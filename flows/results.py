@@ -45,7 +45,7 @@ def publish(table: list[dict[str, str]]) -> None:
         create_table_artifact(
             table=table,
             key="speechalign-results",
-            description=f"{TITLE}; 95 % intervals (bootstrap over speakers, then texts)",
+            description=f"{TITLE}; 95 % intervals (bootstrap over speakers)",
         )
     if paths.REPORT.is_file():
         create_link_artifact(

@@ -2,7 +2,7 @@
 
 Each arm's last iteration is compared with the policy it started from and with another arm, at each one's own best
 decoding and at the loop's. Differences are paired on seed, utterance, prompt and draw. The intervals resample
-speakers, then texts, whose draws on every seed stay together.
+speakers; a text's draws on every seed stay together.
 """
 
 from __future__ import annotations

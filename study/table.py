@@ -121,7 +121,7 @@ def page(entries: list[Entry], seeds: list[int]) -> str:
         "# Study\n",
         f"Seeds {', '.join(map(str, seeds))}, each with a corpus of its own, from the same start policy:\n"
         f"{sizes}. Every policy is shown at its own best decoding,\n"
-        "chosen on dev. 95 % intervals resample speakers, then texts. Differences are paired, and one is significant\n"
+        "chosen on dev. 95 % intervals resample speakers. Differences are paired, and one is significant\n"
         "where its interval excludes zero. Error rates are in percent, differences in points: below zero is a gain.\n",
     ]
     for which in sets:

@@ -1,7 +1,7 @@
 """Paired changes between two tables of judged utterances, in the measures that the gate compares. No torch.
 
-Both policies were given the same texts, voice prompts and seeds. Each resample draws speakers, then texts, once for all
-measures and both policies. A text's draws are summed first.
+Both policies were given the same texts, voice prompts and seeds. Each resample draws speakers once for all measures and
+both policies. A text's draws are summed first.
 """
 
 from __future__ import annotations

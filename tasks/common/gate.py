@@ -37,6 +37,8 @@ from tasks.common.params import Params
 from tasks.common.reward_hacking import SHARE, SUSPECTED, cross_checks, f0_ratio, has_pitch, pitched
 
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
+GAIN, CONFIRMED, LENGTH = "a significant gain", "confirmed by held-out judges", "duration ratio within bounds"
+WON_BY = (GAIN, CONFIRMED, LENGTH)  # beginnings of the rules that say why a candidate was promoted
 Verdict = Literal["promoted", "refused", "not confirmed"]
 GAINS = ("wer", "similarity")  # metrics in which a candidate can win
 LOSSES = ("wer", "held_out_wer", "similarity", "failed")  # metrics in which it must not lose
@@ -93,8 +95,10 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """The rules that stopped the candidate, with their numbers; or what it passed and what was left out."""
-        shown = self.checks if self.promoted else [check for check in self.checks if check.passed is False]
+        """The rules that stopped the candidate, with their numbers; or what it won by, and what was left out."""
+        shown = [check for check in self.checks if check.passed is False]
+        if self.promoted:
+            shown = [check for check in self.checks if check.rule.startswith(WON_BY) or check.passed is None]
         return "; ".join(f"{check.rule}: {check.found}" for check in shown)
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def decide(
 
 def duration(rows: Sequence[Row], limits: Limits) -> Check:
     """Synthesized speech over golden speech, as evaluation and report give it (sum over sum)."""
-    rule, metric = "duration ratio within bounds", METRICS["duration_ratio"]
+    rule, metric = LENGTH, METRICS["duration_ratio"]
     with_golden = [row for row in rows if metric.measured(row)]
     if not with_golden:
         return Check(rule, None, "left out: no golden speech of these texts")
@@ -164,12 +168,12 @@ def gained(changed: Sequence[Change], won: Sequence[Change]) -> Check:
     """At least one significant gain over the champion."""
     shown = won or [change for change in changed if change.metric.name in GAINS]
     numbers = ", ".join(f"{change.name} {change} (p {change.p_gain:.4f})" for change in shown)
-    return Check("a significant gain over champion", bool(won), numbers if won else f"none: {numbers}")
+    return Check(f"{GAIN} over champion", bool(won), numbers if won else f"none: {numbers}")
 
 
 def confirmed(name: str, change: Change, changed: Sequence[Change]) -> Check:
     """Does the held-out judge see the significant gain that the own judge sees?"""
-    rule = f"{change.name} confirmed by held-out judges, against {name}"
+    rule = f"{CONFIRMED}, against {name}: {change.name}"
     group = {other.metric.name: other for other in changed if other.which == change.which}
     before = {metric: other.before for metric, other in group.items()}
     checks = cross_checks({metric: other.difference for metric, other in group.items()}, before)

@@ -1,6 +1,6 @@
 """The scores of judged utterances: values, intervals, paired differences, and their tables in metrics.json. No torch.
 
-Of several draws of a text the errors are summed first. Intervals resample speakers, then texts.
+Of several draws of a text the errors are summed first. Intervals resample speakers, each with all of its texts.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_few_data_cannot_open_the_gate():
 def test_a_gain_that_held_out_judges_do_not_see_is_not_confirmed_or_suspected():
     unreal = decide(against(wer=0.02), LIMITS, champion=CHAMPION)
     assert unreal.verdict == "refused"
-    assert failed(unreal) == ["recorded WER confirmed by held-out judges, against champion"]
+    assert failed(unreal) == ["confirmed by held-out judges, against champion: recorded WER"]
     assert "reward hacking suspected" in unreal.reason
     few = 120  # the held-out judge is not sure enough to suspect
     champion = judged(few, wer=0.4, held_out_wer=0.4)
@@ -162,7 +162,7 @@ def test_rules_without_numbers_are_left_out_and_the_decision_says_so():
     left_out = [check for check in decision.checks if check.passed is None]
     assert decision.promoted
     assert [check.rule for check in left_out] == [
-        "recorded WER confirmed by held-out judges, against champion",
+        "confirmed by held-out judges, against champion: recorded WER",
         "pitch not flattened against champion",
     ]
     assert all("left out" in check.found and check.found in decision.reason for check in left_out)
