@@ -17,11 +17,11 @@ STARTS = {
     "worse": "raised the word error rate significantly",
     "includes zero": "did not change the word error rate significantly",
 }
-ON = {"long": "On texts longer than any in training", "recorded": "On texts as long as those in training"}
+ON = {"long": "On texts longer than SFT had", "recorded": "On texts as long as SFT's"}
 IN_DOMAIN = {
-    "better": "On texts as long as those in training, it fell as well",
-    "worse": "On texts as long as those in training, it rose",
-    "includes zero": "On texts as long as those in training, it did not change significantly",
+    "better": "On texts as long as SFT's, it fell",
+    "worse": "On texts as long as SFT's, it rose",
+    "includes zero": "On texts as long as SFT's, it did not change significantly",
 }
 
 

@@ -59,7 +59,7 @@ def test_headline_gives_both_rates_the_relative_change_and_the_interval(make_loo
     loop = make_loop()
     sentence = headline(versus_start={"wer": (-0.0312, -0.0523, -0.0101)}).sentence
     before = table_of(loop.metrics("0"))["all"]["wer"]["value"]
-    assert sentence.startswith("On texts longer than any in training, alignment lowered")
+    assert sentence.startswith("On texts longer than SFT had, alignment lowered")
     assert f"{wer(loop, '0', 'long')} at the start, {wer(loop, '3', 'long')} after iteration 3" in sentence
     assert f"(−{100 * 0.0312 / before:.0f} %), each at its own best decoding" in sentence
     assert "−3.12 points (95 % interval −5.23 to −1.01)" in sentence
@@ -68,8 +68,8 @@ def test_headline_gives_both_rates_the_relative_change_and_the_interval(make_loo
 @pytest.mark.parametrize(
     ("interval", "says"),
     [
-        ((0.012, 0.004, 0.021), "On texts as long as those in training, it rose: "),
-        ((0.012, -0.004, 0.021), "On texts as long as those in training, it did not change significantly: "),
+        ((0.012, 0.004, 0.021), "On texts as long as SFT's, it rose: "),
+        ((0.012, -0.004, 0.021), "On texts as long as SFT's, it did not change significantly: "),
     ],
 )
 def test_the_caveat_has_the_other_set_of_texts(
@@ -97,7 +97,7 @@ def test_the_caveat_says_how_far_unseen_voices_are_cloned(make_loop: Callable, c
 def test_without_long_texts_the_headline_is_of_recorded_ones(make_loop: Callable) -> None:
     make_loop(sets=("recorded",))
     found = headline("recorded")
-    assert found.sentence.startswith("On texts as long as those in training, alignment")
+    assert found.sentence.startswith("On texts as long as SFT's, alignment")
     assert "On texts" not in found.caveat
 
 
