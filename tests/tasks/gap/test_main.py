@@ -32,7 +32,8 @@ def utterance(split: str, i: int, rng: np.random.Generator) -> dict:
 
 def judged(row: dict, prompt: str, system: str, seconds: float, errors: int) -> dict:
     measured = {
-        "id": row["id"], "system": system, "speaker": row["speaker"], "seen": row["seen"], "text": row["text"],
+        "id": row["id"], "system": system, "set": "recorded", "draw": 0, "decoding": "best",
+        "speaker": row["speaker"], "seen": row["seen"], "text": row["text"],
         "prompt_id": prompt, "seed": 7, "finished": True, "hypothesis": "one", "word_errors": errors, "words": 1,
         "character_errors": errors, "characters": 3, "similarity": 0.8 - errors / 10, "seconds": seconds,
         "golden_seconds": row["seconds"],
@@ -47,8 +48,9 @@ def write_samples(iteration: str, rows: list[dict], tokens: list[list[int]]) -> 
         paths.test_samples(iteration),
         [
             {
-                "id": row["id"], "prompt_id": prompt, "draw": 0, "seed": 7, "tokens": said, "logprobs": [0.0],
-                "finished": True, "temperature": 1.0, "top_k": 0, "policy": "0", "max_frames_per_character": 12.0,
+                "id": row["id"], "text": row["text"], "prompt_id": prompt, "draw": 0, "seed": 7, "tokens": said,
+                "logprobs": [0.0], "finished": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "policy": "0",
+                "max_frames_per_character": 12.0,
             }
             for row, prompt, said in zip(rows, prompts, tokens, strict=True)
         ],
@@ -102,11 +104,11 @@ def test_a_policy_that_says_golden_tokens_has_closed_the_gap(rows):
         assert before["distances"][name]["value"] > least
         assert before["distances"][name]["p"] == 1 / 101
         assert after["distances"][name]["value"] == pytest.approx(0, abs=1e-9)
-        assert after["versus_sft"][name]["value"] == pytest.approx(-before["distances"][name]["value"])
-        assert after["versus_sft"][name]["high"] < 0
+        assert after["versus_start"][name]["value"] == pytest.approx(-before["distances"][name]["value"])
+        assert after["versus_start"][name]["high"] < 0
     assert before["classifier"]["value"] > 0.9
     assert after["classifier"]["value"] == 0.5
-    assert "versus_sft" not in before
+    assert "versus_start" not in before
 
 
 def test_what_the_gap_costs_is_paired_with_golden_tokens(rows):

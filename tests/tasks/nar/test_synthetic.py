@@ -13,6 +13,7 @@ import yaml
 from model import nar, policy
 from tasks.common import paths, schemas, tracking
 from tasks.common.files import read_table, write_json
+from tasks.common.scores import first_draws
 from tasks.evaluate import __main__ as evaluate
 from tasks.nar import synthetic as nar_synthetic
 from tests.tasks.register import tiny
@@ -25,7 +26,8 @@ def workspace(tmp_path: Path, sqlite: str) -> Path:
     tiny.write_models(tmp_path)
     tiny.write_recognizer(tmp_path)
     tiny.write_policy(tmp_path, "0", seed=0)
-    tiny.write_test_split(tmp_path)
+    tiny.write_split(tmp_path, "dev", 4, 0)
+    tiny.write_split(tmp_path, "test")
     for path in (paths.codes, paths.cuts):
         shutil.copy(path("test"), path("train"))
     (paths.run("0") / "nar_curve.csv").write_text("step,loss\n1,5.0\n")
@@ -43,7 +45,7 @@ def switch_on() -> None:
 def test_evaluation_keeps_the_tokens_that_were_judged(workspace: Path) -> None:
     rows = read_table(paths.codes("test"), schemas.CODES)
     samples = read_table(paths.test_samples("0"), schemas.SAMPLES)
-    judged = {row["id"]: row for row in read_table(paths.utterances("0"), schemas.UTTERANCES)}
+    judged = {row["id"]: row for row in first_draws(read_table(paths.utterances("0"), schemas.UTTERANCES))}
     assert [s["id"] for s in samples] == [row["id"] for row in rows]
     for sample in samples:
         row = judged[sample["id"]]

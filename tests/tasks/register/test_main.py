@@ -162,7 +162,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     policy.save(ar, paths.ar("0"))
     register.register(logged, CPU)
     tiny.write_recognizer(tmp_path)
-    tiny.write_dev_split(tmp_path)
+    tiny.write_split(tmp_path, "dev")
     judges = per_thread(Judges(Panel(params.models.recognizer), HeldOut(None, None)))
     limit = params.decoding.max_frames_per_character
 

@@ -69,23 +69,30 @@ def write_recognizer(folder: Path) -> None:
     asr.save(Whisper(ModelDimensions(n_mels=80, **sizes)), folder / "checkpoints/whisper")
 
 
-def write_dev_split(folder: Path, n: int = 6) -> None:
-    """Golden audio, cuts and codes of ``n`` dev utterances, and one text without a recording."""
+def write_split(folder: Path, split: str, n: int = 6, long: int = 2) -> None:
+    """Golden audio, cuts and codes of ``n`` utterances of two speakers, and ``long`` texts without a recording."""
     codec = load_codec(str(folder / "checkpoints/codec"))
-    (folder / paths.AUDIO / "dev").mkdir(parents=True)
-    rows, cuts = [], []
+    (folder / paths.AUDIO / split).mkdir(parents=True)
+    rows, cuts, texts = [], [], []
     for i in range(n):
-        path = write_prompt(folder / paths.AUDIO / f"dev/{i}.flac", seconds=1.0 + i / 10)
-        cut = Recording.from_file(path).to_cut().with_id(f"t{i:04d}")
+        path = write_prompt(folder / paths.AUDIO / split / f"{i}.flac", seconds=1.0 + i / 10)
+        cut = Recording.from_file(path).to_cut().with_id(f"{split[0]}{i:04d}")
         [codes] = codec.encode([torch.from_numpy(cut.load_audio()[0])])
-        row = {"id": cut.id, "speaker": "s", "text": "one two", "seen": True, "seconds": cut.duration}
+        voice = {"speaker": f"s{i % 2}", "seen": i % 2 == 0}
+        row = {"id": cut.id, "text": "one two", "seconds": cut.duration, **voice}
         rows.append(row | {"codes": codes.tolist()})
         cuts.append(cut)
-    write_table(folder / paths.codes("dev"), rows, schemas.CODES)
-    (folder / paths.CUTS).mkdir()
-    CutSet.from_items(cuts).to_file(folder / paths.cuts("dev"))
-    text = {"id": "l0", "text": "one two three", "speaker": "s", "seen": True, "prompt_id": "t0000"}
-    write_table(folder / paths.texts("dev"), [text], schemas.TEXTS)
+        if i < long:
+            texts.append({"id": f"{cut.id}-long", "text": "one two three four five", "prompt_id": cut.id, **voice})
+    write_table(folder / paths.codes(split), rows, schemas.CODES)
+    write_texts(split, texts, folder)
+    (folder / paths.CUTS).mkdir(exist_ok=True)
+    CutSet.from_items(cuts).to_file(folder / paths.cuts(split))
+
+
+def write_texts(split: str, rows: list[dict[str, Any]], folder: Path = Path()) -> None:
+    """The long set of a split: rows of ``schemas.TEXTS``."""
+    write_table(folder / paths.texts(split), rows, schemas.TEXTS)
 
 
 def write_prompt(path: Path, seconds: float = 1.0) -> Path:
