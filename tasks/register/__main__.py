@@ -53,7 +53,13 @@ def rules_of(params: Params) -> dict[str, float]:
 
 
 def register(params: Params, device: torch.device) -> dict[str, Any]:
-    """Register what is new, let the gate decide, move the aliases; returns the content of the stage's output."""
+    """Register what is new, let the gate decide, move the aliases; returns the content of the stage's output.
+
+    Raises:
+        DataError: dev was not sampled, or an iteration was not evaluated.
+    """
+    if not params.evaluate.dev_draws:
+        raise DataError("evaluate.dev_draws is 0, so the gate has nothing to decide on; set it to 4 and evaluate again")
     loop = [versions.candidate_of(key, params) for key in iterations_of(params)]
     client, name = connect(), params.register_.model_name
     known = {v.tags.get(versions.DIGEST): v for v in versions.all_versions(client, name)}

@@ -97,5 +97,5 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate
         dev.prompts = [voice.encode_prompt(dev.golden[row["prompt_id"]], rate) for row in dev.rows]
-    draws = params.evaluate.draws
+    draws = params.evaluate.dev_draws
     return evaluate_policy(voice, dev, decoding, draws, per_thread(judges), params, title).rows

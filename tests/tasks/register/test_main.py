@@ -41,6 +41,13 @@ def aliases(client: MlflowClient) -> dict[str, int]:
     return {name: int(version) for name, version in client.get_registered_model(NAME).aliases.items()}
 
 
+def test_without_samples_of_dev_nothing_is_decided(sqlite: str, tmp_path: Path):
+    params = tiny.params(tmp_path)
+    nothing = params.model_copy(update={"evaluate": params.evaluate.model_copy(update={"dev_draws": 0})})
+    with pytest.raises(DataError, match="dev_draws is 0"):
+        register.register(nothing, CPU)
+
+
 def test_every_iteration_is_a_version_and_the_gate_moves_the_champion(sqlite: str, tmp_path: Path):
     params = tiny.params(tmp_path)
     tiny.write_loop(tmp_path, params, [GOOD, BETTER, BAD])
@@ -170,7 +177,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
         dev = EvaluationSet.read("dev", settings)
         voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
         decoding = Decoding(temperature, max_frames_per_character=limit)
-        return evaluate_policy(voice, dev, decoding, settings.evaluate.draws, judges, settings, "dev").rows
+        return evaluate_policy(voice, dev, decoding, settings.evaluate.dev_draws, judges, settings, "dev").rows
 
     before = evaluate(logged, temperature)
     assert (evaluate(params, 1.0) == before) == (not changes)
