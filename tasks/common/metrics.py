@@ -131,6 +131,7 @@ _TABLE = (
         short="Spoken",
         digits=3,
         better=0,
+        summary=False,
     ),
     Metric(
         name="unfinished",
@@ -146,6 +147,7 @@ _TABLE = (
         denominator="characters",
         title="Character error rate",
         short="CER",
+        summary=False,
         **RATE,
     ),
     Metric(
