@@ -170,7 +170,7 @@ def main(
     """Measure the gate of params.yaml; ``long`` and ``recorded`` are the champion's WER."""
     params = load()
     limits = dataclasses.replace(limits_of(params), resamples=resamples)
-    texts, draws = params.prepare.dev_utterances, params.evaluate.draws
+    texts, draws = params.prepare.dev_utterances, params.evaluate.dev_draws
     champion = Policy(long, recorded)
     print(f"champion: {long:.1%} WER on long texts, {recorded:.1%} on recorded ones; {texts} dev texts of each set,")
     print(f"{draws} draws; {candidates} candidates per row, each with dev texts of its own\n")
