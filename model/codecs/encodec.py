@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from encodec.quantization import ResidualVectorQuantizer
 from model import checkpoint
 from model.codecs.base import Codec
 from model.errors import CheckpointError, InputError
-from model.fast.codec import speed_up
+from model.fast.codec import mixes_lengths, real_lengths, speed_up
 
 MODEL_TYPE = "encodec"
 PUBLISHED_MODELS = {"encodec_24khz": EncodecModel.encodec_model_24khz}
@@ -50,15 +51,19 @@ class Encodec(Codec):
     @classmethod
     def load(cls, name_or_path: str, device: str | torch.device = "cpu") -> Encodec:
         """Load for inference, on a CPU with the layers of :mod:`model.fast.codec`."""
-        model = load_model(name_or_path).to(device)
-        return cls(speed_up(model) if torch.device(device).type == "cpu" else model)
+        codec = cls(load_model(name_or_path).to(device))
+        if torch.device(device).type == "cpu":
+            codec.mixes_lengths = mixes_lengths(speed_up(codec.model))
+        return codec
 
-    def encode_batch(self, waves: torch.Tensor) -> torch.Tensor:
-        [(codes, _)] = self.model.encode(waves.unsqueeze(1))
+    def encode_batch(self, waves: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
+        with real_lengths(frames, waves.shape[-1] // self.hop_length):
+            [(codes, _)] = self.model.encode(waves.unsqueeze(1))
         return codes
 
-    def decode_batch(self, codes: torch.Tensor) -> torch.Tensor:
-        return self.model.decode([(codes, None)])[:, 0]
+    def decode_batch(self, codes: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
+        with real_lengths(frames, codes.shape[-1]):
+            return self.model.decode([(codes, None)])[:, 0]
 
     @torch.inference_mode()
     def requantize(self, wave: torch.Tensor, level1: torch.Tensor, n_codebooks: int) -> torch.Tensor:

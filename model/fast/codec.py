@@ -2,10 +2,17 @@
 
 Half of the package's time on a CPU goes to three things: ``reflection_pad1d``, which visits every element even where
 nothing is padded; weight norms, computed again in every call; and activations that leave the processor's cache.
+
+Then there are the lengths. oneDNN compiles every layer for every shape, which takes as long as a second of speech takes
+to decode. Waveforms of several lengths therefore share a shape, padded, and each one's own end is kept as it would be
+alone (:func:`real_lengths`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -25,6 +32,8 @@ def speed_up(model: EncodecModel) -> EncodecModel:
         for layer in model.modules():
             if isinstance(layer, SConv1d):
                 layer.forward = MethodType(_convolve, layer)  # type: ignore[method-assign]
+            if isinstance(layer, SConvTranspose1d):
+                layer.forward = MethodType(_transposed, layer)  # type: ignore[method-assign]
             if isinstance(layer, SConv1d | SConvTranspose1d):
                 inner = layer.conv.conv if isinstance(layer, SConv1d) else layer.convtr.convtr
                 if hasattr(inner, "weight_g"):
@@ -39,6 +48,46 @@ def speed_up(model: EncodecModel) -> EncodecModel:
     return model
 
 
+def mixes_lengths(model: EncodecModel) -> bool:
+    """Say whether a model that was made faster can take rows of several lengths, by :func:`real_lengths`.
+
+    It can if nothing but its layers' ends depends on the length: no LSTM, no norm over time, no loudness.
+    """
+    layers = list(model.modules())
+    plain = all(isinstance(layer.conv.norm, nn.Identity) for layer in layers if isinstance(layer, SConv1d))
+    mirrored = all(layer.pad_mode == "reflect" for layer in layers if isinstance(layer, SConv1d))
+    return plain and mirrored and not model.normalize and not any(isinstance(layer, nn.LSTM) for layer in layers)
+
+
+_REAL: ContextVar[tuple[int, tuple[int, ...]] | None] = ContextVar("_REAL", default=None)
+
+
+@contextmanager
+def real_lengths(frames: Sequence[int], longest: int) -> Iterator[None]:
+    """Compute rows of ``frames`` frames, padded to ``longest``, as if each were alone; nothing after an end counts.
+
+    Each needs more frames than any layer mirrors (three, here).
+    """
+    token = _REAL.set((longest, tuple(frames)))
+    try:
+        yield
+    finally:
+        _REAL.reset(token)
+
+
+def _ends(length: int) -> list[tuple[int, int]]:
+    """Return (row, real length) of the rows that end before ``length``, a layer's own length."""
+    longest, frames = _REAL.get() or (1, ())
+    return [(row, n * length // longest) for row, n in enumerate(frames) if n < longest]
+
+
+def _transposed(layer: SConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
+    """``SConvTranspose1d.forward`` without what follows each row's end; it overwrites ``x``."""
+    for row, end in _ends(x.shape[-1]):
+        x[row, :, end:] = 0.0
+    return SConvTranspose1d.forward(layer, x)
+
+
 def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
     """``SConv1d.forward`` with :func:`reflect`: ``(batch, channels, samples)`` in and out."""
     convolution: Any = layer.conv.conv
@@ -47,7 +96,11 @@ def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
     extra = get_extra_padding_for_conv1d(x, kernel, stride, total)
     right = 0 if layer.causal else total // 2
     pad = reflect if layer.pad_mode == "reflect" else partial(pad1d, mode=layer.pad_mode)
-    return layer.conv(pad(x, (total - right, right + extra)))
+    left, right = total - right, right + extra
+    padded = pad(x, (left, right))
+    for row, end in _ends(x.shape[-1]) if right else ():
+        padded[row, :, left + end : left + end + right] = x[row, :, end - right - 1 : end - 1].flip(-1)
+    return layer.conv(padded)
 
 
 def reflect(x: torch.Tensor, paddings: tuple[int, int]) -> torch.Tensor:

@@ -43,10 +43,9 @@ class Curve:
 
     def write(self, path: Path) -> None:
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
-            if self.rows:
-                writer = csv.DictWriter(handle, fieldnames=list(self.rows[0]))
-                writer.writeheader()
-                writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in self.rows)
+            writer = csv.DictWriter(handle, fieldnames=list(self.rows[0]) if self.rows else ["step"])
+            writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" for k, v in row.items()} for row in self.rows)
 
 
 def read(path: Path) -> list[dict[str, float]]:

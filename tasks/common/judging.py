@@ -13,6 +13,8 @@ from model.voice import Voice
 from tasks.common.params import Params
 from tasks.common.utterances import Row, Utterances, load_waves
 
+PART = 128  # samples judged at a time: their audio is not kept
+
 
 class SampleJudge:
     """The panel, with what it needs to render samples and to know the voices of their prompts.
@@ -37,8 +39,9 @@ class SampleJudge:
             samples: each with ``text``, ``prompt_id`` and ``tokens``.
         """
         batch_size, device = self.params.decoding.batch_size, self.voice.ar.device.type
-        chunk = 4 * batch_size
-        parts = [samples[first : first + chunk] for first in range(0, len(samples), chunk)]
+        # Samples of similar lengths share shapes, for which kernels are compiled once, and need little padding.
+        order = sorted(range(len(samples)), key=lambda i: -len(samples[i]["tokens"]))
+        parts = [[samples[i] for i in order[first : first + PART]] for first in range(0, len(order), PART)]
         panels = self._panels(min(torch.get_num_threads(), len(parts)) if device == "cpu" else 1)
 
         def judge(worker: int, part: list[Row]) -> list[Judgement]:
@@ -50,7 +53,9 @@ class SampleJudge:
             texts = [s["text"] for s in part]
             return panels[worker].judge(rendered, self.voice.sample_rate, texts, voices, on_done)
 
-        return [judgement for part in parallel_map(judge, parts, device) for judgement in part]
+        judged = [judgement for part in parallel_map(judge, parts, device) for judgement in part]
+        place = dict(zip(order, judged, strict=True))
+        return [place[i] for i in range(len(samples))]
 
     def _panels(self, n: int) -> list[Panel]:
         """Return a panel per worker: Whisper keeps its cache on the model while it decodes. Weights are shared."""

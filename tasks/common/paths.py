@@ -49,7 +49,7 @@ SYNTHETIC_NAR = run("0") / "nar_synthetic"  # a second NAR, trained on synthetic
 
 
 def curve(iteration: str) -> Path:
-    """Training curve of the iteration's AR: CSV of step and metrics; empty for a policy that was adopted."""
+    """Training curve of the iteration's AR: CSV of step and metrics; without rows for a policy that was adopted."""
     return run(iteration) / "curve.csv"
 
 

@@ -51,7 +51,7 @@ def main() -> None:
     with atomic_path(paths.NAR) as folder:
         nar.save(model, folder)
     origin.write(paths.nar_origin(), paths.NAR, params)
-    curve.write(paths.run("0") / "nar_curve.csv")  # empty, if adopted
+    curve.write(paths.run("0") / "nar_curve.csv")  # no rows, if adopted
     state_of("sft_nar").unlink(missing_ok=True)
 
 

@@ -76,7 +76,7 @@ def main() -> None:
         found = origin.write(paths.origin(), paths.ar("0"), params)
         run.set_tags({f"origin.{name}": value for name, value in found.items()})
         run.log_metrics({"sft_ar/held_out_loss": loss}, int(curve.rows[-1]["step"]) if curve.rows else 0)
-    curve.write(paths.curve("0"))  # empty, if adopted
+    curve.write(paths.curve("0"))  # no rows, if adopted
     write_json(paths.tracking("0"), {**ids, "sft_precision": precision})
     write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 accumulates over nothing
     state_of("sft_ar").unlink(missing_ok=True)

@@ -124,8 +124,8 @@ def test_another_codec_is_a_class_and_one_entry(codec, tmp_path, monkeypatch):
     class Halved(Encodec):
         """EnCodec with half of its levels."""
 
-        def encode_batch(self, waves):
-            return super().encode_batch(waves)[:, : self.n_codebooks // 2]
+        def encode_batch(self, waves, frames):
+            return super().encode_batch(waves, frames)[:, : self.n_codebooks // 2]
 
     monkeypatch.setitem(CODECS, "encodec", Halved)
     encodec.save(codec.model, CONFIG, tmp_path)
