@@ -84,11 +84,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_stage_wrote_what_it_declares(workspace):
     assert not stage(workspace, "dvc", "status", "dvc.yaml", "--json").stdout.strip("{}\n ")
     metrics = json.loads((workspace / "runs/1/metrics.json").read_text())
-    assert metrics["utterances"] == 24
+    scores = metrics["scores"]["test"]["best"]
+    assert {name: table["texts"] for name, table in scores.items()} == {"recorded": 24, "long": 6}
     assert metrics["environment"]["sft_precision"] == "float32"
     assert json.loads((workspace / "runs/ceiling/metrics.json").read_text())["environment"] == metrics["environment"]
-    for part in ("all", "seen", "unseen", "versus_sft", "versus_previous"):
-        assert set(metrics[part]) | {"f0_spread"} == set(METRICS)  # what untrained models say may have no pitch
+    for part in ("all", "seen", "unseen", "versus_start", "versus_previous"):
+        # What untrained models say may have no pitch.
+        assert set(scores["recorded"][part]) | {"f0_spread"} == set(METRICS)
+        assert set(scores["long"][part]) | {"f0_spread", "duration_ratio"} == set(METRICS)
     assert "<html" in (workspace / "reports/index.html").read_text()
     registration = json.loads((workspace / "reports/registration.json").read_text())
     assert len(registration["versions"]) == 2
@@ -105,6 +108,7 @@ def test_test_texts_and_unseen_speakers_occur_in_test_only(workspace):
 
 def test_no_utterance_is_left_out_of_the_evaluation(workspace):
     test = {r["id"] for r in read_table(workspace / "data/codes/test.parquet", schemas.CODES)}
+    test |= {r["id"] for r in read_table(workspace / "data/texts/test.parquet", schemas.TEXTS)}
     for k in ("0", "1"):
         rows = read_table(workspace / f"runs/{k}/utterances.parquet", schemas.UTTERANCES)
         assert {r["id"] for r in rows} == test
@@ -126,9 +130,9 @@ def test_every_pair_traces_to_checkpoint_seed_and_judge(workspace):
         assert "@" in pair["judge"]
 
 
-def test_one_sample_is_drawn_at_each_temperature(workspace):
+def test_all_draws_of_a_text_share_one_temperature(workspace):
     samples = read_table(workspace / "runs/1/samples.parquet", schemas.SAMPLES)
-    assert [s["temperature"] for s in samples] == [0.8, 1.2] * 12
+    assert [s["temperature"] for s in samples] == [1.0] * 24
     assert len({s["prompt_id"] for s in samples[:2]}) == 1
 
 
