@@ -102,7 +102,7 @@ def measure(start: StartPolicy, loop: Path) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for kind in KINDS:
         golden = Utterances(test_table.filter(pc.equal(test_table["seen"], kind == "seen")))
-        sequences = Sequences(golden, policy.vocabulary_of(start.ar), (prompt_frames, prompt_frames))
+        sequences = Sequences(golden, policy.vocabulary_of(start.ar), prompt_frames)
         loss[kind] = held_out_loss(start.ar, sequences, CAPACITY, seed)
         codes = completed(start.nar, golden, prompt_frames, seed)
         same = torch.cat([(all_levels == golden.codes(i))[1:] for i, all_levels in enumerate(codes)], dim=1)

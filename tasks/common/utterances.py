@@ -186,15 +186,6 @@ class Utterances(Sequence[Row]):
         start = int(rng.integers(max(0, codes.shape[1] - frames) + 1))
         return codes[:, start : start + frames]
 
-    def joined_prompt(self, index: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Random crop of other utterances by the speaker, joined until they are long enough: ``(levels, frames)``."""
-        parts = [self._codes(self.other(index, rng))]
-        while sum(part.shape[1] for part in parts) < frames:
-            parts.append(self._codes(self.other(index, rng)))
-        codes = np.concatenate(parts, axis=1)
-        start = int(rng.integers(codes.shape[1] - frames + 1))
-        return codes[:, start : start + frames]
-
 
 class _Chunk:
     """Codes of consecutive utterances: bounds of utterances among lists, of lists among values, and the values."""

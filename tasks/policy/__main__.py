@@ -66,8 +66,8 @@ def main() -> None:
         if adopted:
             model, curve = adopted, Curve()
         else:
-            model, curve = train(Sequences(golden, vocabulary, params.sft_ar.prompt_frames), params, device, run)
-        held_out = Sequences(dev, vocabulary, (params.prompt_frames, params.prompt_frames))
+            model, curve = train(Sequences(golden, vocabulary, params.prompt_frames), params, device, run)
+        held_out = Sequences(dev, vocabulary, params.prompt_frames)
         loss = held_out_loss(model, held_out, params.sft_ar.batch_tokens, params.seed)
         made = f"adopted from {start}" if start else f"train {curve.rows[-1]['loss'] if curve.rows else 0:.3f}"
         print(f"sft_ar: held-out loss {loss:.3f} nats per token ({made})")

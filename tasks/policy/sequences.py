@@ -15,20 +15,15 @@ from tasks.common.utterances import Utterances
 
 
 class Sequences:
-    """Golden utterances as AR sequences, each after a random crop of others by the speaker.
+    """Golden utterances as AR sequences, each after a random crop of another by the speaker."""
 
-    The crop's length is drawn from ``prompt_frames`` (least, most). So the distance between a character and its sound
-    varies beyond what short texts have; without that a policy loses its place in texts longer than those of SFT.
-    """
-
-    def __init__(self, golden: Utterances, vocabulary: Vocabulary, prompt_frames: tuple[int, int]):
+    def __init__(self, golden: Utterances, vocabulary: Vocabulary, prompt_frames: int):
         self.golden, self.vocabulary, self.prompt_frames = golden, vocabulary, prompt_frames
-        self.lengths = golden.texts.lengths() + golden.frames + (sum(prompt_frames) // 2 + 3)
+        self.lengths = golden.texts.lengths() + golden.frames + (prompt_frames + 3)
 
     def batch(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> Batch:
         golden, vocabulary = self.golden, self.vocabulary
-        least, most = self.prompt_frames
-        prompts = [golden.joined_prompt(i, int(rng.integers(least, most + 1)), rng)[0] for i in indices]
+        prompts = [golden.random_prompt(i, self.prompt_frames, rng)[0] for i in indices]
         contexts = [vocabulary.context(golden.texts[i], prompt) for i, prompt in zip(indices, prompts, strict=True)]
         tokens, labels = collate(contexts, [vocabulary.target(golden.level1(i)) for i in indices])
         ids, scored = [golden.ids[i] for i in indices], float((labels != IGNORE).sum())

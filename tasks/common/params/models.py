@@ -70,19 +70,12 @@ class Nar(Block):
 
 class SftAr(Block):
     epochs: Positive
-    prompt_frames: Annotated[tuple[Positive, Positive], Field(strict=False)]  # YAML writes a tuple as a list
     batch_tokens: Positive
     optimizer: Literal["adamw", "muon"]
     lr: Above0
     warmup: Share
     weight_decay: AtLeast0
     dropout: Share
-
-    @model_validator(mode="after")
-    def _prompts(self):
-        if self.prompt_frames[0] > self.prompt_frames[1]:
-            raise ValueError(f"prompt_frames ({list(self.prompt_frames)}) must name the lower number first")
-        return self
 
 
 class SftNar(Block):
