@@ -165,7 +165,7 @@ def test_options_that_the_method_does_not_use_must_be_off(tmp_path):
 
 
 def test_a_learning_rate_made_for_gains_is_refused_for_all_weights(tmp_path):
-    path = changed(tmp_path, "lr: 1.0e-4", "lr: 0.1")
+    path = changed(tmp_path, "lr: 3.0e-4", "lr: 0.1")
     with pytest.raises(ParamsError, match=r"lr 0\.1 is made for the gains.*set it to 0\.01 at most"):
         load(path)
     path.write_text(path.read_text().replace("  parameters: all ", "  parameters: final_norm "))
