@@ -47,7 +47,6 @@ class Request:
     context: tuple[int, ...]
     max_frames: int
     seed: int
-    temperature: float | None = None  # None: that of the decoding
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,6 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     most = int(limits.max()) + 1  # draws: after the last allowed frame only the end mark counts
     # Uniform draws of each request's own generator, made up front: inverse-CDF sampling then needs no loop over rows.
     uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
-    wanted = [decoding.temperature if r.temperature is None else r.temperature for r in requests]
-    temperatures = torch.tensor(wanted, device=device)
     allowed = _allowed(decoder, n_codes)
     logits, cache = decoder.prefill([r.context for r in requests])
 
@@ -122,7 +119,7 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
     active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
     positions = torch.tensor([len(r.context) for r in requests])
     for step in range(most):
-        drawn, drawn_logprobs = _draw(logits, uniforms[rows, step], temperatures[rows], decoding, allowed[min(step, 1)])
+        drawn, drawn_logprobs = _draw(logits, uniforms[rows, step], decoding, allowed[min(step, 1)])
         drawn = drawn.cpu()
         tokens[rows, step], logprobs[rows, step] = drawn, drawn_logprobs.cpu()
         ended = drawn == EOS
@@ -161,15 +158,15 @@ def _allowed(decoder: Decoder, n_codes: int) -> torch.Tensor:
 
 
 def _draw(
-    logits: torch.Tensor, uniform: torch.Tensor, temperatures: torch.Tensor, decoding: Decoding, allowed: torch.Tensor
+    logits: torch.Tensor, uniform: torch.Tensor, decoding: Decoding, allowed: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens ``(rows,)`` by inverse CDF at each row's temperature, and their log-probabilities at 1.
+    """Return tokens ``(rows,)`` by inverse CDF, and their log-probabilities at temperature 1.
 
     Temperature comes first, then top-k, then top-p (Holtzman et al. 2020, arXiv 1904.09751): the fewest codes whose
     probabilities reach it.
     """
     logprobs = F.log_softmax(logits.float(), dim=-1)
-    scores = logprobs / temperatures[:, None] + allowed
+    scores = logprobs / decoding.temperature + allowed
     if decoding.top_k:
         threshold = scores.topk(min(decoding.top_k, scores.shape[-1]), dim=-1).values[:, -1:]
         scores = scores.masked_fill(scores < threshold, float("-inf"))

@@ -1,7 +1,5 @@
 """The sampler against transformers' own forward pass, and what a sample may depend on."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -77,13 +75,29 @@ def test_draws_follow_the_policy(ar, requests):
     assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
 
 
-def test_a_request_may_have_a_temperature_of_its_own(ar, requests):
-    mixed = [replace(r, temperature=(0.5, None, 2.0)[i % 3]) for i, r in enumerate(requests)]
-    together = sample(ar, mixed, Decoding(), 24)
-    for share, temperature in enumerate((0.5, 1.0, 2.0)):
-        alone = sample(ar, requests, Decoding(temperature), 24)
-        for a, b in zip(together[share::3], alone[share::3], strict=True):
-            assert np.array_equal(a.tokens, b.tokens)
+def test_a_temperature_sharpens_the_policy(ar, requests):
+    """First tokens of many seeds against the policy's distribution to the power of 2, normalized (chi-square)."""
+    context = requests[0].context
+    firsts = [s.tokens[0] for s in sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(0.5), 500)]
+    logits = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :]
+    probabilities = (logits / 0.5).softmax(-1).detach().numpy()
+    chi2 = ((np.bincount(firsts, minlength=32) - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
+    assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
+
+
+def test_top_p_draws_from_the_fewest_codes_that_reach_it(ar, requests):
+    context = requests[0].context
+    probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
+    order = np.argsort(-probabilities)
+    reached = int((np.cumsum(probabilities[order]) < 0.5).sum()) + 1
+    drawn = sample(ar, [Request(context, 1, seed) for seed in range(2000)], Decoding(top_p=0.5), 500)
+    assert {int(s.tokens[0]) for s in drawn} == set(order[:reached].tolist())
+
+
+def test_a_tiny_top_p_is_greedy(ar, requests):
+    request = Request(requests[0].context, 30, 1)
+    [a], [b] = (sample(ar, [request], decoding) for decoding in (Decoding(top_p=1e-6), Decoding(top_k=1)))
+    assert np.array_equal(a.tokens, b.tokens)
 
 
 def test_top_k_one_is_greedy(ar, requests):
