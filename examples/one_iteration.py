@@ -5,8 +5,10 @@
 
 Read it from top to bottom. The pipeline's stages do the same with files between them. The policy (AR) turns text and a
 voice prompt into level-1 codes, the NAR adds the other levels, and the codec decodes all levels to audio. A recognizer
-transcribes the audio. WER is the share of words that differ from the text. A pair needs two draws of one text that
-differ in word errors, so a good policy gives few pairs; more --draws find more.
+transcribes the audio. WER is the share of words that differ from the text. Supervised training needs recordings, here
+of two words. Alignment needs only texts and a judge, so it can teach longer texts. A lower temperature needs neither,
+so both policies are shown at two of them. A pair needs two draws of one text that differ in word errors; more --draws
+find more.
 """
 
 import argparse
@@ -52,13 +54,15 @@ recognizer = asr.load_recognizer(CHECKPOINTS / "whisper")
 DIGITS = "one two three four five six seven eight nine".split()
 texts = [f"{first} {second}" for first in DIGITS for second in DIGITS]
 random.shuffle(texts)
+n_words = 6 if args.policy else 3  # more than the policy was trained on
+long_texts = [" ".join(random.choices(DIGITS, k=n_words)) for _ in range(80)]
 waves = [espeak.synthesize(text, voice="m1", rate=190) for text in texts]
 waves = [resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=codec.sample_rate) for wave in waves]
 golden = codec.encode([torch.from_numpy(wave) for wave in waves])  # (levels, frames) each
 prompt = golden.pop()[:, :50]  # the voice prompt: up to one second of an utterance that has no other use
 texts.pop()
 n_levels = len(prompt)
-train, test = texts[:40], texts[40:]  # SFT and pairs use the first half, the evaluation the other
+for_pairs, test = long_texts[:40] * args.draws, long_texts[40:]  # neither has recordings
 
 # --- 2. A policy to align. Supervised training lowers the negative log-likelihood of golden codes. --------------------
 
@@ -72,9 +76,9 @@ for model in () if args.policy else (ar, completer):
     optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=args.sft_steps)
     for step in range(args.sft_steps):
-        batch = random.sample(range(len(train)), 8)
+        batch = random.sample(range(len(texts)), 8)
         if model is ar:  # the AR predicts each level-1 code from the text, the prompt and the codes before it
-            contexts = [vocabulary.context(train[i], prompt[0].tolist()) for i in batch]
+            contexts = [vocabulary.context(texts[i], prompt[0].tolist()) for i in batch]
             tokens, labels = collate(contexts, [vocabulary.target(golden[i][0].tolist()) for i in batch])
             loss = -sequence_logprobs(next_token_logits(ar, tokens), labels).sum() / (labels != IGNORE).sum()
         else:  # the NAR predicts one level from all levels below it, all frames at once
@@ -94,9 +98,9 @@ for model in () if args.policy else (ar, completer):
 # --- 3. Sample and judge: text → level-1 codes → all levels → audio → transcript → word errors. -----------------------
 
 
-def sample_and_judge(texts: list[str], seed: int) -> tuple[list[Sampled], np.ndarray]:
+def sample_and_judge(texts: list[str], seed: int, temperature: float = 1.0) -> tuple[list[Sampled], np.ndarray]:
     """Return a sample of each text and its word errors. Nothing is skipped: empty audio has every word wrong."""
-    decoding = Decoding(temperature=1.0)
+    decoding = Decoding(temperature)
     contexts = [tuple(vocabulary.context(text, prompt[0].tolist())) for text in texts]
     requests = [Request(contexts[i], decoding.max_frames(text), seed + i) for i, text in enumerate(texts)]
     samples = sample(ar, requests, decoding)
@@ -106,17 +110,18 @@ def sample_and_judge(texts: list[str], seed: int) -> tuple[list[Sampled], np.nda
     return samples, np.array([edit_counts(asr.normalize(a), asr.normalize(b)).errors for a, b in pairs_of_text])
 
 
-_, errors_before = sample_and_judge(test * args.draws, seed=10_000)
+TEMPERATURES = (1.0, 0.5)
+before = {t: sample_and_judge(test * args.draws, 10_000, t)[1] for t in TEMPERATURES}
 
 # --- 4. Pairs: of two draws of one text, the one with fewer word errors is chosen. Ties teach nothing. ----------------
+#        Both draws have one temperature, so that no pair can be told by it.
 
-for_pairs = train * args.draws
 draws, draw_errors = zip(*(sample_and_judge(for_pairs, seed) for seed in (20_000, 30_000)), strict=True)
 gaps = draw_errors[1] - draw_errors[0]  # above 0: the first draw is the better one
 pairs = [i for i in range(len(for_pairs)) if gaps[i]]
 chosen_samples = [draws[0 if gaps[i] > 0 else 1][i] for i in pairs]
 rejected_samples = [draws[1 if gaps[i] > 0 else 0][i] for i in pairs]
-print(f"{len(pairs)} pairs from {len(train)} texts with {2 * args.draws} draws each")
+print(f"{len(pairs)} pairs from {len(for_pairs) // args.draws} texts with {2 * args.draws} draws each")
 if not pairs:
     raise SystemExit("no two draws differ in word errors; raise --draws")
 contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
@@ -129,8 +134,7 @@ chosen_lengths = (labels != IGNORE).sum(dim=1).chunk(2)[0]
 
 with torch.no_grad():  # the reference is the policy before the first step, so these are computed once
     reference_chosen, reference_rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
-policy.train_only(ar, "final_norm")  # one scale per channel; all weights would memorize so few pairs
-optimizer = torch.optim.AdamW([parameter for parameter in ar.parameters() if parameter.requires_grad], lr=0.02)
+optimizer = torch.optim.AdamW(ar.parameters(), lr=1e-4)
 for step in range(args.dpo_steps):
     chosen, rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
     logprobs = PairLogprobs(
@@ -140,23 +144,25 @@ for step in range(args.dpo_steps):
         reference_rejected=reference_rejected,
     )
     nll = -chosen / chosen_lengths  # DPO alone may lower both sides; this term holds the chosen one up
-    loss = (dpo_loss(logprobs, beta=0.05) + 0.2 * nll).mean()
+    loss = (dpo_loss(logprobs, beta=0.1) + nll).mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     if step % 5 == 0 or step == args.dpo_steps - 1:
-        print(f"step {step + 1}: DPO + 0.2 NLL {loss.item():.3f}, margin {logprobs.margin.mean().item():.2f} nats")
+        print(f"step {step + 1}: DPO + NLL {loss.item():.3f}, margin {logprobs.margin.mean().item():.2f} nats")
 
 # --- 6. Evaluate on the same texts with the same seeds, so that the comparison is paired. -----------------------------
 
-_, errors_after = sample_and_judge(test * args.draws, seed=10_000)
-# Draws of one text are not independent, so the interval resamples texts: errors and words are sums over their draws.
-before, after = (errors.reshape(args.draws, len(test)).sum(axis=0) for errors in (errors_before, errors_after))
-words = args.draws * np.array([len(text.split()) for text in test])
-change = paired_interval(before, after, words, words)
-print(f"\n{'policy':<12}{'WER':>8}    {len(test)} texts, draws per text: {args.draws}")
-print(f"{'before':<12}{before.sum() / words.sum():>8.1%}")
-print(f"{'after DPO':<12}{after.sum() / words.sum():>8.1%}")
-print(f"change {100 * change.value:+.1f} points, 95 % interval [{100 * change.low:+.1f}, {100 * change.high:+.1f}]")
+after = {t: sample_and_judge(test * args.draws, 10_000, t)[1] for t in TEMPERATURES}
+# Draws of one text are not independent, so the interval resamples texts, and a text's draws are summed first.
+of_text = list(range(len(test))) * args.draws
+words = np.array([len(text.split()) for text in test * args.draws])
+print(f"\n{'temperature':<13}{'before':>8}{'after DPO':>11}    WER of {len(test)} texts, draws per text: {args.draws}")
+for t in TEMPERATURES:
+    print(f"{t:<13}{before[t].sum() / words.sum():>8.1%}{after[t].sum() / words.sum():>11.1%}")
+at_best = (min(errors.values(), key=np.sum) for errors in (before, after))  # the pipeline chooses on other texts
+change = paired_interval(*at_best, words, words, texts=of_text)
+print(f"change at each one's better temperature {100 * change.value:+.1f} points, ", end="")
+print(f"95 % interval [{100 * change.low:+.1f}, {100 * change.high:+.1f}]")
 print(f"the interval {'excludes' if change.excludes_zero else 'includes'} zero: ", end="")
 print("a significant change" if change.excludes_zero else "no significant change")
