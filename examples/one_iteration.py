@@ -160,8 +160,8 @@ words = np.array([len(text.split()) for text in test * args.draws])
 print(f"\n{'temperature':<13}{'before':>8}{'after DPO':>11}    WER of {len(test)} texts, draws per text: {args.draws}")
 for t in TEMPERATURES:
     print(f"{t:<13}{before[t].sum() / words.sum():>8.1%}{after[t].sum() / words.sum():>11.1%}")
-at_best = (min(errors.values(), key=np.sum) for errors in (before, after))  # the pipeline chooses on other texts
-change = paired_interval(*at_best, words, words, texts=of_text)
+best_before, best_after = (min(errors.values(), key=np.sum) for errors in (before, after))
+change = paired_interval(best_before, best_after, words, words, texts=of_text)  # the pipeline chooses on other texts
 print(f"change at each one's better temperature {100 * change.value:+.1f} points, ", end="")
 print(f"95 % interval [{100 * change.low:+.1f}, {100 * change.high:+.1f}]")
 print(f"the interval {'excludes' if change.excludes_zero else 'includes'} zero: ", end="")
