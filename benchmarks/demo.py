@@ -70,7 +70,7 @@ def main(
         raise SystemExit(code)
     stages = [json.loads(line) for line in (place / paths.STATE / "timings.jsonl").read_text().splitlines()]
     for s in stages:
-        print(f"{s['end'] - s['start']:7.1f} s  {s['command']}")
+        print(f"{s['end'] - s['start']:7.1f} s, {s['processor']:7.1f} s of processor  {s['command']}")
     work = covered([(s["start"], s["end"]) for s in stages])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"wall time {wall / 60:.1f} min, stages' own work {work / 60:.1f} min, overhead {(wall - work) / wall:.1%}")
