@@ -64,7 +64,7 @@ $(STAMP): $(LOCKS)
 demo: env ## run the whole loop: synthetic speech to registered policies
 	@$(COMMAND) run
 
-smoke: env ## every stage once on tiny settings, in a folder of its own (90 seconds)
+smoke: env ## every stage once on tiny settings, in a folder of its own
 	@$(BIN)/python -m benchmarks.demo --profile smoke --iterations 1
 
 repro: env ## run the same work through `dvc repro`
