@@ -89,13 +89,13 @@ def links_of(arm: Arm, base: Path) -> list[Path]:
     own = {paths.TEXTS.name} if "texts" in arm.set else set()
     links = [paths.DATA / path.name for path in sorted((base / paths.DATA).iterdir()) if path.name not in own]
     if arm.shares == "data":
-        return [*links, *_of_run(base, "0", {paths.NAR.name, "nar_origin.json"})]
+        return [*links, *_of_run(base, "0", prefix=paths.NAR.name)]  # the NAR, its curve, where it came from
     return [*links, *(path for k in range(arm.first) for path in _of_run(base, str(k))), *shared]
 
 
-def _of_run(base: Path, iteration: str, names: set[str] | None = None) -> list[Path]:
+def _of_run(base: Path, iteration: str, prefix: str = "") -> list[Path]:
     found = sorted(path.name for path in (base / paths.run(iteration)).iterdir())
-    return [paths.run(iteration) / name for name in found if name not in NOT_SHARED and name in (names or found)]
+    return [paths.run(iteration) / name for name in found if name not in NOT_SHARED and name.startswith(prefix)]
 
 
 def code_of(arm: Arm) -> list[str]:

@@ -104,7 +104,8 @@ def test_an_arm_reruns_only_what_it_does_not_share():
 def loop_made(folder: Path, last: int = 1) -> Path:
     """What a loop leaves behind, in its workspace below ``folder``."""
     base = folder / "loop"
-    for path in (paths.CODES / "test.parquet", paths.TEXTS / "test.parquet", paths.NAR / "weights"):
+    nar = (paths.NAR / "weights", paths.NAR.with_name("nar_curve.csv"))
+    for path in (paths.CODES / "test.parquet", paths.TEXTS / "test.parquet", *nar):
         (base / path).parent.mkdir(parents=True, exist_ok=True)
         (base / path).write_text("made")
     for k in map(str, range(last + 1)):
@@ -126,7 +127,8 @@ def test_a_workspace_links_what_the_arm_shares(tmp_path, monkeypatch):
     own_texts = Arm(**ARM, set={"texts": {"sample": "corpus"}})
     assert paths.TEXTS not in runner.links_of(own_texts, base)
     own_policy = Arm(**{**LOOP, "shares": "data", "last": 0})
-    assert {path for path in runner.links_of(own_policy, base) if path.parts[0] == "runs"} == {paths.NAR}
+    of_runs = {path for path in runner.links_of(own_policy, base) if path.parts[0] == "runs"}
+    assert of_runs == {paths.NAR, paths.NAR.with_name("nar_curve.csv")}
 
 
 def test_a_workspace_is_kept_while_what_it_rests_on_is_the_same(tmp_path, monkeypatch):
