@@ -6,8 +6,8 @@ To add a metric:
 2. Compute its value per utterance, as a new field. Judges that choose pairs: ``Panel.judge`` returns
    :class:`model.judges.panel.Judgement`. Held-out judges: ``HeldOut._judge`` returns
    :class:`model.judges.held_out.SecondOpinion`.
-3. Write the column: ``EvaluationSet.judge`` (:mod:`tasks.common.evaluation`) passes the field on, and
-   ``schemas.UTTERANCES`` gives its type.
+3. Write the column: ``judge`` of :mod:`tasks.common.evaluation` passes the field on, and ``schemas.UTTERANCES`` gives
+   its type.
 
 ``tests/test_adding_a_metric.py`` shows the first step, and where the metric then appears.
 A metric whose column is empty in every utterance is left out everywhere: there was no such judge, or, for the

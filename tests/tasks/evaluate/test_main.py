@@ -28,7 +28,14 @@ def configure(folder: Path, **evaluation: Any) -> None:
     path = folder / "params.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["compute"] |= {"device": "cpu", "threads": 1}
-    content["evaluate"] |= {"draws": DRAWS, "temperatures": [0.5], "audio_samples": 2, **evaluation}
+    content["evaluate"] |= {
+        "draws": DRAWS,
+        "dev_draws": DRAWS,
+        "loop_draws": DRAWS,
+        "temperatures": [0.5],
+        "audio_samples": 2,
+        **evaluation,
+    }
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

@@ -70,6 +70,7 @@ def configure(dimensions: int) -> None:
     content = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     content["gap"] |= {"dimensions": dimensions, "reference": 20, "permutations": 20}
     content["evaluate"]["bootstrap_samples"] = 100
+    content["compute"] |= {"device": "cpu", "threads": 1}  # two threads of small models wait for one another
     Path("params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

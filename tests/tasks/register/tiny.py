@@ -33,6 +33,7 @@ def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
     content["models"] = {"codec": "checkpoints/codec", "recognizer": "checkpoints/whisper"}
     content["models"] |= {"held_out_recognizer": None, "held_out_speaker": None}
     content["evaluate"]["bootstrap_samples"] = 200
+    content["compute"] |= {"device": "cpu", "threads": 1}  # two threads of small models wait for one another
     content["prompt_frames"] = 10
     content["decoding"]["max_frames_per_character"] = 2.0  # untrained models rarely end by themselves
     content["iterations"] = {str(k): {"prev": str(k - 1), "beta": 0.1} for k in range(1, iterations + 1)}
