@@ -1,120 +1,31 @@
 """Stage ``nar_synthetic``: the paper's third NAR, trained on synthetic tokens. ``python -m tasks.nar.synthetic``
 
 Table 1 of SpeechAlign (arXiv 2404.05600) asks whether a NAR that has learnt from synthetic tokens copes with them. It
-is trained like ``sft_nar``, on the codes of ``model/gap/synthetic_codes.py``, and judged on the SFT policy's test
-samples, those of ``evaluate_sft``. Training takes as long as ``sft_nar``, so it is off by default; the stage then
-notes that.
+takes minutes, so it is off by default; the stage then notes that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
-import torch
 import typer
 
-from model import nar, policy
-from model.codecs.registry import load_codec
-from model.fast.onednn import use_onednn
-from model.gap.synthetic_codes import resampled
-from model.judges.panel import Panel
-from tasks.common import judges, paths, runtime, schemas
-from tasks.common.evaluation import EvaluationSet, Judges, judge, seed_of
-from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
-from tasks.common.params import Params
-from tasks.common.progress import Bar
-from tasks.common.scores import compare, first_draws, summarize, to_json
+from tasks.common import paths
+from tasks.common.files import atomic_path, write_json
+from tasks.common.params import load
 from tasks.common.stage import stage
-from tasks.common.training import state_of
-from tasks.common.utterances import Utterances, load_waves
-from tasks.nar.training import Examples, train
-
-SHOWN = ("wer", "similarity")  # the columns of the paper's Table 1
-CHUNK = 256  # utterances whose audio is in memory at a time
 
 
 @stage
 def main() -> None:
     """Train a NAR on synthetic level-1 tokens and judge it, if gap.train_synthetic_nar says so."""
-    params, device = runtime.start()
-    if not params.gap.train_synthetic_nar:
-        with atomic_path(paths.SYNTHETIC_NAR) as folder:
-            folder.mkdir()
-            write_json(folder / "result.json", {"why": "gap.train_synthetic_nar is off"})
-        print("nar_synthetic: off (gap.train_synthetic_nar)")
+    if load().gap.train_synthetic_nar:
+        from tasks.nar.third import train_and_judge  # seconds of imports, which the default need not wait for
+
+        train_and_judge()
         return
-    golden = Utterances.read("train")
-    synthetic = golden.with_codes(synthetic_codes(golden, params, device))
-    kept = share_of_golden_codes(golden, synthetic)
-    data = Examples(golden, params.prompt_frames, synthetic)
-    source = policy.digest(paths.ar("0"))
-    model, _ = train(data, params, device, name="nar_synthetic", command="tasks.nar.synthetic", source=source)
-    result = {"level1_kept": kept, **scores_of(model, params, device)}
     with atomic_path(paths.SYNTHETIC_NAR) as folder:
-        nar.save(model, folder)
-        write_json(folder / "result.json", result)
-    state_of("nar_synthetic").unlink(missing_ok=True)
-    scores, change = result["scores"], result["versus_golden_nar"]
-    print(
-        f"nar_synthetic: WER {scores['wer']['value']:.4f}, similarity {scores['similarity']['value']:.3f} "
-        f"({change['wer']['value']:+.4f}, {change['similarity']['value']:+.3f} against the NAR trained on golden)"
-    )
-
-
-def synthetic_codes(golden: Utterances, params: Params, device: torch.device) -> Iterator[list[np.ndarray]]:
-    """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the SFT policy."""
-    ar, codec = use_onednn(policy.load(paths.ar("0"), device)), load_codec(params.models.codec, device)
-    with Bar("nar_synthetic codes", len(golden)) as bar:
-        for first in range(0, len(golden), CHUNK):
-            part = range(len(golden))[first : first + CHUNK]
-            own = [golden.codes(i) for i in part]
-            level1 = resampled(
-                ar,
-                [golden.texts[i] for i in part],
-                [golden.codes(golden.fixed(i, params.seed))[:, : params.prompt_frames] for i in part],
-                [codes[0] for codes in own],
-                [seed_of(params.seed, golden.ids[i]) for i in part],
-                params.decoding.temperature,
-                params.decoding.top_k,
-            )
-            waves = load_waves("train", [golden.ids[i] for i in part])
-            found = []
-            for i, codes, tokens in zip(part, own, level1, strict=True):
-                wave = torch.from_numpy(waves[golden.ids[i]])
-                found.append(codec.requantize(wave, tokens, codes.shape[0]).numpy().astype(np.int16))
-            yield found
-            bar.advance(len(part))
-
-
-def share_of_golden_codes(golden: Utterances, synthetic: Utterances) -> float:
-    """Share of frames whose synthetic level-1 code is the golden one."""
-    same = sum(int((golden.level1(i) == synthetic.level1(i)).sum()) for i in range(len(golden)))
-    return same / int(synthetic.frames.sum())
-
-
-def scores_of(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
-    """Scores of the start policy's test samples through ``model``, and the paired difference to the golden NAR's."""
-    test = EvaluationSet.read("test", params, ["recorded"])
-    by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
-    before = first_draws(read_table(paths.utterances("0"), schemas.UTTERANCES))
-    sampled = [by_id[row["id"]] for row in test.rows]
-    level1 = [torch.tensor(row["tokens"], dtype=torch.long) for row in sampled]
-    codec = load_codec(params.models.codec, device)
-    completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
-    waves = [wave.numpy() for wave in codec.decode(completed)]
-    both = Judges(Panel(params.models.recognizer, device), judges.load_held_out(params, device, test.texts))
-    voices = [test.voices(one, codec.sample_rate) for one in both]
-    judged = {row["id"]: row for row in judge(both, test.rows, waves, codec.sample_rate, voices)}
-    table = [{**row, **judged[row["id"]]} for row in before]  # draw, seed and decoding are the same
-    resamples, seed = params.evaluate.bootstrap_samples, params.seed
-    scores = summarize(table, resamples, seed)
-    change = compare(before, table, resamples, seed)
-    return {
-        "scores": to_json({name: scores[name] for name in SHOWN}),
-        "versus_golden_nar": to_json({name: change[name] for name in SHOWN}),
-    }
+        folder.mkdir()
+        write_json(folder / "result.json", {"why": "gap.train_synthetic_nar is off"})
+    print("nar_synthetic: off (gap.train_synthetic_nar)")
 
 
 if __name__ == "__main__":
