@@ -1,6 +1,6 @@
 """One iteration of alignment in one file: sample, form pairs, train by DPO, evaluate.
 
-    python -m examples.one_iteration           about two minutes on a CPU; it trains a small policy first
+    python -m examples.one_iteration           about two minutes on an idle CPU; it trains a small policy first
     python -m examples.one_iteration --policy runs/0/policy --nar runs/0/nar    starts from the policy of `make demo`
 
 Read it from top to bottom. The pipeline's stages do the same with files between them. The policy (AR) turns text and a
@@ -55,14 +55,14 @@ DIGITS = "one two three four five six seven eight nine".split()
 texts = [f"{first} {second}" for first in DIGITS for second in DIGITS]
 random.shuffle(texts)
 n_words = 6 if args.policy else 3  # more than the policy was trained on
-long_texts = [" ".join(random.choices(DIGITS, k=n_words)) for _ in range(80)]
+long_texts = [" ".join(random.choices(DIGITS, k=n_words)) for _ in range(160)]
 waves = [espeak.synthesize(text, voice="m1", rate=190) for text in texts]
 waves = [resample(wave, from_rate=espeak.SAMPLE_RATE, to_rate=codec.sample_rate) for wave in waves]
 golden = codec.encode([torch.from_numpy(wave) for wave in waves])  # (levels, frames) each
 prompt = golden.pop()[:, :50]  # the voice prompt: up to one second of an utterance that has no other use
 texts.pop()
 n_levels = len(prompt)
-for_pairs, test = long_texts[:40] * args.draws, long_texts[40:]  # neither has recordings
+for_pairs, test = long_texts[:120] * args.draws, long_texts[120:]  # neither has recordings
 
 # --- 2. A policy to align. Supervised training lowers the negative log-likelihood of golden codes. --------------------
 
@@ -125,25 +125,35 @@ print(f"{len(pairs)} pairs from {len(for_pairs) // args.draws} texts with {2 * a
 if not pairs:
     raise SystemExit("no two draws differ in word errors; raise --draws")
 contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
-targets = [vocabulary.target(s.tokens.tolist(), s.finished) for s in chosen_samples + rejected_samples]
-tokens, labels = collate(contexts * 2, targets)  # all chosen rows, then all rejected rows
-chosen_lengths = (labels != IGNORE).sum(dim=1).chunk(2)[0]
+chosen_targets, rejected_targets = (
+    [vocabulary.target(s.tokens.tolist(), s.finished) for s in side] for side in (chosen_samples, rejected_samples)
+)
 
 # --- 5. DPO: L = -log sigmoid(beta * margin), where a side's log-ratio is log pi - log ref, and -----------------------
 #        margin = the chosen side's log-ratio - the rejected side's.
 
+
+def pair_logprobs(batch: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return log pi of these pairs' chosen and rejected sides, and the chosen sides' numbers of tokens."""
+    targets = [chosen_targets[i] for i in batch] + [rejected_targets[i] for i in batch]
+    tokens, labels = collate([contexts[i] for i in batch] * 2, targets)  # all chosen rows, then all rejected rows
+    chosen, rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
+    return chosen, rejected, (labels != IGNORE).sum(dim=1)[: len(batch)]
+
+
 with torch.no_grad():  # the reference is the policy before the first step, so these are computed once
-    reference_chosen, reference_rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
+    reference = [pair_logprobs([i]) for i in range(len(pairs))]
 optimizer = torch.optim.AdamW(ar.parameters(), lr=1e-4)
 for step in range(args.dpo_steps):
-    chosen, rejected = sequence_logprobs(next_token_logits(ar, tokens), labels).chunk(2)
+    batch = random.sample(range(len(pairs)), min(16, len(pairs)))
+    chosen, rejected, lengths = pair_logprobs(batch)
     logprobs = PairLogprobs(
         chosen=chosen,
         rejected=rejected,
-        reference_chosen=reference_chosen,
-        reference_rejected=reference_rejected,
+        reference_chosen=torch.cat([reference[i][0] for i in batch]),
+        reference_rejected=torch.cat([reference[i][1] for i in batch]),
     )
-    nll = -chosen / chosen_lengths  # DPO alone may lower both sides; this term holds the chosen one up
+    nll = -chosen / lengths  # DPO alone may lower both sides; this term holds the chosen one up
     loss = (dpo_loss(logprobs, beta=0.1) + nll).mean()
     optimizer.zero_grad()
     loss.backward()
