@@ -70,7 +70,7 @@ smoke: env ## every stage once on tiny settings, in a folder of its own
 repro: env ## run the same work through `dvc repro`
 	@$(BIN)/dvc repro
 
-study: env ## the experiments: methods and controls on three seeds (about 100 minutes; a stopped one resumes)
+study: env ## the experiments: methods and controls on three seeds (about 90 minutes; a stopped one resumes)
 	@$(COMMAND) study
 
 report: env ## open the report in a browser

@@ -121,7 +121,7 @@ def study(
     """Run the experiments: the arms of study/params.yaml, each on several seeds.
 
     Each seed has a loop of its own, so nothing else needs to have run.
-    The loops and controls on three seeds take about 70 minutes on two cores, the rest half an hour more.
+    The loops and controls on three seeds take about an hour on two cores, the rest half an hour more.
     The most important come first, and a stopped study goes on.
     Writes study/results/, reports/study.md and reports/study.json.
 
