@@ -53,7 +53,7 @@ def train_and_judge() -> None:
 
 
 def synthetic_codes(golden: Utterances, params: Params, device: torch.device) -> Iterator[list[np.ndarray]]:
-    """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the SFT policy."""
+    """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the start policy."""
     ar, codec = use_onednn(policy.load(paths.ar("0"), device)), load_codec(params.models.codec, device)
     with Bar("nar_synthetic codes", len(golden)) as bar:
         for first in range(0, len(golden), CHUNK):

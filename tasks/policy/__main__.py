@@ -78,7 +78,7 @@ def main() -> None:
         run.log_metrics({"sft_ar/held_out_loss": loss}, int(curve.rows[-1]["step"]) if curve.rows else 0)
     curve.write(paths.curve("0"))  # no rows, if adopted
     write_json(paths.tracking("0"), {**ids, "sft_precision": precision})
-    write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 accumulates over nothing
+    write_table(paths.pairs("0"), [], schemas.PAIRS)  # iteration 1 has no earlier ones to replay
     state_of("sft_ar").unlink(missing_ok=True)
 
 

@@ -56,9 +56,10 @@ def _long_texts(
     lines = read_lines(Path(p.long_file), "texts.long_file")
     new = [text for text in lines if text not in known]
     if len(new) < 2 * p.long_utterances:
+        fewer = f", or set texts.long_utterances to at most {len(new) // 2}" if len(new) >= 4 else ""
         raise DataError(
             f"{p.long_file} holds {len(new)} texts that the corpus doesn't have, but dev and test take "
-            f"{p.long_utterances} each; name a longer file, or set texts.long_utterances to at most {len(new) // 2}"
+            f"{p.long_utterances} each; name a longer file{fewer}"
         )
     chosen = [new[i] for i in rngs["dev"].permutation(len(new))[: 2 * p.long_utterances]]
     return {"dev": chosen[: p.long_utterances], "test": chosen[p.long_utterances :]}

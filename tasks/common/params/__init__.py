@@ -65,6 +65,26 @@ class Params(Block):
         return self.iterations[key]
 
     @model_validator(mode="after")
+    def _long_is_longer(self):
+        words = {"synthetic": self.prepare.synthetic.max_words, "fsdd": self.prepare.fsdd.max_words}
+        most = words.get(self.prepare.corpus)
+        if self.texts.long == "digits" and most is not None and self.texts.long_words[0] <= most:
+            raise ValueError(
+                f"texts.long_words is {list(self.texts.long_words)}, but recorded texts have up to {most} words: the "
+                f"set long must have more; set it to [{most + 1}, {max(most + 1, self.texts.long_words[1])}]"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _draws_to_compare(self):
+        if self.prefer.source in ("own_samples", "random", "longest", "likelihood") and self.sample.draws < 2:
+            raise ValueError(
+                f"prefer.source {self.prefer.source} compares draws of one text, but sample.draws is "
+                f"{self.sample.draws}; set it to 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _method_can_use_source(self):
         usable = USABLE_SOURCES.get(self.align.method)
         if usable and self.prefer.source not in usable:
@@ -127,6 +147,8 @@ class Params(Block):
     def _chain(self):
         known = {"0"}
         for key, iteration in self.iterations.items():
+            if not key.isalnum():
+                raise ValueError(f"the iteration {key!r} names a folder below runs/: use letters and digits")
             if key == "0":
                 raise ValueError('iteration "0" is the start policy; name the first aligned iteration "1"')
             if iteration.prev not in known:

@@ -149,7 +149,7 @@ class Align(Block):
         if self.parameters == "all" and self.lr > HIGHEST_LR_OF_ALL:
             raise ValueError(
                 f"lr {self.lr} is made for the gains of the final norm; with parameters: all, set it to "
-                f"{HIGHEST_LR_OF_ALL} at most (about 1.0e-4)"
+                f"{HIGHEST_LR_OF_ALL} at most (about 3.0e-4)"
             )
         return self
 

@@ -20,4 +20,5 @@ class ParamsError(SpeechAlignError):
 
 class Block(BaseModel):
     # Strict, so that "5e-5" (a string to YAML 1.1) or true for 1 is an error and not a guess.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Infinity is what a slip of the pen makes of 1.0e-999, and no setting means it.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -58,6 +58,10 @@ def test_the_defaults_are_valid(tmp_path):
             "synthetic: Value error, rate ([200, 150]) must name the lower",
         ),
         ("pitch: [-6, 6]", "pitch: [6, -6]", "synthetic: Value error, pitch ([6, -6]) must name the lower"),
+        ("min_seconds: 0.2", "min_seconds: .inf", "min_seconds: Input should be a finite number"),
+        ("long_words: [5, 8]", "long_words: [2, 3]", "recorded texts have up to 4 words: the set long must have more"),
+        ("draws: 4                  # samples", "draws: 1  # samples", "compares draws of one text"),
+        ('"2": {prev: "1"', '"../2": {prev: "1"', "names a folder below runs/"),
         ("min_words: 2   ", "min_words: 5", "fsdd: Value error, min_words (5) must not be above max_words (4)"),
     ],
 )
