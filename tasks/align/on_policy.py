@@ -17,9 +17,8 @@ from model.sampling import Request, sample
 from model.training import TrainingError
 from tasks.align.method import Job, Method, Row
 from tasks.align.schedule import chunks, passes, schedule_of
-from tasks.common import paths, schemas
 from tasks.common.decoding import decoding_of
-from tasks.common.files import DataError, read_table
+from tasks.common.pool import read_pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class OnPolicy(Method):
     def __init__(self, job: Job, *, rollouts: int, prompts: int, draws: int, inner_epochs: int, texts_per_step: int):
         super().__init__(job)
         self.prompts, self.draws = prompts, draws
-        self.pool = texts_of_pool(job)
+        self.pool = read_pool(job.train_set.golden)
         rng = np.random.default_rng([job.params.seed, 8, *job.iteration.encode()])
         self.order = passes(items=len(self.pool), needed=rollouts * prompts, rng=rng)
         # Lengths of 0: steps are random, not of like length, because their gradients should not differ by length.
@@ -117,17 +116,3 @@ class OnPolicy(Method):
     @abstractmethod
     def batch(self, episodes: Sequence[Episode]) -> Batch:
         """Return episodes padded together."""
-
-
-def texts_of_pool(job: Job) -> list[Row]:
-    """Return the pool of ``data/texts``: rows of ``schemas.TEXTS``.
-
-    Raises:
-        DataError: a voice prompt that train lacks.
-    """
-    pool = read_table(paths.texts("train"), schemas.TEXTS)
-    if unknown := {row["prompt_id"] for row in pool} - job.train_set.golden.by_id.keys():
-        raise DataError(
-            f"{paths.texts('train')} names voice prompts that train lacks: {sorted(unknown)[:5]}; run `texts`"
-        )
-    return pool

@@ -22,7 +22,7 @@ from tasks.common.utterances import Utterances
 from tasks.policy.adopt import adopt, check_room
 from tasks.policy.sequences import Sequences, held_out_loss, loss_of
 
-ADOPTED = "adopted"  # in place of the precision that SFT was trained in
+ADOPTED = "adopted"  # instead of the precision that SFT was trained in
 
 
 def train(data: Sequences, params: Params, device: torch.device, run: Run) -> tuple[LlamaForCausalLM, Curve]:

@@ -11,7 +11,8 @@ from model import policy
 from model.sampling import Request, sample
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
-from tasks.common.files import DataError, read_table, write_table
+from tasks.common.files import write_table
+from tasks.common.pool import read_pool
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
@@ -27,11 +28,7 @@ def main(
     ar = policy.load(folder, device)
     vocabulary = policy.vocabulary_of(ar)
     train = Utterances.read("train", levels=1)
-    pool = read_table(paths.texts("train"), schemas.TEXTS)
-    if unknown := {row["prompt_id"] for row in pool} - train.by_id.keys():
-        raise DataError(
-            f"{paths.texts('train')} names voice prompts that train lacks: {sorted(unknown)[:5]}; run `texts`"
-        )
+    pool = read_pool(train)
     # Each iteration draws other texts: the seed is the loop's with the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
     chosen = rng.permutation(len(pool))[: params.sample.prompts].tolist()
