@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import paths
+from tasks.common import inputs, paths
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -45,14 +45,15 @@ def one_message() -> Iterator[None]:
 def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     """Run a stage within :func:`one_message` and note its time.
 
-    An edit of its code during the run is an error. Ctrl-C ends it with a message and status 130.
+    An edit of its code, settings or inputs during the run is an error: DVC would record the later ones. Ctrl-C ends it
+    with a message and status 130.
     """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.time()
         with one_message():
-            code = running.noted()
+            before, code = inputs.noted(), running.noted()
             running.check(code)
             try:
                 result = function(*args, **kwargs)
@@ -61,6 +62,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise SystemExit(130) from None
             running.check(code)
             note_time(started)
+            inputs.check(before)  # last: DVC reads them right after
             return result
 
     return run
