@@ -19,11 +19,11 @@ from rich.table import Table
 
 from model.codecs.facts import codec_facts
 from tasks.common import params, paths
+from tasks.common.audio import Limits
 from tasks.common.files import DataError, atomic_path
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.prepare import splits
-from tasks.prepare.audio import Limits
 from tasks.prepare.intake import Intake
 from tasks.prepare.readers import folder, fsdd, published, synthetic
 
@@ -105,7 +105,7 @@ def corpus_folder(p: params.Params) -> Path:
     if p.prepare.corpus == "synthetic" or where is None:
         return Path()
     if where.startswith("s3://"):
-        from tasks.prepare import s3
+        from tasks.common import s3
 
         return s3.fetch(where)
     if not Path(where).is_dir():

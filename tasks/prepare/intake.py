@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.common import audio
 from tasks.common.files import DataError
+from tasks.common.ordered import ordered
 from tasks.common.progress import Bar
 from tasks.common.rejected import Rejected
 from tasks.common.text import normalize
-from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item
-from tasks.prepare.ordered import ordered
 from tasks.prepare.splits import Utterance
 
 AHEAD = 32  # utterances whose samples are held in memory

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.common import digits
+from tasks.common import audio, digits
 from tasks.common.files import DataError
 from tasks.common.params import Params
 from tasks.common.rejected import Rejected
-from tasks.prepare import audio
 from tasks.prepare.items import Corpus, Item
 from tasks.prepare.readers import tree
 from tasks.prepare.readers.counts import digit_strings, plan

@@ -12,10 +12,10 @@ import numpy as np
 
 from model import espeak
 from tasks.common.files import DataError
+from tasks.common.ordered import ordered
 from tasks.common.params import Params
 from tasks.common.params.corpus import Synthetic
 from tasks.prepare.items import Corpus, Item
-from tasks.prepare.ordered import ordered
 from tasks.prepare.readers.counts import digit_strings, plan
 
 _STREAM = {"train": 0, "dev": 1, "test": 2}  # keeps the random streams of one voice apart

@@ -14,10 +14,10 @@ import pytest
 import soundfile
 
 from tasks.common import params, paths
+from tasks.common.audio import Limits
 from tasks.common.files import DataError, atomic_path
 from tasks.prepare import __main__ as prepare
 from tasks.prepare import manifest
-from tasks.prepare.audio import Limits
 from tasks.prepare.intake import Intake
 from tasks.prepare.items import Corpus, Item
 from tests.conftest import REPOSITORY, tone

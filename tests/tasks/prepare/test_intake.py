@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.common.audio import Limits
 from tasks.common.files import DataError
-from tasks.prepare.audio import Limits
 from tasks.prepare.intake import Intake
 from tasks.prepare.items import Corpus, Item
 from tests.conftest import tone, write_tone

@@ -1,4 +1,4 @@
-"""A corpus on S3: fetched once into a cache on this machine, every file checked.
+"""A folder or file on S3: fetched once into a cache on this machine, every file checked.
 
 Credentials, region and endpoint come from where boto3 looks for them (``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``,
 ``AWS_ENDPOINT_URL_S3`` and so on). The cache is ``~/.cache/speechalign``, or the folder in ``SPEECHALIGN_CACHE``.
@@ -21,8 +21,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from tasks.common.files import DataError, atomic_path
+from tasks.common.ordered import ordered
 from tasks.common.progress import Bar
-from tasks.prepare.ordered import ordered
 
 ATTEMPTS = 5
 CONNECTIONS = 8
@@ -52,13 +52,43 @@ def fetch(uri: str) -> Path:
     """
     bucket, prefix = _parse(uri)
     try:
-        client = boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}))
+        client = _client()
         objects = list_objects(client, bucket, prefix)
         folder = _cache_folder(client.meta.endpoint_url, bucket, prefix)
         _download(client, bucket, objects, folder)
     except (ClientError, BotoCoreError) as error:
         raise DataError(_explain(error, uri, bucket)) from error
     return folder / "files"
+
+
+def fetch_file(uri: str) -> Path:
+    """Fetch the one object ``s3://bucket/key`` into the cache and return its file.
+
+    Raises:
+        DataError: as for :func:`fetch`, or there is no such object.
+    """
+    bucket, key = _parse(uri)
+    name = key.rpartition("/")[2]
+    if name in ("", ".", ".."):
+        raise DataError(f"{uri!r} names no file; expected s3://bucket/folder/file")
+    try:
+        client = _client()
+        try:
+            found = client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                raise DataError(f"{uri} does not exist; check the location and AWS_ENDPOINT_URL_S3") from error
+            raise
+        remote = Remote(key, name, found["ContentLength"], found["ETag"].strip('"'))
+        folder = _cache_folder(client.meta.endpoint_url, bucket, key)
+        _download(client, bucket, [remote], folder)
+    except (ClientError, BotoCoreError) as error:
+        raise DataError(_explain(error, uri, bucket)) from error
+    return folder / "files" / name
+
+
+def _client() -> Any:
+    return boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}))
 
 
 def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
@@ -81,7 +111,7 @@ def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
                 )
             objects.append(Remote(entry["Key"], name, entry["Size"], entry["ETag"].strip('"')))
     if not objects:
-        raise DataError(f"s3://{bucket}/{start} holds no objects; check prepare.path")
+        raise DataError(f"s3://{bucket}/{start} holds no objects; check the location (for the corpus: prepare.path)")
     return objects
 
 
@@ -182,7 +212,7 @@ def _explain(error: ClientError | BotoCoreError, uri: str, bucket: str) -> str:
         return f"no AWS credentials for {uri} ({error}); set {keys}"
     code = error.response.get("Error", {}).get("Code", "") if isinstance(error, ClientError) else ""
     if code == "NoSuchBucket":
-        return f"{uri}: there is no bucket {bucket!r} at this endpoint; check prepare.path and AWS_ENDPOINT_URL_S3"
+        return f"{uri}: there is no bucket {bucket!r} at this endpoint; check the location and AWS_ENDPOINT_URL_S3"
     if code in ("AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"):
         return f"{uri}: access refused ({code}); the credentials need s3:ListBucket and s3:GetObject there"
     if code in ("PreconditionFailed", "NoSuchKey", "404"):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.common import s3 as storage
 from tasks.common.files import DataError
-from tasks.prepare import s3 as storage
 from tests.s3 import S3Server
 
 BUCKET = "speech"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tasks.common import audio
 from tasks.common.rejected import Rejected
-from tasks.prepare import audio
 from tests.conftest import tone, write_tone
 
 RATE = 16000

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks.prepare.ordered import ordered
+from tasks.common.ordered import ordered
 
 
 def test_results_come_in_order_and_few_items_are_taken_ahead() -> None:
