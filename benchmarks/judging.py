@@ -29,6 +29,7 @@ from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 from benchmarks.ratios import ratio_line
 from model.judges import asr
 from model.judges.waves import at_judge_rate
+from model.judges.words import normalize
 from tasks.common import paths, runtime
 
 # These options make each of whisper's ways the same greedy decoding as ours.
@@ -82,7 +83,7 @@ def main(utterances: int = 128, batch_size: int = 64, rounds: int = 7) -> None:
     for round_ in range(-1, rounds):  # once before the clock counts
         for name, way in ways.items():
             started = time.perf_counter()
-            texts[name] = [asr.normalize(t) for t in way()]
+            texts[name] = [normalize(t) for t in way()]
             if round_ >= 0:
                 speeds[name].append(seconds / (time.perf_counter() - started))
     print(

@@ -18,7 +18,7 @@ import yaml
 
 from model import metrics, statistics
 from model.codecs.registry import load_codec
-from model.judges import asr, grammar, speaker
+from model.judges import asr, grammar, speaker, words
 from model.judges.waves import cosine
 from tasks.common.stage import one_message
 
@@ -33,15 +33,14 @@ def load_split(path: Path) -> tuple[list[torch.Tensor], list[str], list[str]]:
 
 
 def error_counts(references: Sequence[str], hypotheses: Sequence[str]) -> list[metrics.EditCounts]:
-    """Count the word edits of each utterance, with both sides normalized alike."""
-    pairs = zip(references, hypotheses, strict=True)
-    return [metrics.edit_counts(asr.normalize(r), asr.normalize(h)) for r, h in pairs]
+    """Count the word edits of each utterance, as the judges do."""
+    return [words.compare(*both).words for both in zip(references, hypotheses, strict=True)]
 
 
 def rate(counts: list[metrics.EditCounts]) -> dict:
     """Return the micro-averaged error rate with its interval."""
-    errors, words = [c.errors for c in counts], [c.n_reference for c in counts]
-    return {**statistics.bootstrap_interval(errors, words).to_json(), "utterances": len(counts)}
+    errors, asked = [c.errors for c in counts], [c.n_reference for c in counts]
+    return {**statistics.bootstrap_interval(errors, asked).to_json(), "utterances": len(counts)}
 
 
 def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]) -> dict:
@@ -49,8 +48,8 @@ def measure_codec(waves: list, copies: list, texts: list[str], voices: list[str]
     decoder = grammar.load_decoder()
     before = error_counts(texts, grammar.transcribe_digits(waves, decoder))
     after = error_counts(texts, grammar.transcribe_digits(copies, decoder))
-    words = [c.n_reference for c in before]
-    difference = statistics.paired_interval([c.errors for c in before], [c.errors for c in after], words, words)
+    asked = [c.n_reference for c in before]
+    difference = statistics.paired_interval([c.errors for c in before], [c.errors for c in after], asked, asked)
     encoder = speaker.load_speaker_encoder()
     same = metrics.count_missing(cosine(speaker.embed(encoder, waves), speaker.embed(encoder, copies)))
     by_voice = {v: float(np.mean([s for s, w in zip(same, voices, strict=True) if w == v])) for v in set(voices)}

@@ -23,7 +23,7 @@ from model import espeak, nar, policy
 from model.audio import resample
 from model.codecs.registry import load_codec
 from model.judges import asr
-from model.metrics import edit_counts
+from model.judges.words import compare
 from model.objectives.dpo import dpo_loss
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.objectives.pair_logprobs import PairLogprobs
@@ -107,7 +107,7 @@ def sample_and_judge(texts: list[str], seed: int, temperature: float = 1.0) -> t
     codes = nar.complete(completer, [torch.from_numpy(s.tokens) for s in samples], [prompt] * len(texts))
     audio = [resample(wave.numpy(), from_rate=codec.sample_rate, to_rate=16000) for wave in codec.decode(codes)]
     pairs_of_text = zip(texts, asr.transcribe(recognizer, audio), strict=True)
-    return samples, np.array([edit_counts(asr.normalize(a), asr.normalize(b)).errors for a, b in pairs_of_text])
+    return samples, np.array([compare(a, b).words.errors for a, b in pairs_of_text])
 
 
 TEMPERATURES = (1.0, 0.5)

@@ -34,7 +34,7 @@ class EditCounts(NamedTuple):
 
 
 def edit_counts(reference: str, hypothesis: str, unit: Literal["word", "char"] = "word") -> EditCounts:
-    """Minimal edits between two *normalized* texts (``model.judges.asr.normalize`` on both).
+    """Minimal edits between two *normalized* texts (:mod:`model.judges.words`).
 
     Words are separated by white space; characters include the spaces between words. An empty hypothesis is all
     deletions, an empty reference all insertions.

@@ -1,4 +1,4 @@
-"""Whisper as the judge of content: load, transcribe in batches, normalize.
+"""Whisper as the judge of content: load, and transcribe in batches. :mod:`model.judges.words` compares texts.
 
 Everything goes through the package's own classes (``whisper.model.Whisper``, ``whisper.decode``). A recognizer is
 a folder with ``config.json`` and ``model.safetensors``: the embedded default, or one trained by ``bootstrap/``. It may
@@ -7,10 +7,8 @@ also be the name of a published model (``base.en``, ``large-v3``), whose weights
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +16,12 @@ import torch
 import whisper
 from whisper.audio import HOP_LENGTH, SAMPLE_RATE
 from whisper.model import ModelDimensions, Whisper
-from whisper.normalizers import EnglishTextNormalizer
 
 from model import checkpoint
 from model.errors import CheckpointError
 
 MODEL_TYPE = "whisper"
 SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
-LEADING_ZERO = re.compile(r"(?<![\d.,])0\d+(?!\d|[.,]\d)")  # figures from 0 on, but no part of "0.05" or "1,050"
 QUIET_SAMPLES = 320  # 20 ms: the length over which energy is measured
 
 
@@ -124,23 +120,3 @@ def windows(wave: torch.Tensor, longest: int) -> list[torch.Tensor]:
         pieces.append(wave[:cut])
         wave = wave[cut:]
     return [*pieces, wave]
-
-
-@lru_cache(maxsize=1)
-def _english() -> EnglishTextNormalizer:
-    return EnglishTextNormalizer()
-
-
-def normalize(text: str) -> str:
-    """Apply Whisper's English normalizer and split every run of digits: ``"Seven, two nine."`` -> ``"7 2 9"``.
-
-    The normalizer writes spoken numbers as figures (``"seven two nine"`` -> ``"729"``), so that "50" and "fifty"
-    agree. A whole digit string would then be one word, and one wrong digit would make all of it wrong. Splitting
-    restores one word per digit. Reference and hypothesis are normalized alike and independently. In ordinary English
-    a number counts as many words as it has digits ("fifty" is "5 0").
-    Two rules of the normalizer would count one digit string in two ways and are undone: it reads "007" as the number
-    7, and it writes a lone 1 as "one".
-    """
-    kept = LEADING_ZERO.sub(lambda match: " ".join(match[0]), text)
-    figures = re.sub(r"\bone\b", "1", _english()(kept))
-    return re.sub(r"(?<=\d)(?=\d)", " ", figures)

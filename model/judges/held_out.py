@@ -16,9 +16,9 @@ import torch
 from whisper.model import Whisper
 
 from model.fast.parallel import with_shared_weights
-from model.judges import asr, grammar, pitch, timbre
+from model.judges import asr, grammar, pitch, timbre, words
 from model.judges.waves import at_judge_rate, cosine
-from model.metrics import count_missing, edit_counts
+from model.metrics import count_missing
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -108,7 +108,7 @@ class HeldOut:
         return [
             SecondOpinion(
                 hypothesis,
-                None if hypothesis is None else edit_counts(asr.normalize(text), asr.normalize(hypothesis)).errors,
+                None if hypothesis is None else words.compare(text, hypothesis).words.errors,
                 similarity,
                 pitch.f0_spread(wave, sample_rate),
             )

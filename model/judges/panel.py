@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from model.fast.parallel import with_shared_weights
-from model.judges import asr, speaker
+from model.judges import asr, speaker, words
 from model.judges.waves import at_judge_rate, cosine
-from model.metrics import EditCounts, count_missing, edit_counts
+from model.metrics import EditCounts, count_missing
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Judgement:
     deletions: int
     insertions: int
     spoken_words: int
+    folded_word_errors: int  # with every number as figures, as published word error rates count
+    folded_words: int
 
     @property
     def wer(self) -> float:
@@ -37,18 +39,19 @@ class Judgement:
 
 def judgement_of(text: str, hypothesis: str, similarity: float) -> Judgement:
     """Count the errors of what a recognizer read against what was asked."""
-    found, expected = asr.normalize(hypothesis), asr.normalize(text)
-    words, characters = edit_counts(expected, found), edit_counts(expected, found, unit="char")
+    found = words.compare(text, hypothesis)
     return Judgement(
         hypothesis,
-        words.errors,
-        words.n_reference,
-        characters.errors,
-        characters.n_reference,
+        found.words.errors,
+        found.words.n_reference,
+        found.characters.errors,
+        found.characters.n_reference,
         similarity,
-        words.deletions,
-        words.insertions,
-        words.n_hypothesis,
+        found.words.deletions,
+        found.words.insertions,
+        found.words.n_hypothesis,
+        found.folded.errors,
+        found.folded.n_reference,
     )
 
 
@@ -73,10 +76,7 @@ class Panel:
     def count_errors(self, waves: Sequence[np.ndarray], sample_rate: int, texts: Sequence[str]) -> list[EditCounts]:
         """Return the word errors of each waveform, without its voice."""
         hypotheses = asr.transcribe(self.recognizer, at_judge_rate(waves, sample_rate), self.batch_size)
-        return [
-            edit_counts(asr.normalize(text), asr.normalize(hypothesis))
-            for text, hypothesis in zip(texts, hypotheses, strict=True)
-        ]
+        return [words.compare(*both).words for both in zip(texts, hypotheses, strict=True)]
 
     def judge(
         self,

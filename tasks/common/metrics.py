@@ -106,6 +106,15 @@ _TABLE = (
         **RATE,
     ),
     Metric(
+        name="folded_wer",
+        numerator="folded_word_errors",
+        denominator="folded_words",
+        title="Word error rate with numbers as figures",
+        short="WER, folded",
+        summary=False,
+        **RATE,
+    ),
+    Metric(
         name="deletions",
         numerator="deletions",
         denominator="words",

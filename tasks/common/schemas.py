@@ -114,6 +114,8 @@ UTTERANCES = pa.schema(
         ("deletions", pa.int32()),
         ("insertions", pa.int32()),
         ("spoken_words", pa.int32()),  # of the hypothesis
+        ("folded_word_errors", pa.int32()),  # with every number as figures, as published word error rates count
+        ("folded_words", pa.int32()),
         ("character_errors", pa.int32()),
         ("characters", pa.int32()),
         ("similarity", pa.float64()),  # to the voice prompt; 0.0 where there is no sound

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.judges import asr
 from model.judges.panel import Judgement
+from model.judges.words import compare
 from model.pairs import golden, likelihood, longest, own_samples, random_labels, votes
 from model.pairs.candidate import Candidate, Preference
 from model.pairs.segment import first_frames
@@ -117,9 +117,9 @@ def pair_up(
         first = (0, 0)
         if params.prefer.credit == "segment":
             keys = preference.chosen.key, preference.rejected.key
-            said = [asr.normalize(judgements[key].hypothesis).split() for key in keys]
+            said = [compare(sampled["text"], judgements[key].hypothesis) for key in keys]
             lengths = len(chosen["tokens"]), len(rejected["tokens"])
-            first = first_frames(asr.normalize(sampled["text"]).split(), (said[0], said[1]), lengths)
+            first = first_frames(said[0].wanted, (said[0].transcribed, said[1].transcribed), lengths)
         pairs.append(
             {
                 "id": id_,

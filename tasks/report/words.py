@@ -18,10 +18,11 @@ class Word:
 
 
 def compare(text: str, hypothesis: str) -> list[Word]:
-    """Align both texts, normalized as the judge does, with the fewest edits."""
-    from model.judges.asr import normalize  # imports torch, which only a page with transcripts needs
+    """Align both texts with the fewest edits, in the words that the judge compares."""
+    from model.judges import words as judged  # imports torch, which only a page with transcripts needs
 
-    wanted, transcribed = normalize(text).split(), normalize(hypothesis).split()
+    found = judged.compare(text, hypothesis)
+    wanted, transcribed = found.wanted, found.transcribed
     if not wanted:  # jiwer refuses an empty reference
         return [Word("added", transcribed=word) for word in transcribed]
     [chunks] = jiwer.process_words(" ".join(wanted), " ".join(transcribed)).alignments

@@ -22,7 +22,7 @@ def workspace(tmp_path, monkeypatch):
 
 
 def judgement(word_errors=0, words=10, similarity=0.5):
-    return Judgement("x", word_errors, words, 0, 0, similarity, 0, 0, 1)
+    return Judgement("x", word_errors, words, 0, 0, similarity, 0, 0, 1, word_errors, words)
 
 
 def judged_by(monkeypatch, judge):

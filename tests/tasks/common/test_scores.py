@@ -27,6 +27,7 @@ def row(i, errors=0, words=4, similarity=0.8, seen=True, seconds=1.0, draw=0, de
         "id": f"u{i}", "prompt_id": f"p{i}", "set": "recorded", "draw": draw, "seed": 10 * i + draw, "decoding": "best",
         "speaker": f"s{i % 7}", "seen": seen, "finished": True, "word_errors": errors, "words": words,
         "deletions": deletions, "insertions": 0, "spoken_words": words - deletions, "character_errors": errors,
+        "folded_word_errors": errors, "folded_words": words,
         "characters": 5 * words, "similarity": similarity, "seconds": seconds, "golden_seconds": 1.0, **more,
     }  # fmt: skip
 

@@ -10,7 +10,7 @@ from tests.tasks.register import tiny
 
 
 def judged(hypothesis, word_errors, similarity=0.8):
-    return Judgement(hypothesis, word_errors, 2, 0, 7, similarity, 0, 0, len(hypothesis.split()))
+    return Judgement(hypothesis, word_errors, 2, 0, 7, similarity, 0, 0, len(hypothesis.split()), word_errors, 2)
 
 
 RIGHT, ONE_WRONG, NOTHING = judged("one two", 0), judged("one three", 1), judged("", 2)

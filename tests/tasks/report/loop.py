@@ -117,6 +117,8 @@ class Loop:
             "deletions": 0,
             "insertions": 0,
             "spoken_words": len(words),
+            "folded_word_errors": errors,
+            "folded_words": len(words),
             "character_errors": min(characters, 3 * errors),
             "characters": characters,
             "similarity": float(np.clip(self.rng.normal(similarity, 0.05), -1, 1)),

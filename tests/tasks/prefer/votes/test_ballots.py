@@ -211,7 +211,7 @@ def test_a_majority_on_equal_or_silent_sounds_makes_no_pair_and_is_counted(tmp_p
     printed = capsys.readouterr().out
     assert printed.startswith("prefer@1: votes@")
     assert "5 with a majority, 1 ties; 3 of the majorities make no pair: the two sounds are equal" in printed
-    heard = [Judgement("one two", 0, 2, 0, 7, 0.5, 0, 0, 2) for _ in samples]
+    heard = [Judgement("one two", 0, 2, 0, 7, 0.5, 0, 0, 2, 0, 2) for _ in samples]
     assert [pair["id"] for pair in pair_up(source, samples, heard, ROWS, params, "1")] == ["u0", "u3"]
     assert "of the majorities" not in load(path).describe()
 
