@@ -1,4 +1,4 @@
-"""Run one arm of the study on one seed. ``python -m study.arm --name rejection --seed 17``
+"""Run one arm of the study on one seed. ``python -m study.arm rejection-17``
 
 The loop's stages run in ``study/.work/<name>/<seed>``, a workspace with its own ``params.yaml`` and ``runs/``, with
 links to what the loop of that seed has made already. A stage that has finished there is not run again, so a stopped
@@ -176,16 +176,28 @@ def run_steps(folder: Path, steps: list[list[str]], environment: dict[str, str])
         write_json(done_file, done)
 
 
+def chosen(which: str, arms: Mapping[str, Arm]) -> tuple[str, int]:
+    """Return an arm's name and seed from ``rejection-17``, or from DVC's name of the stage (``arm@rejection-17``).
+
+    Raises:
+        DataError: there is no such arm, or no seed.
+    """
+    group, _, rest = which.rpartition(":")[2].rpartition("@")
+    name, _, seed = rest.rpartition("-")
+    name = name or group  # loop@17
+    if name not in arms or not seed.isdecimal():
+        raise DataError(
+            f"expected an arm of {FILE} and a seed (rejection-17), found {which!r}; it has {', '.join(arms)}"
+        )
+    return name, int(seed)
+
+
 @stage
-def main(
-    name: Annotated[str, typer.Option(help="an arm of study/params.yaml")],
-    seed: Annotated[int, typer.Option(help="one of its seeds")],
-) -> None:
+def main(arm_and_seed: Annotated[str, typer.Argument(metavar="ARM-SEED", help="such as rejection-17")]) -> None:
     """Run one arm of the study on one seed and keep its results."""
     study = load()
     arms = study.by_name
-    if name not in arms:
-        raise DataError(f"{FILE} has no arm {name!r}; it has {', '.join(arms)}")
+    name, seed = chosen(arm_and_seed, arms)
     arm, folder, base = arms[name], workspace(name, seed), workspace(arms[name].after, seed)
     load_params()  # says what is wrong with params.yaml before the arm's changes hide it
     params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")), study.common, seed)

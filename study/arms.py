@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from tasks.common.params.overlay import overlay
 
 FILE, RESULTS = Path("study/params.yaml"), Path("study/results")
 LOOP = "loop"  # name of the arm that every other one of its seed starts from
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}", re.ASCII | re.IGNORECASE)  # of an arm: a folder, and a stage of DVC's
 Index = Annotated[int, Field(ge=0)]
 
 
@@ -86,6 +88,8 @@ class Study(_Block):
         if self.loop.shares != "nothing":
             raise ValueError("the loop makes everything itself: set shares: nothing")
         for name, arm in self.by_name.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"the arm {name!r} names a folder of {RESULTS}: use letters a-z, digits and _")
             if name != LOOP and arm.after not in ({LOOP, *self.starts} if name in self.later else {LOOP}):
                 raise ValueError(f"{name} is after {arm.after}, which need not have run by then")
             if arm.against not in (None, *names):

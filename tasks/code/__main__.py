@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from tasks.common import params
 from tasks.common.code.closure import Project
 from tasks.common.code.running import lines_of
 from tasks.common.stage import stage
@@ -27,7 +28,13 @@ def main(
     folder: Annotated[Path, typer.Argument(help="where the commands lie")] = Path("tasks"),
     out: Annotated[Path, typer.Argument(help="folder for the digests")] = Path(".code"),
 ) -> None:
-    """Write, for each command below a folder, the digests of the modules it imports."""
+    """Write, for each command below a folder, the digests of the modules it imports.
+
+    The first stage of the loop, it also refuses settings that make no sense, before any other stage's outputs are
+    removed.
+    """
+    if folder == Path("tasks") and Path("params.yaml").is_file():
+        params.load()
     project = Project()
     closures = {command: project.closure(command) for command in commands(folder)}
     out.mkdir(exist_ok=True)

@@ -5,7 +5,10 @@ Relative to the repository's top folder, which is every stage's working director
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from model.errors import InputError
 
 DATA = Path("data")
 AUDIO = DATA / "audio"  # {split}/{speaker}.flac: utterances of one speaker end to end, mono, at the codec's rate
@@ -19,6 +22,22 @@ REGISTRATION = Path("reports/registration.json")
 STATE = Path("runs/.state")  # training checkpoints for resuming: outside every stage's outs, which DVC deletes
 
 SPLITS = ("train", "dev", "test")
+# Some disks take the ends of other names away, or don't tell capitals from small letters.
+NAME = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+
+
+def check_name(name: str) -> str:
+    """Return the name of an iteration, which is a folder below ``runs/``.
+
+    Raises:
+        InputError: it could not be one.
+    """
+    if not NAME.fullmatch(name) or name.lower() == CEILING.name:
+        raise InputError(
+            f"{name!r} can't name an iteration: its folder lies below runs/, so use up to 64 letters a-z and digits"
+            + (f", but not {CEILING.name!r}, which holds other speech" if name.lower() == CEILING.name else "")
+        )
+    return name
 
 
 def cuts(split: str) -> Path:
@@ -35,8 +54,12 @@ def texts(split: str) -> Path:
 
 
 def run(iteration: str) -> Path:
-    """Folder of one iteration; "0" is the start policy."""
-    return Path("runs") / iteration
+    """Folder of one iteration; "0" is the start policy.
+
+    Raises:
+        InputError: as :func:`check_name`.
+    """
+    return Path("runs") / check_name(iteration)
 
 
 def ar(iteration: str) -> Path:

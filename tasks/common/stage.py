@@ -53,6 +53,8 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.time()
         with one_message():
+            if "iteration" in kwargs:
+                kwargs["iteration"] = iteration_of(kwargs["iteration"])
             before, code = inputs.noted(), running.noted()
             running.check(code)
             try:
@@ -66,6 +68,16 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
             return result
 
     return run
+
+
+def iteration_of(name: str) -> str:
+    """Return the iteration that a command was given by its name, or by the name that DVC gives the stage (``align@1``).
+
+    Raises:
+        InputError: no iteration can be called so.
+    """
+    of_dvc = os.environ.get("DVC_STAGE")
+    return paths.check_name(name.rpartition("@")[2] if of_dvc and name == of_dvc else name)
 
 
 def note_time(started: float) -> None:

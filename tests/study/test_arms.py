@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from study import arm as runner
 from study.arms import Arm, Study, load, merged
 from study.table import GROUPS
 from tasks.common import paths
+from tasks.common.files import DataError
 from tasks.common.params import Params, ParamsError
 from tasks.common.tracking import client as mlflow_client
 from tests.conftest import REPOSITORY
@@ -198,3 +200,23 @@ def test_finished_steps_are_not_run_again_and_a_failed_one_stops(tmp_path):
     runner.run_steps(folder, [["good"], ["bad"]], {"PATH": ""})
     assert (folder / "log").read_text() == "x"
     assert json.loads((folder / "done.json").read_text()) == [["good"], ["bad"]]
+
+
+@pytest.mark.parametrize("which", ["rejection-17", "study/dvc.yaml:arm@rejection-17"])
+def test_an_arm_is_named_with_its_seed_or_as_dvc_names_it(which):
+    assert runner.chosen(which, study().by_name) == ("rejection", 17)
+    assert runner.chosen("../study/dvc.yaml:loop@19", study().by_name) == ("loop", 19)
+
+
+@pytest.mark.parametrize("which", ["rejection", "none-17", "rejection-x", "study/dvc.yaml:arm@../x-17", ""])
+def test_what_is_no_arm_is_refused_with_those_there_are(which):
+    with pytest.raises(DataError, match="it has loop, rejection"):
+        runner.chosen(which, study().by_name)
+
+
+@pytest.mark.parametrize("name", ["../x", "$(touch X)", "a.b", "a-1", ""])
+def test_an_arm_whose_name_is_no_folder_is_refused(name):
+    content = study().model_dump()
+    content["arms"][name] = content["arms"]["rejection"]
+    with pytest.raises(ValidationError, match="names a folder"):
+        Study.model_validate(content)

@@ -26,6 +26,7 @@ from tasks.common.params.block import Block, ParamsError, Positive
 from tasks.common.params.corpus import Extract, Prepare, Texts
 from tasks.common.params.judging import Evaluate, Gap, Register
 from tasks.common.params.models import Ar, Compute, Models, Nar, Policy, SftAr, SftNar
+from tasks.common.paths import check_name
 
 __all__ = ["Params", "ParamsError", "load"]
 
@@ -147,8 +148,9 @@ class Params(Block):
     def _chain(self):
         known = {"0"}
         for key, iteration in self.iterations.items():
-            if not key.isalnum():
-                raise ValueError(f"the iteration {key!r} names a folder below runs/: use letters and digits")
+            check_name(key)
+            if key.lower() in {name.lower() for name in known}:
+                raise ValueError(f"the iteration {key!r} differs from another one in capitals only: name it otherwise")
             if key == "0":
                 raise ValueError('iteration "0" is the start policy; name the first aligned iteration "1"')
             if iteration.prev not in known:

@@ -35,7 +35,8 @@ class Gap(Block):
 
 
 class Register(Block):
-    model_name: str
+    # As MLflow's registry and the addresses models:/NAME/VERSION and models:/NAME@ALIAS take it.
+    model_name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     min_duration_ratio: Above0
     max_duration_ratio: Above0
     max_wer_increase: Share

@@ -61,7 +61,7 @@ def test_the_defaults_are_valid(tmp_path):
         ("min_seconds: 0.2", "min_seconds: .inf", "min_seconds: Input should be a finite number"),
         ("long_words: [5, 8]", "long_words: [2, 3]", "recorded texts have up to 4 words: the set long must have more"),
         ("draws: 4                  # samples", "draws: 1  # samples", "compares draws of one text"),
-        ('"2": {prev: "1"', '"../2": {prev: "1"', "names a folder below runs/"),
+        ('"2": {prev: "1"', '"../2": {prev: "1"', "can't name an iteration"),
         ("min_words: 2   ", "min_words: 5", "fsdd: Value error, min_words (5) must not be above max_words (4)"),
     ],
 )
@@ -257,4 +257,23 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_bytes(DEFAULTS.read_bytes() + "# café".encode("latin-1"))
     with pytest.raises(ParamsError, match=r"params\.yaml is not UTF-8 text"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["team/x", "a:b", "a@champion", "", "..", "a b", "x\\n", "$(touch X)"])
+def test_a_model_name_that_the_registry_refuses_is_refused_before_the_loop(tmp_path, name):
+    with pytest.raises(ParamsError, match=r"register\.model_name"):
+        load(changed(tmp_path, "model_name: speechalign-policy", f'model_name: "{name}"'))
+
+
+@pytest.mark.parametrize("name", ["../x", "$(touch X)", "ceiling", "a b", "²"])
+def test_an_iteration_that_is_no_folder_of_runs_is_refused(tmp_path, name):
+    with pytest.raises(ParamsError, match="can't name an iteration"):
+        load(changed(tmp_path, '"1": {prev: "0"', f'"{name}": {{prev: "0"'))
+
+
+def test_iterations_that_some_disks_take_for_one_are_refused(tmp_path):
+    path = changed(tmp_path, '"1": {prev: "0"', '"a": {prev: "0"')
+    path.write_text(path.read_text().replace('"2": {prev: "1"', '"A": {prev: "a"'))
+    with pytest.raises(ParamsError, match="differs from another one in capitals only"):
         load(path)
