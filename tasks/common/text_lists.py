@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.common.delimited import lines_of
 from tasks.common.files import DataError
 
 TRANSCRIPTS = ".trans.txt"
@@ -131,7 +132,7 @@ def _read(file: Path) -> Iterator[tuple[str, Text]]:
 
 def _csv(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, Text]]:
     try:
-        rows = list(csv.reader(content.splitlines(keepends=True), delimiter=delimiter, strict=True))
+        rows = list(csv.reader([line + "\n" for line in lines_of(content)], delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise DataError(f"{file} is not a CSV file: {error}") from error
     header = [name.strip().lower() for name in rows[0]] if rows else []
@@ -156,7 +157,7 @@ def _csv(file: Path, content: str, delimiter: str) -> Iterator[tuple[str, Text]]
 
 
 def _meta(file: Path, content: str) -> Iterator[tuple[str, Text]]:
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(lines_of(content), 1):
         if not line.strip():
             continue
         fields = [field.strip() for field in line.split("|")]
@@ -169,7 +170,7 @@ def _meta(file: Path, content: str) -> Iterator[tuple[str, Text]]:
 
 
 def _transcripts(file: Path, content: str) -> Iterator[tuple[str, Text]]:
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(lines_of(content), 1):
         if line.strip():
             name, _, text = line.strip().partition(" ")
             yield f"{file} line {number}", Text(name, text.strip(), speaker=name.split("-")[0])

@@ -59,6 +59,8 @@ def run(p: params.Params) -> Table:
         with rejected.open("w", encoding="utf-8") as lines:
             for row in intake.rejected:
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        if len(intake.utterances) + len(intake.rejected) != corpus.total:
+            raise RuntimeError(f"the corpus has {corpus.total} utterances, but cuts and rejected.jsonl have others")
     return summary(intake, frames)
 
 

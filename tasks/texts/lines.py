@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.common.delimited import lines_of
 from tasks.common.files import DataError
 from tasks.common.rejected import Rejected
 from tasks.common.text import normalize
@@ -23,7 +24,7 @@ def read_lines(path: Path, setting: str) -> list[str]:
     if not path.is_file():
         raise DataError(f"{setting} is {path}, which is not a file; expected one text per line")
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = lines_of(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not text in UTF-8 (byte {error.start}); save it as UTF-8") from error
     texts, problems = [], []

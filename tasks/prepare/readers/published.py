@@ -9,28 +9,51 @@ not there. A part's name, such as ``train-clean-100``, hints at the split.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.common.delimited import lines_of
 from tasks.common.files import DataError
 from tasks.common.params import Params
 from tasks.common.rejected import Rejected
 from tasks.prepare.items import Corpus, Item
 from tasks.prepare.readers.tree import audio_files, corpus_root, files
 
-Transcripts = dict[Path, tuple[str, Path]]  # key to text, and the file that holds it
+BAR = "|"
+
+
+@dataclass
+class Transcripts:
+    """Texts of a corpus: by key, with the file that holds each; and the lines that can't be used."""
+
+    root: Path
+    texts: dict[str, tuple[str, Path]] = field(default_factory=dict)
+    problems: list[Item] = field(default_factory=list)
+
+    def add(self, key: str, text: str, path: Path) -> None:
+        """Add a text. A second one for a key is refused: nothing says which of the two is right."""
+        if key in self.texts:
+            self.refuse(key, path, Rejected("duplicate id", "one transcript per id", f"{_name(key)!r} again"))
+        else:
+            self.texts[key] = (text, path)
+
+    def refuse(self, key: str, path: Path, problem: Rejected) -> None:
+        """List a line as rejected."""
+        self.problems.append(Item(_name(key), "", None, path.relative_to(self.root).as_posix(), problem=problem))
 
 
 def librispeech(params: Params, root: Path) -> Corpus:
     """Read ``{part}/{speaker}/{chapter}/{id}.flac`` with one ``.trans.txt`` per chapter: https://www.openslr.org/12."""
     root = corpus_root(root, "LibriSpeech")
-    audio = {path.with_suffix(""): path for path in audio_files(root, ".flac")}
-    texts: Transcripts = {}
+    audio = [(_key(root, path.with_suffix("")), path) for path in audio_files(root, ".flac")]
+    texts = Transcripts(root)
     for path in _ending(root, ".trans.txt"):
-        for line in _read_text(path).splitlines():
+        for line in lines_of(_read_text(path)):
             if line.strip():
-                id_, _, text = line.strip().partition(" ")
-                texts[path.parent / id_] = (text, path)
+                id_, *rest = line.split(maxsplit=1)
+                texts.add(_key(root, path.parent / id_), rest[0] if rest else "", path)
     return _matched(root, audio, texts, lambda id_: id_.split("-")[0])
 
 
@@ -40,11 +63,10 @@ def libritts(params: Params, root: Path) -> Corpus:
     https://www.openslr.org/60, https://www.openslr.org/141
     """
     root = corpus_root(root, "LibriTTS", "LibriTTS_R")
-    audio = {path.with_suffix(""): path for path in audio_files(root, ".wav")}
-    texts = {
-        path.with_name(path.name.removesuffix(".normalized.txt")): (_read_text(path), path)
-        for path in _ending(root, ".normalized.txt")
-    }
+    audio = [(_key(root, path.with_suffix("")), path) for path in audio_files(root, ".wav")]
+    texts = Transcripts(root)
+    for path in _ending(root, ".normalized.txt"):
+        texts.add(_key(root, path.with_name(path.name[: -len(".normalized.txt")])), _read_text(path), path)
     return _matched(root, audio, texts, lambda id_: id_.split("_")[0])
 
 
@@ -55,9 +77,12 @@ def vctk(params: Params, root: Path) -> Corpus:
     """
     root = corpus_root(root, "VCTK-Corpus-0.92", "VCTK-Corpus")
     found = audio_files(corpus_root(root, "wav48_silence_trimmed", "wav48"), ".flac", ".wav")
-    # Sorted: mic2 comes after mic1.
-    audio = {Path(path.stem.removesuffix("_mic1").removesuffix("_mic2")): path for path in found}
-    texts = {Path(path.stem): (_read_text(path), path) for path in files(root / "txt", ".txt")}
+    second = {path.stem for path in found if path.stem.endswith("_mic2")}
+    used = [path for path in found if path.stem.replace("_mic1", "_mic2") not in second - {path.stem}]
+    audio = [(path.stem.removesuffix("_mic1").removesuffix("_mic2"), path) for path in used]
+    texts = Transcripts(root)
+    for path in files(root / "txt", ".txt"):
+        texts.add(path.stem, _read_text(path), path)
     return _matched(root, audio, texts, lambda id_: id_.split("_")[0])
 
 
@@ -70,37 +95,60 @@ def ljspeech(params: Params, root: Path) -> Corpus:
     metadata = root / "metadata.csv"
     if not metadata.is_file():
         raise DataError(f"{root} holds no metadata.csv; expected LJ Speech's folder at prepare.path")
-    audio = {Path(path.stem): path for path in audio_files(root / "wavs", ".wav")}
+    audio = [(path.stem, path) for path in audio_files(root / "wavs", ".wav")]
     # Not a real CSV: its texts hold unpaired quotes.
-    lines = [line.split("|") for line in _read_text(metadata).splitlines() if line.strip()]
-    texts = {Path(id_.strip()): (rest[-1] if rest else "", metadata) for id_, *rest in lines}
+    lines = [line.split(BAR) for line in lines_of(_read_text(metadata)) if line.strip()]
+    texts = Transcripts(root)
+    # A bar within a text looks like the border of a cell. Only the number of cells tells.
+    width = Counter(map(len, lines)).most_common(1)[0][0] if lines else 0
+    for id_, *rest in lines:
+        if len(rest) + 1 == width:
+            texts.add(id_.strip(), rest[-1] if rest else "", metadata)
+        else:
+            expected = f"{width} fields between bars, as most lines have, and no bar in a text"
+            texts.refuse(id_.strip(), metadata, Rejected("malformed row", expected, f"{len(rest) + 1} fields"))
     return _matched(root, audio, texts, lambda _: "LJ")
 
 
-def _matched(root: Path, audio: dict[Path, Path], texts: Transcripts, speaker_of: Callable[[str], str]) -> Corpus:
-    """Return all audio with its transcript, then, as rejected, the transcripts without audio.
+def _matched(
+    root: Path, audio: Sequence[tuple[str, Path]], found: Transcripts, speaker_of: Callable[[str], str]
+) -> Corpus:
+    """Return all audio with its transcript, then, as rejected, the transcripts without audio and the lines refused.
 
     Args:
-        audio: files by key; the last part of a key is the utterance's id. texts: transcripts by the same keys.
+        audio: keys and files; the last part of a key is the utterance's id. found: transcripts by the same keys.
     """
-    items = []
-    for key, path in audio.items():
+    items, left, taken = [], dict(found.texts), dict[str, Path]()
+    for key, path in audio:
         source = path.relative_to(root)
         part = source.parts[0].replace("_", "-").split("-")[0]
         split = part if part in ("train", "dev", "test") else None
-        text = texts.pop(key)[0] if key in texts else None
-        items.append(Item(key.name, speaker_of(key.name), text, source.as_posix(), path, split=split))
-    for key, (_, path) in texts.items():
-        problem = Rejected("missing audio", f"a file for {key.name}", "a transcript alone")
+        speaker, text = speaker_of(_name(key)), left.pop(key, (None, path))[0]
+        first = taken.setdefault(key, source)
+        problem = None
+        if first != source:
+            problem = Rejected("duplicate id", "one file per id", f"{_name(key)!r} again, after {first.as_posix()}")
+        items.append(Item(_name(key), speaker, text, source.as_posix(), path, split=split, problem=problem))
+    for key, (_, path) in left.items():
+        problem = Rejected("missing audio", f"a file for {_name(key)}", "a transcript alone")
         source = path.relative_to(root)
-        items.append(Item(key.name, speaker_of(key.name), None, source.as_posix(), problem=problem))
+        items.append(Item(_name(key), speaker_of(_name(key)), None, source.as_posix(), problem=problem))
+    items += found.problems
     return Corpus(len(items), iter(items))
 
 
+def _key(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
 def _ending(root: Path, ending: str) -> list[Path]:
-    return [path for path in files(root, ".txt") if path.name.endswith(ending)]
+    return [path for path in files(root, ".txt") if path.name.lower().endswith(ending)]
 
 
 def _read_text(path: Path) -> str:
     """Return the text of a file. Bytes that are not UTF-8 become U+FFFD, which the check of each text refuses."""
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+    return path.read_bytes().decode("utf-8-sig", errors="replace")

@@ -13,9 +13,17 @@ def corpus_root(root: Path, *names: str) -> Path:
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
-    """Return all files below ``folder`` with one of the suffixes, sorted, less ``._*`` (left by macOS archives)."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith("._"))
-    return sorted(p for p in found if p.is_file())
+    """Return all files below ``folder`` with one of the suffixes, sorted, without :func:`is_shadow` and hidden folders.
+
+    ``suffixes`` are in lower case; those of the files may be in any.
+    """
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in suffixes)
+    return sorted(p for p in found if not any(map(is_shadow, p.relative_to(folder).parts)) and p.is_file())
+
+
+def is_shadow(name: str) -> bool:
+    """Return whether a system or office program left this: ``._a.csv`` (macOS), ``~$a.csv`` (Excel), other hidden."""
+    return name.startswith((".", "~$")) or name == "__MACOSX"
 
 
 def audio_files(folder: Path, *suffixes: str) -> list[Path]:

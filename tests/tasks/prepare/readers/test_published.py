@@ -9,6 +9,7 @@ import pytest
 
 from tasks.common import params
 from tasks.common.files import DataError
+from tasks.common.text import normalize
 from tasks.prepare.items import Corpus, Item
 from tasks.prepare.readers.published import librispeech, libritts, ljspeech, vctk
 from tests.conftest import REPOSITORY, real_speech
@@ -101,6 +102,44 @@ def test_ljspeech(tmp_path: Path) -> None:
     assert items["LJ001-0001"].text == 'In fourteen fifty-five "Gutenberg'
     assert items["LJ001-0002"].text is None
     assert reasons(items) == {"LJ001-0003": "missing audio"}
+
+
+def test_a_second_transcript_or_file_for_an_id_is_rejected_and_the_first_kept(tmp_path: Path) -> None:
+    lj, libri, chapter = tmp_path / "lj", tmp_path / "libri", "LibriSpeech/dev-clean/1/2"
+    touch(lj / "wavs/a.wav")
+    touch(lj / "wavs/more/a.wav")
+    touch(lj / "metadata.csv", "a|one|one\na|two|two\n")
+    touch(libri / chapter / "1-2-0000.flac")
+    touch(libri / chapter / "1-2-0000.FLAC")
+    touch(libri / chapter / "1-2.trans.txt", "1-2-0000 ONE\n1-2-0000 TWO\n")
+    for reader, root, text in ((ljspeech, lj, "one"), (librispeech, libri, "ONE")):
+        first, *others = reader(P, root).items
+        assert (first.text, first.problem) == (text, None)
+        assert [other.problem.reason for other in others if other.problem] == ["duplicate id"] * 2
+
+
+def test_a_bar_in_a_text_of_ljspeech_is_no_border(tmp_path: Path) -> None:
+    touch(tmp_path / "metadata.csv", "a|1|one\nb|a or b|a | b\nc|3|three\nd|4\n")
+    for name in "abcd":
+        touch(tmp_path / f"wavs/{name}.wav")
+    items = list(ljspeech(P, tmp_path).items)
+    assert {i.id: i.text for i in items if not i.problem and i.text} == {"a": "one", "c": "three"}
+    assert {i.id: i.problem.found for i in items if i.problem} == {"b": "4 fields", "d": "2 fields"}
+    two = tmp_path / "two"
+    touch(two / "metadata.csv", "a|one\nb|a | b\nc|three\n")
+    touch(two / "wavs/a.wav")
+    assert {i.id for i in ljspeech(P, two).items if i.problem and i.problem.reason == "malformed row"} == {"b"}
+
+
+@pytest.mark.parametrize("odd", ["\N{LINE SEPARATOR}", "\f", "\v", "\x85", "\x1c"])
+def test_only_line_ends_end_a_line(tmp_path: Path, odd: str) -> None:
+    touch(tmp_path / "lj/wavs/a.wav")
+    touch(tmp_path / "lj/metadata.csv", f"a|one{odd}two|one{odd}two\r\n")
+    touch(tmp_path / "libri/dev-clean/1/2/1-2-0000.flac")
+    touch(tmp_path / "libri/dev-clean/1/2/1-2.trans.txt", f"1-2-0000 ONE{odd}TWO\n")
+    for reader, root in ((ljspeech, tmp_path / "lj"), (librispeech, tmp_path / "libri")):
+        [item] = reader(P, root).items
+        assert item.text and normalize(item.text) == "one two"
 
 
 @pytest.mark.parametrize("reader", [librispeech, libritts, vctk, ljspeech])
