@@ -1,4 +1,4 @@
-"""espeak-ng through ctypes: samples from text and a voice.
+"""espeak-ng through ctypes: samples from text and a voice, and phonemes from text.
 
 The library and its data come in the wheel ``espeakng-loader``, so nothing is installed on the system.
 One process holds one espeak instance (the library is a set of C globals), hence the module-level state. Its filters
@@ -24,6 +24,8 @@ SAMPLE_RATE = 22050
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _CHARS_UTF8 = 1
+_PHONEMES_IPA = 2
+_LANGUAGE_SWITCH = re.compile(r"\([a-z-]+\)")  # espeak-ng marks words that it reads by another language's rules
 _PARAM_RATE, _PARAM_PITCH, _PARAM_RANGE = 1, 3, 4
 _NAME = re.compile(r"(?P<variant>.+?)(?:-(?P<formants>\d+)-(?P<pitch>\d+))?")
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -46,6 +48,8 @@ def _library() -> ctypes.CDLL:
     if rate != SAMPLE_RATE:
         raise InputError(f"espeak-ng should start at {SAMPLE_RATE} Hz, but answered {rate}")
     library.espeak_SetSynthCallback(_collect)
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    library.espeak_TextToPhonemes.argtypes = [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int, ctypes.c_int]
     library.espeak_ng_SetRandSeed(ctypes.c_long(0))  # the library itself seeds from the clock
     return library
 
@@ -56,6 +60,38 @@ def variants() -> frozenset[str]:
     import espeakng_loader
 
     return frozenset(path.name for path in Path(espeakng_loader.get_data_path(), "voices", "!v").iterdir())
+
+
+@functools.cache
+def languages() -> dict[str, str]:
+    """Return the voice of each language that the library's data holds, by codes such as ``en-us`` and ``fr-fr``."""
+    import espeakng_loader
+
+    files = sorted(path for path in Path(espeakng_loader.get_data_path(), "lang").rglob("*") if path.is_file())
+    found = {path.name.lower(): path.name for path in files}
+    for path in files:
+        for code in re.findall(r"^language\s+(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.setdefault(code.lower(), path.name)
+    return found
+
+
+def phonemes(text: str, language: str) -> str:
+    """Return the text in the International Phonetic Alphabet, with stress marks, its clauses joined by spaces.
+
+    Raises:
+        InputError: espeak-ng does not know the language, or the text holds a NUL.
+    """
+    if language not in languages():  # the library itself would go on in the language it had
+        raise InputError(f"espeak-ng has no language {language!r}; it has {', '.join(sorted(languages()))}")
+    if "\0" in text:
+        raise InputError(f"the text {text!r} holds a NUL character")
+    library = _library()
+    if library.espeak_SetVoiceByName(languages()[language].encode()) != 0:
+        raise InputError(f"espeak-ng could not load the language {language!r}")
+    rest, clauses = ctypes.c_char_p(text.encode("utf-8")), []
+    while rest.value:
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _PHONEMES_IPA).decode("utf-8"))
+    return _LANGUAGE_SWITCH.sub("", " ".join(clauses)).strip()
 
 
 @dataclass(frozen=True)

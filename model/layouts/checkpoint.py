@@ -1,0 +1,144 @@
+"""Loading a causal language model from a Hugging Face folder, with every fault named before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from model.config import read
+from model.errors import CheckpointError
+from model.layouts.tokenizer import Tokenizer
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
+
+
+def load_causal_lm(
+    folder: str | Path,
+    tokenizer: Tokenizer,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> PreTrainedModel:
+    """Load a causal language model in evaluation mode, from safetensors only; no code of the folder runs.
+
+    Raises:
+        CheckpointError: a folder without a model, half a download, pickled weights, a model that needs code of its own,
+            weights that do not fit the configuration, a weight that is not finite, or fewer embeddings than tokens.
+    """
+    folder = Path(folder)
+    check_files(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers checks its fields with errors of several packages
+        raise CheckpointError(f"the model in {folder} does not load: {error}") from error
+    wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
+    if wrong:
+        raise CheckpointError(f"the weights in {folder} do not fit its {CONFIG}: {wrong}")
+    check_vocabulary(model, tokenizer, folder)
+    check_finite(model, folder)
+    return model.eval().to(device)
+
+
+def check_files(folder: Path) -> None:
+    """Refuse a folder whose files are not a complete causal language model in safetensors.
+
+    Raises:
+        CheckpointError: see :func:`load_causal_lm`.
+    """
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"no model in {folder}: expected {CONFIG}, safetensors weights and tokenizer.json")
+    kind = _model_type(folder)
+    names = _weight_files(folder)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} is half a download: {len(missing)} of {len(names)} weight files are missing, the first is "
+            f"{missing[0]}; download the model again"
+        )
+    for name in names:
+        _check_whole(folder / name)
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise CheckpointError(
+            f"{folder}/{CONFIG} has model_type {kind!r}, which is no causal language model of one token stream; "
+            "expected one that AutoModelForCausalLM knows, such as llama, qwen2 or qwen3"
+        )
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path) -> None:
+    """Refuse a model with fewer embeddings than its tokenizer has ids; more are padding.
+
+    Raises:
+        CheckpointError: the two do not belong together.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows < tokenizer.size:
+        raise CheckpointError(
+            f"{folder} has {rows} embeddings, but {tokenizer.where} has ids up to {tokenizer.size - 1}: the checkpoint "
+            "and the tokenizer are of different models"
+        )
+
+
+def check_finite(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse a model with a weight that is not finite.
+
+    Raises:
+        CheckpointError: with the weight's name.
+    """
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            bad = int((~torch.isfinite(value)).sum())
+            raise CheckpointError(f"{folder}: {bad} of {value.numel()} values of {name} are not finite")
+
+
+def _model_type(folder: Path) -> str:
+    fields: dict[str, Any] = read(folder / CONFIG)
+    kind = str(fields.get("model_type", ""))
+    if "auto_map" in fields and kind not in CONFIG_MAPPING:
+        raise CheckpointError(
+            f"{folder}/{CONFIG} needs code from its own folder (auto_map, trust_remote_code), which is never run here; "
+            "convert the checkpoint to a class of transformers"
+        )
+    return kind
+
+
+def _weight_files(folder: Path) -> list[str]:
+    if (folder / INDEX).is_file():
+        places = read(folder / INDEX).get("weight_map")
+        if not isinstance(places, dict) or not places:
+            raise CheckpointError(f"{folder}/{INDEX} should name the file of each weight under weight_map")
+        return sorted({str(name) for name in places.values()})
+    if (folder / WEIGHTS).is_file():
+        return [WEIGHTS]
+    if pickled := sorted(path.name for path in [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.pth")]):
+        raise CheckpointError(
+            f"{folder} has its weights as a pickle ({pickled[0]}), which could run code and is never loaded; take the "
+            "model's safetensors, or convert it where you trust it: AutoModelForCausalLM.from_pretrained(…)"
+            ".save_pretrained(FOLDER)"
+        )
+    raise CheckpointError(f"{folder} is half a download: there is neither {WEIGHTS} nor {INDEX}")
+
+
+def _check_whole(file: Path) -> None:
+    with file.open("rb") as handle:
+        if handle.read(len(POINTER)) == POINTER:
+            raise CheckpointError(f"{file} is a git-lfs pointer, half a download; run `git lfs pull` in its folder")
+    try:
+        with safe_open(str(file), framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is half a download, or damaged: {error}") from error

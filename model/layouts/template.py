@@ -1,0 +1,74 @@
+"""A template resolved with a tokenizer: literal text, token names and fields become ids, and ids fields again."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model.layouts.tokenizer import Tokenizer
+
+TOKEN = re.compile(r"<[^<>{}\s]+>")  # in a template, anything in angle brackets is one token
+TEXT_FIELDS = frozenset({"text", "speaker", "prompt_text", "word"})
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A stretch of a template that is encoded as one string: its pieces are text (str) or text fields."""
+
+    pieces: tuple[tuple[str, bool], ...]  # (text, False) or (name of a field, True)
+    names: tuple[str, ...]  # the tokens named in it, in order
+
+    def ids(self, tokenizer: Tokenizer, texts: Mapping[str, str]) -> list[int]:
+        """Return the stretch's ids with its text fields filled in."""
+        return tokenizer.encode("".join(texts[text] if field else text for text, field in self.pieces), self.names)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where ids of codes, features or words stand."""
+
+    name: str
+
+
+Part = Literal | Slot
+
+
+def resolve(template: str, tokenizer: Tokenizer) -> tuple[Part, ...]:
+    """Return a template's parts.
+
+    Raises:
+        LayoutError: something in angle brackets that is not one token.
+    """
+    parts: list[Part] = []
+    pieces: list[tuple[str, bool]] = []
+
+    def close() -> None:
+        if pieces:
+            names = [name for text, field in pieces if not field for name in TOKEN.findall(text)]
+            for name in names:
+                tokenizer.single(name, "the template's")
+            parts.append(Literal(tuple(pieces), tuple(names)))
+            pieces.clear()
+
+    for text, name, _, _ in string.Formatter().parse(template):
+        if text:
+            pieces.append((text, False))
+        if name in TEXT_FIELDS:
+            pieces.append((name, True))
+        elif name is not None:
+            close()
+            parts.append(Slot(name))
+    close()
+    return tuple(parts)
+
+
+def write(
+    parts: tuple[Part, ...], tokenizer: Tokenizer, texts: Mapping[str, str], slots: Mapping[str, list[int]]
+) -> list[int]:
+    """Return the ids of a template whose text fields and slots are these."""
+    ids: list[int] = []
+    for part in parts:
+        ids += part.ids(tokenizer, texts) if isinstance(part, Literal) else slots[part.name]
+    return ids
