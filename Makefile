@@ -112,6 +112,9 @@ lock: env ## resolve pyproject.toml into requirements.lock (UPGRADE=1: newest ve
 	@$(COMPILE) requirements/uv.in --output-file requirements/uv.lock
 	@$(COMPILE) requirements/build.in --output-file requirements/build.lock
 	@$(COMPILE) --extra dev pyproject.toml --build-constraints requirements/build.lock --output-file requirements.lock
+	@# Versions already in the output file are kept: those of the lock above.
+	@cp requirements.lock requirements/gate.lock
+	@$(COMPILE) requirements/gate.in --output-file requirements/gate.lock
 
 clean: ## remove data, runs, reports and tracking; keep .venv and DVC's cache
 	rm -rf data runs reports .code study/.code bootstrap/.code mlruns mlartifacts mlflow.db .pytest_cache .mypy_cache .ruff_cache

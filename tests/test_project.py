@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from tasks.common import params
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock"]
+LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock", "requirements/gate.lock"]
 FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "examples", "results"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -86,6 +86,17 @@ def test_the_lock_covers_what_pyproject_asks_for():
         ]
         assert found, f"{requirement.name} is not in requirements.lock; run `make lock`"
         assert all(requirement.specifier.contains(version) for version in found), f"{requirement}: locked {found}"
+
+
+def test_the_gates_environment_is_the_extra_of_its_name_and_a_part_of_the_whole():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = (ROOT / "requirements/gate.in").read_text().splitlines()
+    assert [line for line in listed if not line.startswith("#")] == extras["gate"]
+
+    whole, gate = locked("requirements.lock"), locked("requirements/gate.lock")
+    versions = {name: re.findall(r"==([^\s;]+)", block.split("\\")[0])[0] for name, block in gate.items()}
+    assert not {"dvc", "prefect", "mlflow"} & set(gate)
+    assert not {name for name, version in versions.items() if f"=={version} " not in whole[name]}
 
 
 def test_every_package_that_the_code_imports_is_asked_for():

@@ -86,13 +86,7 @@ def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch
             )
         if tensor.numel() and torch.isfinite(tensor).all():
             pieces += [(index, piece) for piece in windows(tensor.float(), context_samples(model))]
-    options = whisper.DecodingOptions(
-        language="en",
-        without_timestamps=True,
-        suppress_blank=False,
-        length_penalty=1.0,  # without it, "" would be divided by its length of 0; with one candidate it decides nothing
-        fp16=model.device.type == "cuda",
-    )
+    options = decoding_options(model)
     texts = [""] * len(pieces)
     # Similar lengths hold similar numbers of words, so a batch ends together.
     order = sorted(range(len(pieces)), key=lambda i: pieces[i][1].numel())
@@ -105,6 +99,18 @@ def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch
     for (index, _), text in zip(pieces, texts, strict=True):
         joined[index].append(text)
     return [" ".join(filter(None, parts)) for parts in joined]
+
+
+def decoding_options(model: Whisper, temperature: float = 0.0) -> whisper.DecodingOptions:
+    """Return the settings of every transcription: English, no timestamps; greedy at temperature 0."""
+    return whisper.DecodingOptions(
+        language="en",
+        temperature=temperature,
+        without_timestamps=True,
+        suppress_blank=False,
+        length_penalty=1.0,  # without it, "" would be divided by its length of 0; with one candidate it decides nothing
+        fp16=model.device.type == "cuda",
+    )
 
 
 def windows(wave: torch.Tensor, longest: int) -> list[torch.Tensor]:

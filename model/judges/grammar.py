@@ -63,13 +63,21 @@ def transcribe_digits(waves: Sequence[np.ndarray | torch.Tensor], decoder: Decod
 
 
 def _transcribe(decoder: Decoder, wave: np.ndarray | torch.Tensor) -> str:
-    if (samples := audible(wave)) is None:
-        return ""
+    samples = audible(wave)
+    return "" if samples is None else best_words(decoder, as_pcm(samples))
+
+
+def as_pcm(samples: np.ndarray) -> bytes:
+    """Return ``(n,)`` float samples as 16-bit ones, over the quiet noise."""
     noise = np.random.default_rng(0).standard_normal(samples.size, dtype=np.float32) * NOISE_AMPLITUDE
-    pcm = ((samples + noise).clip(-1, 1) * 32767).astype(np.int16)
+    return ((samples + noise).clip(-1, 1) * 32767).astype(np.int16).tobytes()
+
+
+def best_words(decoder: Decoder, pcm: bytes) -> str:
+    """Return the decoder's best hypothesis of one utterance of 16-bit samples; ``""`` where it has none."""
     decoder.reinit_feat()  # forget the previous utterance; otherwise one text in eight depends on the order
     decoder.start_utt()
-    decoder.process_raw(pcm.tobytes(), no_search=False, full_utt=True)
+    decoder.process_raw(pcm, no_search=False, full_utt=True)
     decoder.end_utt()
     hypothesis = decoder.hyp()
     # A word's other pronunciations are listed as "zero(2)".
