@@ -149,8 +149,8 @@ def say(context: typer.Context) -> None:
 
 @app.command(rich_help_panel=USE, context_settings=FORWARD)
 def votes(context: typer.Context) -> None:
-    """Ask people: export a listening test, check the votes that come back."""
-    _forward("tasks.prefer.votes.__main__", context)
+    """Ask people: a blind listening test of two folders or of the loop's samples, and what their votes show."""
+    _forward("tasks.prefer.votes.__main__", context, anywhere=True)
 
 
 @app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
@@ -159,9 +159,9 @@ def profile(context: typer.Context) -> None:
     _forward("profiles.__main__", context)
 
 
-def _forward(module: str, context: typer.Context) -> None:
-    """Call another package's command with the arguments as they came."""
-    if "--help" not in context.args and context.args:
+def _forward(module: str, context: typer.Context, anywhere: bool = False) -> None:
+    """Call another package's command with the arguments as they came; ``anywhere``: outside the repository too."""
+    if "--help" not in context.args and context.args and not anywhere:
         with one_message():
             _check_folder()
     command = importlib.import_module(module)

@@ -63,7 +63,7 @@ def read(path: Path) -> Sheet:
     problems: list[str] = []
     blank = 0
     for file in files:
-        for where, cells in _rows(file):
+        for where, cells in rows(file):
             found = {name: cells.get(name, "") for name in (*REQUIRED, *OPTIONAL)}
             if not found["choice"] and not found["rater"]:
                 blank += 1  # a sheet that is only partly filled in
@@ -94,6 +94,18 @@ def refuse(
     raise DataError(f"{path} has {len(problems)} unusable line(s):{shown}{more}\n{advice}")
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the file, or the sheets in the folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    files = _sheets_in(path)[0] if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise DataError(f"{path} does not exist or holds no {', '.join(SUFFIXES)} file; expected sheets of votes")
+    return files
+
+
 def _sheets_in(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the sheets of a folder, and other names that are neither hidden nor part of an exported test."""
     sheets, others = [], []
@@ -117,22 +129,27 @@ def _is_sheet(file: Path) -> bool:
     return "choice" in header and "rater" in header
 
 
-def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (where, cells by lower-case column) of each line that is not blank."""
+def rows(file: Path, required: Sequence[str] = REQUIRED) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (where, cells by lower-case column) of each line that is not blank.
+
+    Raises:
+        DataError: not UTF-8, torn, or one of the ``required`` columns is missing.
+    """
     try:
         text = file.read_bytes().decode("utf-8-sig")  # spreadsheets begin a file with a byte order mark
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not text in UTF-8 (byte {error.start}); save it as CSV in UTF-8") from error
-    return _json_rows(file, text) if text.lstrip().startswith("{") else _csv_rows(file, text)
+    read = _json_rows if text.lstrip().startswith("{") else _csv_rows
+    return read(file, text, required)
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(file: Path, text: str, required: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     header = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=header.count)  # spreadsheets write ; where the comma is the decimal point
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [name.strip().lower() for name in next(table, [])]
-        _require(names, str(file))
+        _require(names, str(file), required)
         for cells in table:
             where = f"{file.name} line {table.line_num}"
             if not any(cell.strip() for cell in cells):
@@ -147,7 +164,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
         raise DataError(f"{file} line {table.line_num} is not CSV: {error}; the file may be torn") from error
 
 
-def _json_rows(file: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _json_rows(file: Path, text: str, required: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -159,14 +176,14 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
         if not isinstance(content, dict):
             raise DataError(f"{file.parent / where} should hold one vote as an object, but holds {line.strip()[:60]}")
         cells = {str(k).lower(): "" if v is None else str(v).strip() for k, v in content.items()}
-        _require(list(cells), str(file.parent / where))
+        _require(list(cells), str(file.parent / where), required)
         yield where, cells
 
 
-def _require(names: list[str], where: str) -> None:
+def _require(names: list[str], where: str, required: Sequence[str]) -> None:
     if not any(names):
-        raise DataError(f"{where} is empty; expected a header and votes: {', '.join(map(_title, REQUIRED))}")
-    if missing := [_title(name) for name in REQUIRED if name not in names]:
+        raise DataError(f"{where} is empty; expected a header and votes: {', '.join(map(_title, required))}")
+    if missing := [_title(name) for name in required if name not in names]:
         raise DataError(f"{where} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(_title, names))}")
     if len(set(names)) < len(names):
         raise DataError(f"{where} has a column twice: {', '.join(map(_title, names))}")

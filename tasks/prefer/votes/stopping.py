@@ -65,8 +65,12 @@ def log_mixture(summed: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.log(np.exp(summed - top) @ weights) + top[..., 0]
 
 
-def evidence(scores: Sequence[float], weights: np.ndarray = ON_VOTES) -> Evidence:
-    """Return the evidence of independent scores between 0 and 1, with the interval of means that stay possible."""
+def evidence(scores: Sequence[float], weights: np.ndarray = ON_VOTES, *, interval: bool = True) -> Evidence:
+    """Return the evidence of independent scores between 0 and 1, with the interval of means that stay possible.
+
+    Args:
+        interval: without it, which takes most of the time, every mean between 0 and 1 counts as possible.
+    """
     if not len(scores):
         return Evidence(0, 0.5, 0.0, 1.0, 0.0)
     x, counts = np.unique(np.asarray(scores, float), return_counts=True)
@@ -75,6 +79,8 @@ def evidence(scores: Sequence[float], weights: np.ndarray = ON_VOTES) -> Evidenc
         return float(log_mixture(counts @ log_factors(x, mean), weights))
 
     center = float(np.mean(scores))
+    if not interval:
+        return Evidence(len(scores), center, 0.0, 1.0, wealth(0.5))
     possible = [mean for mean in MEANS if wealth(mean) < -np.log(ALPHA)] or [center]
     step = float(MEANS[1] - MEANS[0])
     low, high = (
@@ -125,13 +131,13 @@ class Verdict:
         )
 
 
-def verdict(preferences: Iterable[Preference]) -> Verdict:
+def verdict(preferences: Iterable[Preference], *, intervals: bool = True) -> Verdict:
     """Return what the votes show, by votes, raters and texts."""
     cast = list(preferences)
     return Verdict(
-        votes=evidence([vote.score for vote in cast]),
-        raters=evidence(_means(cast, lambda vote: vote.rater), ON_MEANS),
-        texts=evidence(_means(cast, lambda vote: vote.text), ON_MEANS),
+        votes=evidence([vote.score for vote in cast], interval=intervals),
+        raters=evidence(_means(cast, lambda vote: vote.rater), ON_MEANS, interval=intervals),
+        texts=evidence(_means(cast, lambda vote: vote.text), ON_MEANS, interval=intervals),
     )
 
 
