@@ -15,11 +15,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from tasks.common.files import DataError
+from tasks.common.tracking import database
+from tasks.common.tracking.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,18 +32,14 @@ SECONDS_TO_ANSWER = 5
 _FOREIGN = {"mlflow", "sqlalchemy", "sqlite3", "botocore", "boto3", "requests", "urllib3"}
 
 
-class TrackingError(DataError):
-    """MLflow cannot be reached or refuses; the message says what to do."""
-
-
 def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
 
 
 def without_database() -> bool:
     """Whether the address names an SQLite file that does not exist, which connecting would make."""
-    uri = tracking_uri()
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+    file = database.file_of(tracking_uri())
+    return file is not None and not file.exists()
 
 
 def without_password(uri: str) -> str:
@@ -72,22 +67,11 @@ def connect() -> MlflowClient:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc", "mlflow.tracking._model_registry.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # an environment made by uv has no pip
-    with failures(), _alone(uri):
+    with failures(), database.opened(uri):
         mlflow.set_tracking_uri(uri)  # log_model and load_model take it from here
         client = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)  # opens the database: its errors belong here
     return client
-
-
-def _alone(uri: str) -> contextlib.AbstractContextManager[Any]:
-    """Lock the SQLite file against other processes of this project.
-
-    Two that find it new would both create its tables, and one of them would fail ("table runs already exists").
-    """
-    database = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and database.parent.is_dir():
-        return FileLock(f"{database}.lock")
-    return contextlib.nullcontext()
 
 
 def experiment_id(client: MlflowClient) -> str:
@@ -126,9 +110,10 @@ def failures() -> Iterator[None]:
         if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _FOREIGN:
             raise
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        file = database.file_of(tracking_uri())
+        hint = f"Look at {file}" if file else "Correct MLFLOW_TRACKING_URI, or unset it to use the local mlflow.db"
         raise TrackingError(
-            f"MLflow at {without_password(tracking_uri())} refused: {reason}. "
-            "Correct MLFLOW_TRACKING_URI, or unset it to use the local mlflow.db (docs/mlflow.md)"
+            f"MLflow at {without_password(tracking_uri())} refused: {reason}. {hint} (docs/mlflow.md)"
         ) from error
 
 

@@ -245,12 +245,6 @@ def test_a_server_that_goes_away_costs_metrics_not_training(
     assert "600 metric points never reached MLflow" in capsys.readouterr().err
 
 
-def test_what_is_no_database_is_refused(params: Params, sqlite: str, tmp_path: Path):
-    (tmp_path / "mlflow.db").write_bytes(b"not a database, but long enough to be taken for one" * 100)
-    with pytest.raises(TrackingError, match="MLflow at sqlite"):
-        tracking.start_loop(params)
-
-
 def test_a_deleted_experiment_is_refused(params: Params, sqlite: str):
     ids = tracking.start_loop(params)
     client = connect()
