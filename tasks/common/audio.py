@@ -11,10 +11,12 @@ import numpy as np
 import soundfile
 
 from model.audio import MAX_RATE, MIN_RATE, resample
+from tasks.common.completeness import check_complete
 from tasks.common.rejected import Rejected
 
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
+UNKNOWN_LENGTH = 1 << 62  # frames; libsndfile gives this or more for a FLAC that was written to a pipe
 UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
 
 
@@ -27,30 +29,42 @@ class Limits:
     max_clipped: float = 0.01
 
 
-def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
-    """Return mono float32 samples ``(n,)`` of an audio file (any format of libsndfile), and its rate in Hz.
+class _Stream(soundfile.SoundFile):
+    """An audio file that is read from its start on. One of unknown length can't be sought in, as soundfile would."""
 
-    Length is checked on the header, before the samples are read: a ten-hour file costs nothing.
+    def seekable(self) -> bool:
+        return False
+
+
+def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
+    """Return mono float32 samples ``(n,)`` of an audio file, and its rate in Hz.
+
+    The formats are those of libsndfile whose files say how long they are. Length is checked on the header, before the
+    samples are read: a ten-hour file costs nothing.
 
     Raises:
-        Rejected: unreadable, empty, too short, too long, non-finite, silent or clipped.
+        Rejected: unreadable, truncated, empty, too short, too long, non-finite, silent or clipped.
     """
     try:
         if not path.is_file():
             raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
         if path.stat().st_size == 0:
             raise Rejected("empty audio", "samples", "a file of 0 bytes")
-        info = soundfile.info(str(path))
-        _check_length(info.frames, info.samplerate, limits)
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with _Stream(str(path)) as file:
+            rate, frames = file.samplerate, file.frames
+            check_complete(path, file.format, frames, file.extra_info)
+            if known := frames < UNKNOWN_LENGTH:
+                _check_length(frames, rate, limits)
+            most = frames if known else int(limits.max_seconds * rate) + 1  # one more than allowed is too long
+            samples = file.read(most, dtype="float32", always_2d=True)
     except OSError as error:
         if error.errno not in UNUSABLE_NAME:
             raise  # the machine's fault, not the file's
         raise Rejected("unreadable audio", "a file that can be opened", os.strerror(error.errno)) from error
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:  # TypeError: a headerless .raw
         raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
-    if len(samples) < info.frames:
-        raise Rejected("truncated audio", f"{info.frames} samples as its header says", f"{len(samples)}")
+    if known and len(samples) < frames:
+        raise Rejected("truncated audio", f"{frames} samples as its header says", f"{len(samples)}")
     return check(samples, rate, limits), rate
 
 

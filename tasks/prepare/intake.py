@@ -35,6 +35,7 @@ class Intake:
 
     Attributes:
         spool: raw file of int16 samples at ``sample_rate``, for utterances without a file.
+        pace: fewest and most characters of the text, spaces included, per second of audio.
         sources: id to where the utterance came from.
         sounds: id to its file, or to its first sample in the spool and its number of samples.
         rejected: rows of ``data/rejected.jsonl``.
@@ -43,6 +44,7 @@ class Intake:
     spool: Path
     sample_rate: int
     limits: audio.Limits
+    pace: tuple[float, float]
     threads: int
     utterances: list[Utterance] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
@@ -128,8 +130,19 @@ class Intake:
         text = normalize(item.text)
         if item.samples is not None:
             mono = audio.check(item.samples, item.sample_rate, self.limits)
+            self._check_pace(text, len(mono) / item.sample_rate)
             return text, audio.to_int16(audio.to_rate(mono, item.sample_rate, self.sample_rate))
         if item.path is None:
             raise Rejected("missing audio", "a file", "none")
-        audio.read(item.path, self.limits)
+        samples, rate = audio.read(item.path, self.limits)
+        self._check_pace(text, len(samples) / rate)
         return text, None
+
+    def _check_pace(self, text: str, seconds: float) -> None:
+        """Refuse a text that its audio can't be of: half of a recording is missing, or the text is another's."""
+        slowest, fastest = self.pace
+        found = f"{len(text)} in {seconds:.2f} s"
+        if len(text) < slowest * seconds:
+            raise Rejected("text too short for its audio", f"at least {slowest:g} characters per second", found)
+        if len(text) > fastest * seconds:
+            raise Rejected("text too long for its audio", f"at most {fastest:g} characters per second", found)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.common.params.block import Above0, Block, Positive, Share
+from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
 # texts.sample_file and long_file are dependencies in dvc.yaml, so they name a file that exists even where none is read.
 NO_TEXTS = "tasks/texts/none.txt"
@@ -50,6 +50,7 @@ class Prepare(Block):
     min_seconds: Above0
     max_seconds: Above0
     max_clipped: Share
+    characters_per_second: Annotated[tuple[AtLeast0, Above0], Field(strict=False)]
     unseen_speakers: Annotated[int, Field(ge=0)]
     test_utterances: Positive
     dev_utterances: Positive
@@ -64,6 +65,9 @@ class Prepare(Block):
             )
         if self.min_seconds >= self.max_seconds:
             raise ValueError(f"min_seconds ({self.min_seconds}) must be below max_seconds ({self.max_seconds})")
+        low, high = self.characters_per_second
+        if low >= high:
+            raise ValueError(f"characters_per_second ([{low}, {high}]) must name the lower value first")
         return self
 
 

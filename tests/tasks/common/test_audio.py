@@ -146,3 +146,57 @@ def test_any_rate_is_resampled_to_the_codecs(tmp_path: Path, rate: int) -> None:
 def test_integer_samples_in_memory_are_scaled() -> None:
     samples = (tone() * 32768).astype(np.int16)
     np.testing.assert_allclose(audio.check(samples, RATE, audio.Limits()), tone(), atol=1e-4)
+
+
+WHOLE = ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST", "SVX", "VOC", "WVE", "MAT4"]
+SUBTYPES = [
+    ("WAV", "FLOAT"),
+    ("WAV", "ULAW"),
+    ("WAV", "MS_ADPCM"),
+    ("CAF", "ALAC_16"),
+    ("OGG", "OPUS"),
+    ("FLAC", "PCM_24"),
+]
+
+
+@pytest.mark.parametrize(("container", "subtype"), [*((name, None) for name in WHOLE), *SUBTYPES])
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
+def test_half_a_file_is_rejected_whatever_its_container(
+    tmp_path: Path, container: str, subtype: str | None, share: float
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 4 * RATE)
+    soundfile.write(tmp_path / "whole", tone(4.0) + noise, RATE, format=container, subtype=subtype)
+    assert len(load(tmp_path / "whole")) >= 3.9 * RATE
+    content = (tmp_path / "whole").read_bytes()
+    (tmp_path / "half").write_bytes(content[: int(share * len(content))])
+    assert reason(tmp_path / "half") in ("truncated audio", "unreadable audio")
+
+
+@pytest.mark.parametrize("container", ["IRCAM", "PAF", "PVF", "AVR", "MPC2K", "MAT5", "XI"])
+def test_a_container_that_does_not_tell_its_length_is_not_taken(tmp_path: Path, container: str) -> None:
+    soundfile.write(tmp_path / "a", tone(), RATE, format=container)
+    assert reason(tmp_path / "a") == "unusable container"
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFDB, 0x80000000])
+def test_a_wav_that_was_written_to_a_pipe_is_read(tmp_path: Path, size: int) -> None:
+    content = bytearray(wav(tmp_path / "a.wav", tone()).read_bytes())
+    content[4:8] = content[40:44] = size.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    assert len(load(tmp_path / "a.wav")) == len(tone())
+
+
+def test_a_wav_whose_sound_is_whole_is_read_though_its_notes_are_cut(tmp_path: Path) -> None:
+    content = bytearray(wav(tmp_path / "a.wav", tone()).read_bytes())
+    content[4:8] = (len(content) + 100).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    assert len(load(tmp_path / "a.wav")) == len(tone())
+
+
+def test_a_flac_of_unknown_length_is_read_and_bounded(tmp_path: Path) -> None:
+    path = flac_promising(tmp_path / "a.flac", 0)  # as from a pipe
+    assert len(load(path)) == RATE
+    assert reason(path, max_seconds=0.5) == "audio too long"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert reason(path) in ("truncated audio", "unreadable audio")

@@ -150,7 +150,7 @@ def test_full_disk_is_one_clear_message(workspace: Configure, tmp_path: Path) ->
         with atomic_path(tmp_path / "out") as out:
             out.mkdir()
             (out / "spool").symlink_to("/dev/full")
-            Intake(out / "spool", 16000, Limits(), 1).read(Corpus(1, iter([item])))
+            Intake(out / "spool", 16000, Limits(), (0, 40), 1).read(Corpus(1, iter([item])))
 
     with pytest.raises(DataError, match="the disk is full"):
         write()
