@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -87,11 +88,11 @@ class Key(_Strict):
             raise ValueError(f"two systems are compared, or none, but {len(self.systems)} are named")
         return self
 
-    @property
+    @cached_property
     def by_trial(self) -> dict[str, Trial]:
         return {trial.trial: trial for trial in self.trials}
 
-    @property
+    @cached_property
     def sounds(self) -> set[str]:
         return {file for trial in self.trials for file in trial.sounds.values()}
 

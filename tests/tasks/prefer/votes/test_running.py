@@ -1,0 +1,132 @@
+"""The real server as a process: many raters at once, a kill in the middle, its messages."""
+
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tasks.prefer.votes import returned
+from tests.conftest import REPOSITORY
+from tests.tasks.prefer.votes import listening
+
+RATERS = 20
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def serve(folder, port, *options):
+    command = [sys.executable, "-m", "tasks.prefer.votes", "serve", str(folder), "--port", str(port), *options]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def post(port, path, body):
+    """Return the answer, sending again until there is one, as the page does."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code < 500:
+                raise AssertionError(error.read()) from error
+        except OSError:
+            pass  # not there at the moment
+        assert time.monotonic() < end, "no answer for a minute"
+        time.sleep(0.05)
+
+
+def test_twenty_raters_at_once_and_a_kill_lose_no_vote_and_double_none(tmp_path):
+    folder, key = listening.written(tmp_path, texts=6)
+    port = free_port()
+    acknowledged, problems = {}, []
+    enough_votes = threading.Event()
+
+    def rate(number):
+        rng = random.Random(number)
+        rater = {"rater": f"Rater {number}", "key": f"{number:032x}"}
+        try:
+            trials = post(port, "/api/begin", rater)["trials"]
+            for trial in rng.sample(trials, len(trials)):
+                choice = listening.answer(key.by_trial[trial["trial"]], rng)
+                vote = {"trial": trial["trial"], "choice": choice, "flipped": False, "seconds": 1.0, "revision": 1}
+                for _ in range(rng.choice([1, 1, 2])):  # sometimes the answer got lost, and the page sends it again
+                    assert post(port, "/api/vote", rater | vote)["saved"]
+                acknowledged[f"rater {number}", trial["trial"]] = choice
+                if len(acknowledged) > RATERS * len(trials) // 3:
+                    enough_votes.set()
+        except Exception as error:
+            problems.append(error)
+            enough_votes.set()
+
+    server = serve(folder, port, "--no-stop")
+    threads = [threading.Thread(target=rate, args=(number,)) for number in range(RATERS)]
+    try:
+        for thread in threads:
+            thread.start()
+        assert enough_votes.wait(120)
+        server.kill()  # no chance to say goodbye
+        server.communicate()
+        at_kill = dict(acknowledged)
+        server = serve(folder, port, "--no-stop")
+        for thread in threads:
+            thread.join(120)
+    finally:
+        server.send_signal(signal.SIGINT)
+        said = server.communicate(timeout=60)[0]
+    assert not problems, problems
+    written = [(line["folded"], line["trial"]) for line in listening.votes_on_disk(folder)]
+    assert len(written) == len(set(written)) == RATERS * len(key.trials)
+    cast = {(vote.rater, vote.trial.trial): vote.choice for vote in returned.read(folder, key)}
+    assert cast == acknowledged and len(at_kill) < len(cast)
+    assert "stopped; `speechalign votes result" in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_stop_ends_the_server_at_once(tmp_path, polite):
+    folder, _ = listening.written(tmp_path, texts=2)
+    port = free_port()
+    server = serve(folder, port)
+    post(port, "/api/begin", {"rater": "Anna", "key": "0" * 32})
+    server.send_signal(polite)
+    said = server.communicate(timeout=30)[0]
+    assert f"http://127.0.0.1:{port}/ (Ctrl-C stops it)" in said and "Traceback" not in said
+
+
+def test_on_the_network_the_link_has_a_token_that_stays(tmp_path):
+    folder, _ = listening.written(tmp_path, texts=2)
+    links = []
+    for _ in range(2):
+        server = serve(folder, free_port(), "--host", "0.0.0.0")
+        lines = [server.stdout.readline(), server.stdout.readline()]
+        server.terminate()
+        server.communicate(timeout=30)
+        [line] = [line for line in lines if "http://" in line]
+        links.append(line.split("#")[1].split()[0])
+    assert links[0] == links[1] == (folder / "token").read_text()
+
+
+def test_an_address_in_use_is_one_message(tmp_path):
+    folder, _ = listening.written(tmp_path, texts=2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = serve(folder, taken.getsockname()[1])
+        said = server.communicate(timeout=60)[0]
+    assert server.returncode == 1
+    assert "cannot serve on 127.0.0.1 port" in said and "choose others with --host and --port" in said
+    assert "Traceback" not in said
