@@ -99,6 +99,8 @@ def without_dropout(model: LlamaForCausalLM) -> None:
 def train_only(model: LlamaForCausalLM, parameters: str) -> Callable[[], None]:
     """Freeze all but some parameters: ``all`` of them are trained, or the gains of the ``final_norm``.
 
+    ``lora`` trains none of them: :func:`model.lora.adapt` adds what it trains.
+
     The final norm's gains weigh each direction of the last layer in every token's logits. Growing together, they do
     what a lower sampling temperature does. ``final_norm_directions`` are gains whose scale stays as it is.
 

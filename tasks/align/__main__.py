@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from model import policy
+from model import lora, policy
 from model.fast.onednn import use_onednn
 from model.training import Optimization
 from tasks.align.method import Job
@@ -79,6 +79,9 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
     # Last, because the method may have copied the policy for a reward model.
     keep_scale = policy.train_only(ar, align.parameters)
+    if align.parameters == "lora":
+        lora.adapt(ar, rank=align.lora.rank, alpha=align.lora.alpha, seed=params.seed)
+        use_onednn(ar)  # the adapters' layers too
     ids = tracking.start_iteration(iteration, tracking.read(block.prev), params)
     with tracking.resume(ids, iteration) as run:
         run.set_tags(environment.tags("trained", environment.describe(params, device)))
@@ -115,6 +118,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
         )
         results = method.results()
         run.log_metrics({f"align/{name}": value for name, value in results.items()}, step=method.steps)
+    lora.merge(ar)
     with atomic_path(paths.ar(iteration)) as folder:
         policy.save(ar, folder)
         method.finish(folder)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from model import lora
 from model.batch import Batch
 from model.sampling import Request, sample
 from model.training import TrainingError
@@ -95,7 +96,8 @@ class OnPolicy(Method):
                 seed = int(rng.integers(2**62))
                 drawn.append({"id": f"{row['id']}#{draw}", "text": row["text"], "prompt_id": row["prompt_id"]})
                 requests.append(Request(tuple(context), decoding.max_frames(row["text"]), seed))
-        samples = sample(job.ar, requests, decoding, job.params.decoding.batch_size)
+        with lora.merged(job.ar):
+            samples = sample(job.ar, requests, decoding, job.params.decoding.batch_size)
         episodes = [
             Episode(
                 **about,

@@ -103,13 +103,18 @@ class Grpo(Block):
     similarity_weight: AtLeast0
 
 
+class Lora(Block):
+    rank: Positive
+    alpha: Positive
+
+
 class BestOfN(Block):
     n: Annotated[int, Field(ge=2)]
 
 
 class Align(Block):
     method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "rejection", "sft"]
-    parameters: Literal["all", "final_norm", "final_norm_directions"]
+    parameters: Literal["all", "lora", "final_norm", "final_norm_directions"]
     lr: Above0
     epochs: Positive
     batch_pairs: Positive
@@ -119,6 +124,7 @@ class Align(Block):
     length_normalized: bool
     warmup: Share
     max_grad_norm: Above0
+    lora: Lora
     simpo: Simpo
     rpo: Rpo
     kto: Kto
@@ -146,10 +152,11 @@ class Align(Block):
 
     @model_validator(mode="after")
     def _lr_of_all_weights(self):
-        if self.parameters == "all" and self.lr > HIGHEST_LR_OF_ALL:
+        usual = {"all": "3.0e-4", "lora": "2.0e-3"}
+        if self.parameters in usual and self.lr > HIGHEST_LR_OF_ALL:
             raise ValueError(
-                f"lr {self.lr} is made for the gains of the final norm; with parameters: all, set it to "
-                f"{HIGHEST_LR_OF_ALL} at most (about 3.0e-4)"
+                f"lr {self.lr} is made for the gains of the final norm; with parameters: {self.parameters}, set it to "
+                f"{HIGHEST_LR_OF_ALL} at most (about {usual[self.parameters]})"
             )
         return self
 

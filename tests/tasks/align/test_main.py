@@ -90,3 +90,17 @@ def test_grpo_samples_renders_and_judges_by_itself(workspace, monkeypatch):
     assert policy.digest(paths.ar("1")) != before
     rows = curves.read(paths.curve("1"))
     assert [row["step"] for row in rows] == [1, 2] and all(math.isfinite(row["reward"]) for row in rows)
+
+
+@pytest.mark.parametrize("method", ["dpo", "grpo"])
+def test_lora_writes_an_ordinary_policy_of_which_the_blocks_have_changed(workspace, monkeypatch, method):
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["align"] |= {"method": method, "parameters": "lora", "nll_weight": 0.0, "lr": 1.0e-2}
+    content["align"]["grpo"] |= {"rollouts": 2, "prompts": 2, "draws": 2}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr("tasks.align.grpo.wer_of", lambda episode, judged: int(sum(episode.tokens)) % 5)  # ranks babble
+    align.main("1")
+    before, after = (policy.load(paths.ar(k)).state_dict() for k in ("0", "1"))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {name for name in before if "proj.weight" in name}

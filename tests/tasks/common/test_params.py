@@ -168,6 +168,13 @@ def test_options_that_the_method_does_not_use_must_be_off(tmp_path):
     load(path)
 
 
+def test_a_learning_rate_made_for_gains_is_refused_for_adapters(tmp_path):
+    path = changed(tmp_path, "lr: 3.0e-4", "lr: 0.1")
+    path.write_text(path.read_text().replace("  parameters: all ", "  parameters: lora "))
+    with pytest.raises(ParamsError, match=r"with parameters: lora, set it to 0\.01 at most \(about 2\.0e-3\)"):
+        load(path)
+
+
 def test_a_learning_rate_made_for_gains_is_refused_for_all_weights(tmp_path):
     path = changed(tmp_path, "lr: 3.0e-4", "lr: 0.1")
     with pytest.raises(ParamsError, match=r"lr 0\.1 is made for the gains.*set it to 0\.01 at most"):
