@@ -51,7 +51,14 @@ def run(p: params.Params) -> Table:
     # Entered in this order, the cuts are renamed last: they never point at audio that is not there yet.
     with atomic_path(paths.CUTS) as cuts, atomic_path(paths.REJECTED) as rejected, atomic_path(paths.AUDIO) as audio:
         audio.mkdir()
-        intake = Intake(audio / ".spool.s16", sample_rate, limits, p.prepare.characters_per_second, p.compute.threads)
+        intake = Intake(
+            audio / ".spool.s16",
+            sample_rate,
+            limits,
+            p.prepare.characters_per_second,
+            p.spelling.rules(),
+            p.compute.threads,
+        )
         intake.read(corpus)
         assign_splits(intake, p, corpus.fixed_splits)
         frames = write(intake, audio, cuts)

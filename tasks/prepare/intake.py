@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.spelling import Spelling
 from tasks.common import audio
 from tasks.common.files import DataError
 from tasks.common.ordered import ordered
@@ -45,6 +46,7 @@ class Intake:
     sample_rate: int
     limits: audio.Limits
     pace: tuple[float, float]
+    spelling: Spelling
     threads: int
     utterances: list[Utterance] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
@@ -127,7 +129,7 @@ class Intake:
         for what, name in (("id", item.id), ("speaker", item.speaker)):
             if not _NAME.fullmatch(name):
                 raise Rejected(f"unusable {what}", "ASCII letters, digits, '_', '-' and inner '.'", repr(name))
-        text = normalize(item.text)
+        text = normalize(item.text, self.spelling)
         if item.samples is not None:
             mono = audio.check(item.samples, item.sample_rate, self.limits)
             self._check_pace(text, len(mono) / item.sample_rate)

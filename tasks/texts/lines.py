@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.spelling import Spelling
 from tasks.common.delimited import lines_of
 from tasks.common.files import DataError
 from tasks.common.rejected import Rejected
@@ -12,11 +13,11 @@ from tasks.common.text import normalize
 SHOWN = 5  # unusable lines that a message spells out
 
 
-def read_lines(path: Path, setting: str) -> list[str]:
+def read_lines(path: Path, setting: str, spelling: Spelling) -> list[str]:
     """Return the file's distinct texts in their order; blank lines are skipped.
 
     Args:
-        setting: the name of what names the file, for messages.
+        setting: the name of what names the file, for messages. spelling: what becomes of accents and tags.
 
     Raises:
         DataError: no such file, not UTF-8, no text in it, or lines that can't be read aloud as they are.
@@ -32,7 +33,7 @@ def read_lines(path: Path, setting: str) -> list[str]:
         if not line.strip():
             continue
         try:
-            texts.append(normalize(line))
+            texts.append(normalize(line, spelling))
         except Rejected as problem:
             problems.append(f"\n  line {number}: {problem}")
     if problems:

@@ -53,7 +53,7 @@ def _long_texts(
         _check_words(recorded["train"], "texts.long", "file or none")
         return {split: draw_texts(p.long_utterances, split, *p.long_words, rngs[split]) for split in ("dev", "test")}
     known = {text for split in paths.SPLITS for text in recorded[split].texts}
-    lines = read_lines(Path(p.long_file), "texts.long_file")
+    lines = read_lines(Path(p.long_file), "texts.long_file", params.spelling.rules())
     new = [text for text in lines if text not in known]
     if len(new) < 2 * p.long_utterances:
         fewer = f", or set texts.long_utterances to at most {len(new) // 2}" if len(new) >= 4 else ""
@@ -78,7 +78,7 @@ def _pool(params: Params, train: Recorded, held_out: set[str], rng: np.random.Ge
         _check_words(train, "texts.sample", "corpus or file")
         texts = draw_texts(p.sample_pool, "train", *p.sample_words, rng)
     else:
-        texts = read_lines(Path(p.sample_file), "texts.sample_file")
+        texts = read_lines(Path(p.sample_file), "texts.sample_file", params.spelling.rules())
     usable = [text for text in texts if text not in held_out]
     if not usable:
         raise DataError(f"every text of {p.sample_file} is in dev or test; name a file with other texts")

@@ -23,7 +23,7 @@ from tasks.common.params.aligning import (
     Sample,
 )
 from tasks.common.params.block import Block, ParamsError, Positive
-from tasks.common.params.corpus import Extract, Prepare, Texts
+from tasks.common.params.corpus import Extract, Prepare, Spelling, Texts
 from tasks.common.params.judging import Evaluate, Gap, Register
 from tasks.common.params.models import Ar, Compute, Models, Nar, Policy, SftAr, SftNar
 from tasks.common.paths import check_name
@@ -37,6 +37,7 @@ class Params(Block):
     seed: Annotated[int, Field(ge=0)]
     compute: Compute
     models: Models
+    spelling: Spelling
     prepare: Prepare
     extract: Extract
     texts: Texts

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from model import spelling
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
 # texts.sample_file and long_file are dependencies in dvc.yaml, so they name a file that exists even where none is read.
@@ -69,6 +70,15 @@ class Prepare(Block):
         if low >= high:
             raise ValueError(f"characters_per_second ([{low}, {high}]) must name the lower value first")
         return self
+
+
+class Spelling(Block):
+    accents: Literal["refuse", "drop"]
+    tags: Literal["refuse", "drop"]
+
+    def rules(self) -> spelling.Spelling:
+        """Return what :func:`model.spelling.normalize` takes."""
+        return spelling.Spelling(accents=self.accents, tags=self.tags)
 
 
 class Texts(Block):

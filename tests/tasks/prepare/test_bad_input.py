@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from model.spelling import Spelling
 from tasks.common import params, paths
 from tasks.common.audio import Limits
 from tasks.common.files import DataError, atomic_path
@@ -150,7 +151,7 @@ def test_full_disk_is_one_clear_message(workspace: Configure, tmp_path: Path) ->
         with atomic_path(tmp_path / "out") as out:
             out.mkdir()
             (out / "spool").symlink_to("/dev/full")
-            Intake(out / "spool", 16000, Limits(), (0, 40), 1).read(Corpus(1, iter([item])))
+            Intake(out / "spool", 16000, Limits(), (0, 40), Spelling(), 1).read(Corpus(1, iter([item])))
 
     with pytest.raises(DataError, match="the disk is full"):
         write()

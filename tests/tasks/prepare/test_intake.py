@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.spelling import Spelling
 from tasks.common.audio import Limits
 from tasks.common.files import DataError
 from tasks.prepare.intake import Intake
@@ -18,7 +19,7 @@ def read(folder: Path) -> Intake:
     """An utterance with a file, and one without."""
     file = write_tone(folder / "a.wav", 0.5, 8000)
     items = [Item("a", "s", "one", "a.wav", file), Item("b", "s", "two", "made", samples=tone(0.2), sample_rate=16000)]
-    intake = Intake(folder / "spool", 16000, Limits(), (1, 40), threads=2)
+    intake = Intake(folder / "spool", 16000, Limits(), (1, 40), Spelling(), threads=2)
     intake.read(Corpus(2, iter(items)))
     return intake
 
@@ -51,7 +52,7 @@ def test_a_text_and_a_sound_that_cannot_belong_together_are_rejected(
         item = Item("a", "s", text, "made", samples=sound, sample_rate=8000)
     else:
         item = Item("a", "s", text, "a.wav", write_tone(tmp_path / "a.wav", seconds, 8000))
-    intake = Intake(tmp_path / "spool", 16000, Limits(), (1.0, 40.0), threads=1)
+    intake = Intake(tmp_path / "spool", 16000, Limits(), (1.0, 40.0), Spelling(), threads=1)
     intake.read(Corpus(1, iter([item])))
     assert [row["reason"] for row in intake.rejected] == ([reason] if reason else [])
     assert len(intake.utterances) == (reason is None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from model.spelling import Spelling
 from tasks.common.files import DataError
 from tasks.texts.lines import read_lines
 
 
 def test_lines_are_spelled_as_the_policy_spells_them_and_counted_once(tmp_path):
     path = tmp_path / "texts.txt"
-    path.write_bytes("\ufeffCafé, isn't it?\r\n\n  one  two\r\nOne two.\n".encode())
-    assert read_lines(path, "texts.long_file") == ["cafe isn't it", "one two"]
+    path.write_bytes("\ufeffCoffee, isn't it?\r\n\n  one  two\r\nOne two.\n".encode())
+    assert read_lines(path, "texts.long_file", Spelling()) == ["coffee isn't it", "one two"]
 
 
 @pytest.mark.parametrize(
@@ -30,4 +31,4 @@ def test_unusable_files_are_refused_with_the_lines(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read_lines(path, "texts.long_file")
+        read_lines(path, "texts.long_file", Spelling())
