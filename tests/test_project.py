@@ -103,7 +103,8 @@ def test_every_package_that_the_code_imports_is_asked_for():
     # One that only another package brings would vanish with that package's next version.
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
-    if_measured = {canonicalize_name(Requirement(text).name) for text in project["optional-dependencies"]["dev"]}
+    extras = (text for extra in project["optional-dependencies"].values() for text in extra)
+    if_measured = {canonicalize_name(Requirement(text).name) for text in extras}
     distributions = {**packages_distributions(), "parselmouth": ["praat-parselmouth"]}  # one file, which 3.11 misnames
     for file in SOURCES:
         for module in {name.split(".")[0] for name in imports(file)} - sys.stdlib_module_names - set(FOLDERS):

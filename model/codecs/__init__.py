@@ -7,5 +7,8 @@ To add one:
 3. Let ``config.json`` of its folders also name ``sample_rate`` (Hz), ``n_codebooks`` and ``codebook_size``. A published
    name, which has no folder, needs a line in ``PUBLISHED_FACTS`` of :mod:`model.codecs.facts` instead.
 
+The folders of ``transformers``' EnCodec, DAC, Mimi, XCodec2 and NeuCodec, and of the package ``snac`` (``pip install
+snac``), load as they are.
+
 ``Codec.requantize`` is needed only for ``gap.train_synthetic_nar: true`` (stage ``nar_synthetic``).
 """

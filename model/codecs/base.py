@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn.functional import pad
 
+from model.audio import resample
 from model.errors import InputError
 from model.fast.parallel import parallel_map
 
@@ -19,8 +20,8 @@ class Codec(ABC):
     """A neural codec: mono speech to ``n_codebooks`` levels of codes, and back.
 
     A subclass sets the attributes and implements :meth:`load`, :meth:`encode_batch` and :meth:`decode_batch`. Batching
-    is done here. All levels have one frame rate; a codec with several would override :meth:`encode` and
-    :meth:`decode`, which alone know the layout of codes.
+    is done here. Where levels have different rates, a frame has several codes of a level: codes are then rows, and
+    :meth:`levels` takes them apart.
     """
 
     sample_rate: int  # Hz
@@ -29,12 +30,41 @@ class Codec(ABC):
     codebook_size: int  # codes per level
     device: torch.device
     min_samples: int = 1  # shortest waveform that can be encoded
+    codes_per_frame: tuple[int, ...] = ()  # of each level, e.g. (1, 2, 4); () means one of each
     mixes_lengths: bool = False  # whether a batch may hold several lengths, padded, without a change of any result
 
     @property
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop_length
+
+    @property
+    def encode_rate(self) -> int:
+        """Rate (Hz) of what the encoder reads; the decoder's is ``sample_rate``."""
+        return self.sample_rate
+
+    @property
+    def encode_hop(self) -> int:
+        """Samples per frame at the encoder's rate."""
+        return self.hop_length
+
+    def levels(self, codes: torch.Tensor) -> list[torch.Tensor]:
+        """Return the codes ``(…, frames * codes per frame)`` of each level, in time, of ``codes (…, rows, frames)``."""
+        split = codes.split(self.codes_per_frame or [1] * codes.shape[-2], dim=-2)
+        return [rows.transpose(-1, -2).reshape(*rows.shape[:-2], -1) for rows in split]
+
+    def rows(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return ``codes (…, rows, frames)`` of each level's codes: the inverse of :meth:`levels`.
+
+        Raises:
+            InputError: lengths of levels that do not make whole frames.
+        """
+        per_frame = self.codes_per_frame or (1,) * len(levels)
+        frames = levels[0].shape[-1] // per_frame[0]
+        if len(levels) != len(per_frame) or [x.shape[-1] for x in levels] != [frames * n for n in per_frame]:
+            raise InputError(f"levels of {[x.shape[-1] for x in levels]} codes; expected multiples of {per_frame}")
+        parts = [x.reshape(*x.shape[:-1], frames, n) for x, n in zip(levels, per_frame, strict=True)]
+        return torch.cat(parts, dim=-1).transpose(-1, -2)
 
     @classmethod
     @abstractmethod
@@ -43,7 +73,7 @@ class Codec(ABC):
 
     @abstractmethod
     def encode_batch(self, waves: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
-        """Return codes ``(batch, n_codebooks, longest)`` of ``waves (batch, longest * hop_length)``, on the device.
+        """Return codes ``(batch, rows, longest)`` of ``waves (batch, longest * encode_hop)``, on the device.
 
         Args:
             frames: of each row; they differ only with ``mixes_lengths``.
@@ -51,7 +81,7 @@ class Codec(ABC):
 
     @abstractmethod
     def decode_batch(self, codes: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
-        """Return waveforms ``(batch, at least longest * hop_length)`` of ``codes (batch, levels, longest)``.
+        """Return waveforms ``(batch, at least longest * hop_length)`` of ``codes (batch, rows, longest)``.
 
         Args:
             frames: as for :meth:`encode_batch`.
@@ -67,31 +97,45 @@ class Codec(ABC):
         """
         raise InputError(f"{type(self).__name__} cannot quantize the residual of given level-1 codes")
 
-    def encode(self, waves: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
-        """Return int64 codes ``(n_codebooks, ceil(samples / hop_length))`` of each waveform, on the CPU, in order.
+    def encode(
+        self, waves: Sequence[torch.Tensor], batch_seconds: float = 10.0, *, rate: int | None = None
+    ) -> list[torch.Tensor]:
+        """Return int64 codes ``(rows, ceil(samples / hop))`` of each waveform, on the CPU, in order.
 
-        Each waveform is extended with silence to whole frames. Only waveforms of equal length share a batch, unless the
-        codec can mix them: an encoder that looks ahead would otherwise see padding, and an utterance's last codes would
-        depend on the batch.
+        There is one row per level, or ``codes_per_frame`` of them. Each waveform is extended with silence to whole
+        frames. Only waveforms of equal length share a batch, unless the codec can mix them: an encoder that looks ahead
+        would otherwise see padding, and an utterance's last codes would depend on the batch.
 
         Args:
-            waves: mono float waveforms ``(samples,)`` at the codec's rate.
+            waves: mono float waveforms ``(samples,)``.
             batch_seconds: audio per forward pass.
+            rate: of the waveforms in Hz, by default ``sample_rate``. The encoder's own rate saves a resampling.
 
         Raises:
-            InputError: a waveform with several dimensions or fewer than ``min_samples``.
+            InputError: a waveform with several dimensions or, at the encoder's rate, fewer than ``min_samples``.
         """
+        rate = rate or self.sample_rate
+        if rate != self.encode_rate:
+            waves = [
+                torch.from_numpy(resample(wave.numpy(), from_rate=rate, to_rate=self.encode_rate))
+                if wave.dim() == 1
+                else wave
+                for wave in waves
+            ]
         for index, wave in enumerate(waves):
             if wave.dim() != 1 or wave.numel() < self.min_samples:
                 raise InputError(
                     f"waveform {index} has shape {tuple(wave.shape)}; expected (samples,), at least "
                     f"{self.min_samples} of them"
                 )
+        return self.encode_waves(waves, batch_seconds)
 
-        frames = [-(-wave.numel() // self.hop_length) for wave in waves]
+    def encode_waves(self, waves: Sequence[torch.Tensor], batch_seconds: float) -> list[torch.Tensor]:
+        """Return the codes of checked waveforms at the encoder's rate; a codec that cannot batch overrides this."""
+        frames = [-(-wave.numel() // self.encode_hop) for wave in waves]
 
         def encode(longest: int, chosen: list[int]) -> list[torch.Tensor]:
-            padded = [pad(waves[i], (0, longest * self.hop_length - waves[i].numel())) for i in chosen]
+            padded = [pad(waves[i], (0, longest * self.encode_hop - waves[i].numel())) for i in chosen]
             own = [frames[i] for i in chosen]
             codes = self.encode_batch(torch.stack(padded).to(self.device), own)
             return [row[:, :n] for row, n in zip(codes, own, strict=True)]
@@ -99,7 +143,7 @@ class Codec(ABC):
         return self._by_length(encode, frames, batch_seconds)
 
     def decode(self, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
-        """Return the waveform ``(frames * hop_length,)`` of each ``(levels, frames)``, batched as in :meth:`encode`.
+        """Return the waveform ``(frames * hop_length,)`` of each ``(rows, frames)``, batched as in :meth:`encode`.
 
         The lowest levels alone can be decoded too. No frames give no samples.
         """

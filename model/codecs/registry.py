@@ -7,9 +7,20 @@ import torch
 from model.codecs.base import Codec
 from model.codecs.encodec import Encodec
 from model.codecs.facts import codec_facts
+from model.codecs.hugging_face import Dac, Mimi, TransformersEncodec
+from model.codecs.semantic import NeuCodec, Xcodec2
+from model.codecs.snac import Snac
 from model.errors import CheckpointError
 
-CODECS: dict[str, type[Codec]] = {"encodec": Encodec}  # by ``model_type`` of config.json
+CODECS: dict[str, type[Codec]] = {  # by the kind that model.codecs.facts reads from config.json
+    "encodec": Encodec,
+    "encodec_hf": TransformersEncodec,
+    "dac": Dac,
+    "mimi": Mimi,
+    "xcodec2": Xcodec2,
+    "neucodec": NeuCodec,
+    "snac": Snac,
+}
 
 
 def load_codec(name_or_path: str, device: str | torch.device = "cpu") -> Codec:

@@ -115,8 +115,8 @@ def test_a_missing_codec_names_the_choices(tmp_path):
 def test_a_codec_of_an_unknown_kind_names_the_known_ones(codec, tmp_path):
     encodec.save(codec.model, CONFIG, tmp_path)
     config = tmp_path / "config.json"
-    config.write_text(config.read_text().replace('"encodec"', '"mimi"'))
-    with pytest.raises(CheckpointError, match=r"model_type 'mimi'; expected one of \['encodec'\]"):
+    config.write_text(config.read_text().replace('"encodec"', '"bicodec"'))
+    with pytest.raises(CheckpointError, match=r"model_type 'bicodec'; expected one of \['dac', 'encodec', .*'snac'"):
         load_codec(str(tmp_path))
 
 
