@@ -44,6 +44,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(1024)  # before the link is printed: who is quick waits
     except (OSError, OverflowError) as error:
         listening.close()
         raise DataError(f"cannot serve on {host} port {port}: {error}; choose others with --host and --port") from error
