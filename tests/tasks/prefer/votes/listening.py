@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+from typer.testing import CliRunner
 
 from tasks.prefer.votes import key as keys
 from tasks.prefer.votes import store
-from tasks.prefer.votes.__main__ import compare
+from tasks.prefer.votes.__main__ import app, compare
 from tasks.prefer.votes.key import Key, Trial
 
 RATE = 8000
+HERE = "http://127.0.0.1:8040"
+SECRET, OTHER = "0" * 32, "1" * 32
 
 
 def systems(folder: Path, texts: int = 6, seconds: float = 0.3) -> None:
@@ -64,7 +68,36 @@ def sheet(path: Path, key: Key, rater: str, choose: Any, **columns: str) -> Path
 
 def votes_on_disk(folder: Path) -> list[dict[str, Any]]:
     """The lines of votes that the server wrote."""
-    import json
-
     lines = [json.loads(line) for line in (folder / store.NAME).read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["kind"] == "vote"]
+
+
+def run(*arguments: Any) -> Any:
+    """Run ``speechalign votes`` with arguments."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def overwrite(name: str, content: bytes) -> Any:
+    """Return a function that damages a file of a folder."""
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def begin(client, rater="Anna", key=SECRET, **options):
+    return client.post("/api/begin", json={"rater": rater, "key": key}, **options)
+
+
+def ballot(trial="003", **changes):
+    vote = {
+        "rater": "Anna",
+        "key": SECRET,
+        "trial": trial,
+        "choice": "A",
+        "flipped": False,
+        "seconds": 2.5,
+        "revision": 1,
+    }
+    return vote | changes
+
+
+def vote(client, trial="003", **changes):
+    return client.post("/api/vote", json=ballot(trial, **changes))
