@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import PROJECT
+from flows import PROJECT, stopping
 from model.errors import SpeechAlignError
 from tasks.common.stage import one_message
 
@@ -183,8 +182,10 @@ def _command() -> Iterator[None]:
             params.load()  # DVC deletes a stage's outputs before the stage could refuse its settings
             yield
         except KeyboardInterrupt:
-            print("stopped; the next run goes on from the last finished stage", file=sys.stderr)
-            raise typer.Exit(130) from None
+            if stopping.installed():
+                stopping.leave()
+            print(stopping.MESSAGE, file=sys.stderr)
+            raise typer.Exit(stopping.STATUS) from None
 
 
 def _check_folder() -> None:
@@ -197,13 +198,28 @@ def _check_folder() -> None:
 
 
 def _finish(flow: Callable[..., Any], jobs: int, retries: int, timeout: float | None, **options: object) -> None:
-    state = flow(jobs=jobs, retries=retries, stage_timeout_seconds=timeout, **options, return_state=True)
+    from flows import server
+
+    with server.api() as address:
+        try:
+            state = flow(jobs=jobs, retries=retries, stage_timeout_seconds=timeout, **options, return_state=True)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("httpx", "prefect"):
+                raise
+            raise SpeechAlignError(
+                f"the Prefect server at {address} failed: {error or type(error).__name__}. Finished stages are kept; "
+                "run again once the server answers, or unset PREFECT_API_URL"
+            ) from error
     if not state.is_completed():
         raise SpeechAlignError(state.message or f"the flow ended as {state.name}")
 
 
 def main() -> None:
     """Run the command line."""
-    # A polite kill ends like Ctrl-C, so that stages and Prefect's temporary server end with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app(prog_name="speechalign")
+    stopping.install()
+    try:
+        app(prog_name="speechalign")
+    except SystemExit:
+        if stopping.begun():  # wherever Ctrl-C arrived
+            stopping.leave()
+        raise

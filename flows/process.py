@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -23,7 +25,10 @@ _DRAIN_SECONDS = 1.0  # a process that outlives the child may hold its output op
 _WATCHER = 'trap "" TERM INT; read -r _; kill -s TERM -- -"$1"; sleep 5; kill -s KILL -- -"$1"'
 _CHILD = 'read -r _ && exec "$@" </dev/null'
 
+Service = subprocess.Popen[bytes]
+
 _running: set[subprocess.Popen[bytes]] = set()
+_services: set[subprocess.Popen[bytes]] = set()  # the flow needs them to its end
 _lock = threading.Lock()
 _stopping = threading.Event()
 
@@ -67,8 +72,15 @@ def stop_all() -> None:
     _stopping.set()
     with _lock:
         children = list(_running)
-    for child in children:
-        _end(child)
+    _end(children)
+
+
+def kill_all() -> None:
+    """Kill every child and service at once; no other starts."""
+    _stopping.set()
+    with _lock:
+        children = [*_running, *_services]
+    _end(children, grace=0)
 
 
 def allow() -> None:
@@ -87,7 +99,22 @@ def wait(seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def _child(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def service(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[Service]:
+    """Run a command in the background, its output in a file; it ends with the block, or with this process."""
+    with log.open("ab") as output, _watched(command, env, _services, stdout=output, stderr=output) as child:
+        yield child
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str], env: Mapping[str, str]) -> Iterator[Service]:
+    with _watched(command, env, _running, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        yield child
+
+
+@contextlib.contextmanager
+def _watched(
+    command: Sequence[str], env: Mapping[str, str], group: set[Service], **streams: int | IO[bytes]
+) -> Iterator[Service]:
     with _lock:
         if _stopping.is_set():
             raise StoppedError("stopped with the flow")
@@ -95,11 +122,10 @@ def _child(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subproces
             ["/bin/sh", "-c", _CHILD, "sh", *command],
             env=dict(env),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             start_new_session=True,
+            **streams,  # type: ignore[call-overload]
         )
-        _running.add(child)
+        group.add(child)
     watcher = None
     try:
         watcher = subprocess.Popen(
@@ -113,12 +139,12 @@ def _child(command: Sequence[str], env: Mapping[str, str]) -> Iterator[subproces
             child.stdin.write(b"go\n")
         yield child
     finally:
-        _end(child)
+        _end([child])
         if watcher:
             watcher.kill()
             watcher.communicate()
         with _lock:
-            _running.discard(child)
+            group.discard(child)
         for pipe in (child.stdin, child.stdout, child.stderr):
             if pipe:
                 pipe.close()
@@ -152,17 +178,21 @@ def _lines(child: subprocess.Popen[bytes], deadline: float | None) -> Iterator[t
                         yield key.data[0], text
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child, its process group, and descendants that left the group, as a launcher's workers may."""
-    descendants: list[psutil.Process] = []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        descendants = psutil.Process(child.pid).children(recursive=True)
-    if child.poll() is None:
-        _signal(child.pid, descendants, signal.SIGTERM)
+def _end(children: Sequence[Service], grace: float = GRACE_SECONDS) -> None:
+    """End children, their process groups, and descendants that left the group, as a launcher's workers may."""
+    found: dict[Service, list[psutil.Process]] = {}
+    for child in children:
+        found[child] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[child] = psutil.Process(child.pid).children(recursive=True)
+        if child.poll() is None:
+            _signal(child.pid, found[child], signal.SIGTERM)
+    deadline = time.monotonic() + grace  # of all of them together
+    for child, descendants in found.items():
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(GRACE_SECONDS)
-    _signal(child.pid, descendants, signal.SIGKILL)
-    child.wait()
+            child.wait(max(deadline - time.monotonic(), 0))
+        _signal(child.pid, descendants, signal.SIGKILL)
+        child.wait()
 
 
 def _signal(group: int, others: list[psutil.Process], number: signal.Signals) -> None:

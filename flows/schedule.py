@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import process
+from flows import process, stopping
 from flows.graph import Graph, Stage, discard_outputs
 from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, repro
 from tasks.common import paths
@@ -71,6 +71,10 @@ class Schedule:
                 if not self._running:
                     return self.outcomes
                 self._finish(next(as_completed(list(self._running))))
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Prefect's own form of SIGTERM
+                stopping.begin()
+            raise
         finally:
             # Something still runs only when the flow is cancelled or breaks: its processes end with it.
             process.stop_all()

@@ -10,6 +10,7 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -149,3 +150,60 @@ def test_without_a_server_a_failure_ends_with_the_stages_message(finished):
     assert process.returncode == 1
     assert "error: align@1: no codes in data/codes" in errors.splitlines()
     assert "Traceback" not in errors
+
+
+def at_a_terminal(*arguments: str) -> subprocess.Popen[str]:
+    """Run the command as a shell does: it leads a process group, which Ctrl-C is sent to."""
+    return subprocess.Popen(
+        [sys.executable, "-c", TOY, *arguments],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "PREFECT_API_URL": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: (os.setsid(), signal.signal(signal.SIGINT, signal.SIG_DFL)),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-C while the server hangs", "kill -9"])
+def test_ctrl_c_at_a_terminal_ends_the_run_its_stages_and_its_server(finished, how):
+    iterations = {"1": {"prev": "0", "rise": 0.001}, "2": {"prev": "1", "rise": 0.0}}
+    finished.set(iterations=iterations, trouble={"policy@1": {"sleep": True}})
+    process = at_a_terminal("run", "--targets", "align@1")
+    stray = finished.pids(timeout=200)[-1]
+    below = psutil.Process(process.pid).children(recursive=True)
+    servers = [one for one in below if "uvicorn" in one.cmdline()]
+    assert servers
+    if "hangs" in how:
+        servers[0].suspend()
+    os.killpg(process.pid, signal.SIGKILL if how == "kill -9" else signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+
+    gone([one.pid for one in below if one.pid != stray])
+    if how == "kill -9":
+        os.kill(stray, signal.SIGKILL)  # it left the stage's own session: only a living flow finds it
+        return
+    gone([stray])
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "stopped; the next run goes on from the last finished stage"
+    assert "Traceback" not in errors and "Crash" not in errors
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    code = "import os, signal, time; from flows import stopping; stopping.SECONDS = 100; stopping.install()\n"
+    code += "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\nexcept KeyboardInterrupt: pass\n"
+    code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr.count("stopped")) == (130, 1)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "http://no-such-host.invalid/api"])
+def test_a_prefect_server_that_is_not_there_is_one_message(finished, address):
+    finished.set(prepare={"words": 4})
+    process = command("run", PREFECT_API_URL=address)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.startswith(f"error: expected a Prefect server at PREFECT_API_URL={address}, found: ")
+    assert len(errors.splitlines()) == 2
+    assert finished.calls() == []

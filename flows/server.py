@@ -1,0 +1,117 @@
+"""The Prefect API that a run of the command line talks to: the one that is configured, or a temporary one.
+
+Prefect's own temporary server shares the terminal with the flow. So Ctrl-C would end it first, and the flow would ask
+it again for minutes; ``kill -9`` would leave it behind. This one leads a session of its own, is watched like a stage,
+and is started again on its port if it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows import process
+from model.errors import SpeechAlignError
+
+SECONDS_TO_ANSWER = 5.0
+APP = "prefect.server.api.server:create_app"
+_SHUTS_DOWN = 3.0  # Prefect's services end within a second
+
+
+class ServerError(SpeechAlignError):
+    """No Prefect server answers."""
+
+
+@contextlib.contextmanager
+def api() -> Iterator[str]:
+    """Yield the address of a Prefect API that answers; the block's flows use it.
+
+    Raises:
+        ServerError: nothing answers at the address that is configured, or a temporary server does not start.
+    """
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+    if configured := PREFECT_API_URL.value():
+        _check(configured)
+        yield configured
+        return
+    with _temporary() as address, temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}):
+        yield address
+
+
+def _check(address: str) -> None:
+    try:
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):  # Prefect has the credentials
+            return
+        raise ServerError(_unreachable(address, f"HTTP {error.code}")) from error
+    except (OSError, ValueError) as error:
+        raise ServerError(_unreachable(address, str(getattr(error, "reason", error)))) from error
+
+
+def _unreachable(address: str, found: str) -> str:
+    return (
+        f"expected a Prefect server at PREFECT_API_URL={address}, found: {found}. Start it (`prefect server start`), "
+        "correct the address, or unset PREFECT_API_URL: the run then has a temporary server of its own"
+    )
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[str]:
+    from prefect.settings import PREFECT_HOME, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, get_current_settings
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uvicorn = ["uvicorn", "--factory", APP, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    environment = {
+        **os.environ,
+        **get_current_settings().to_environment_variables(exclude_unset=True),
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    home = Path(PREFECT_HOME.value())
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "server.log"
+    address, ended = f"http://127.0.0.1:{port}/api", threading.Event()
+    with contextlib.ExitStack() as started:
+
+        def start() -> process.Service:
+            return started.enter_context(process.service([sys.executable, "-m", *uvicorn], environment, log))
+
+        def keep(server: process.Service) -> None:
+            while not ended.is_set():
+                if server.poll() is not None and not ended.wait(1.0):
+                    server = start()
+                ended.wait(0.5)
+
+        server = start()
+        deadline = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+        while not _answers(address):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise ServerError(f"Prefect's temporary server did not start; {log} says why")
+            time.sleep(0.1)
+        keeper = threading.Thread(target=keep, args=(server,), daemon=True)
+        keeper.start()
+        try:
+            yield address
+        finally:
+            ended.set()
+            keeper.join()
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(f"{address}/health", timeout=SECONDS_TO_ANSWER).close()
+        return True
+    return False

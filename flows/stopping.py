@@ -1,0 +1,65 @@
+"""Ctrl-C and polite kills of the command line: it ends within seconds, with status 130 and one line on the screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import NoReturn
+
+from flows import process
+
+SECONDS = 7.0  # for Prefect to record the end of the run; a server that is gone would be asked for minutes
+STATUS = 130
+MESSAGE = "stopped; the next run goes on from the last finished stage"
+
+_begun = threading.Event()
+_installed = threading.Event()
+
+
+def install() -> None:
+    """Handle Ctrl-C, SIGTERM and a terminal that closes, unless whoever started the process had them ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
+    _installed.set()
+
+
+def installed() -> bool:
+    """Whether this process is the command line's."""
+    return _installed.is_set()
+
+
+def begun() -> bool:
+    """Whether the command line is ending."""
+    return _begun.is_set()
+
+
+def begin() -> None:
+    """Say nothing more, and leave after a few seconds whatever still waits; nothing where :func:`install` was not."""
+    if _begun.is_set() or not _installed.is_set():
+        return
+    _begun.set()
+    logging.disable(logging.CRITICAL)  # Prefect would report a crash, with its frames
+    threading.excepthook = lambda _: None
+    timer = threading.Timer(SECONDS, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def leave() -> NoReturn:
+    """End every stage and this process now."""
+    process.kill_all()
+    print(MESSAGE, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(STATUS)  # threads that wait for a server would hold a polite exit
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    if _begun.is_set():  # a second Ctrl-C: somebody cannot wait
+        leave()
+    begin()
+    raise KeyboardInterrupt
