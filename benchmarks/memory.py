@@ -25,6 +25,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tasks.common import yaml12
+
 UTTERANCES, LEVELS, FRAMES, CODEBOOK = 7000, 4, 48, 256  # the demo's train split
 SPEAKERS = 16
 ALLOWANCE = 10.0  # MB, for allocators, the order of the ids, and batches that happen to be longer
@@ -46,7 +48,6 @@ def build(folder: Path, scale: int) -> float:
     """Write a workspace for every stage; return the train split's size in Arrow columns, in MB."""
     import numpy as np
     import soundfile
-    import yaml
 
     from model import nar, policy
     from model.tokens import Vocabulary
@@ -54,11 +55,11 @@ def build(folder: Path, scale: int) -> float:
     from tasks.common.files import write_row_groups, write_table
 
     repository = Path.cwd()
-    params = yaml.safe_load((repository / "params.yaml").read_text())
+    params = yaml12.loads((repository / "params.yaml").read_text())
     for block, changes in SETTINGS.items():
         params[block] |= changes
     os.chdir(folder)
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml12.dumps(params))
     Path("dvc.yaml").touch()
     Path("checkpoints").symlink_to(repository / "checkpoints")
     rng = np.random.default_rng(0)

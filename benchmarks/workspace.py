@@ -7,9 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from profiles import __main__ as profiles
+from tasks.common import yaml12
 
 CODE = ("model", "tasks", "flows", "study", "profiles", "checkpoints")
 FILES = ("dvc.yaml", ".dvcignore", "params.yaml", "pyproject.toml")
@@ -28,7 +27,7 @@ def lay_out(folder: Path, profile: str | None = None, iterations: int | None = N
     for name in FILES:
         shutil.copy(name, folder)
     text = Path("params.yaml").read_text(encoding="utf-8") if profile is None else profiles.merged(profile)[0]
-    params = yaml.safe_load(text)
+    params = yaml12.loads(text)
     params["iterations"] = dict(list(params["iterations"].items())[:iterations])
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml12.dumps(params), encoding="utf-8")
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=folder, check=True)

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from model import espeak
 from model.audio import resample
-from tasks.common import digits
+from tasks.common import digits, yaml12
 
 OUT = Path("bootstrap/work/data")
 
@@ -32,7 +31,7 @@ def utterances(
 
 
 def main() -> None:
-    params = yaml.safe_load(Path("bootstrap/params.yaml").read_text())["data"]
+    params = yaml12.loads(Path("bootstrap/params.yaml").read_text())["data"]
     rng = np.random.default_rng(params["seed"])
     OUT.mkdir(parents=True, exist_ok=True)
     for split in ("train", "dev", "test", "unseen"):

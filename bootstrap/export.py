@@ -14,7 +14,6 @@ from typing import Annotated
 
 import torch
 import typer
-import yaml
 
 from bootstrap import cards, start_policy
 from bootstrap.measure import load_split
@@ -23,6 +22,7 @@ from model.codecs import encodec
 from model.codecs.registry import load_codec
 from model.errors import InputError
 from model.judges import asr
+from tasks.common import yaml12
 from tasks.common.files import atomic_path
 from tasks.common.stage import one_message
 
@@ -87,7 +87,7 @@ def main(
     chosen = parts or list(PARTS)
     if unknown := set(chosen) - set(PARTS):
         raise typer.BadParameter(f"there is no part {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
-    params = yaml.safe_load(params_file.read_text())
+    params = yaml12.loads(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
     codec, recognizer = codec or work / "codec_final", recognizer or work / "whisper"
     loop = loop or work / "loop"

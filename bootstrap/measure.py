@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import typer
-import yaml
 
 from model import metrics, statistics
 from model.codecs.registry import load_codec
 from model.judges import asr, grammar, speaker, words
 from model.judges.waves import cosine
+from tasks.common import yaml12
 from tasks.common.stage import one_message
 
 
@@ -78,7 +78,7 @@ def main(
     """
     if part not in ("all", "codec", "recognizer"):
         raise typer.BadParameter(f"part is {part!r}; expected all, codec or recognizer")
-    params = yaml.safe_load(params_file.read_text())
+    params = yaml12.loads(params_file.read_text())
     torch.set_num_threads(params["recognizer"]["threads"])
     codec_model = load_codec(str(codec or work / "codec"))
     judge = asr.load_recognizer(recognizer or work / "whisper") if part != "codec" else None

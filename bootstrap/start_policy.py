@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import torch
-import yaml
 from transformers import LlamaForCausalLM
 
 from model import nar, policy
 from model.errors import InputError
-from tasks.common import paths, schemas
+from tasks.common import paths, schemas, yaml12
 from tasks.common.files import open_table
 from tasks.common.origin import codec_name
 from tasks.common.utterances import Utterances
@@ -49,7 +48,7 @@ class StartPolicy:
 
 def settings(loop: Path) -> dict[str, Any]:
     """Return the ``params.yaml`` that the loop was trained with, which may be of an earlier version."""
-    return yaml.safe_load((loop / "params.yaml").read_text(encoding="utf-8"))
+    return yaml12.loads((loop / "params.yaml").read_text(encoding="utf-8"))
 
 
 def halve(loop: Path, out: Path, codec: Path) -> None:

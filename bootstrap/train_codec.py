@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import torchaudio
 import typer
-import yaml
 from encodec import EncodecModel
 
 from bootstrap import resuming
 from model.codecs import encodec
 from model.training import TrainingError
+from tasks.common import yaml12
 from tasks.common.stage import one_message
 
 
@@ -85,7 +85,7 @@ def main(
     params_file: Path = Path("bootstrap/params.yaml"), work: Path = Path("bootstrap/work"), block: str = "codec"
 ) -> None:
     """Train the codec that ``block`` of the parameters describes."""
-    p = yaml.safe_load(params_file.read_text())[block]
+    p = yaml12.loads(params_file.read_text())[block]
     out, restart = p.get("out", "codec"), p.get("restart_step")
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])

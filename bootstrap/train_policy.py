@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 import typer
-import yaml
 
 from model.codecs import encodec
+from tasks.common import yaml12
 from tasks.common.files import DataError, atomic_path, write_text
 from tasks.common.params.overlay import overlay
 from tasks.common.stage import one_message
@@ -29,8 +29,8 @@ CODEC = Path("checkpoints/codec")  # in the loop's folder
 
 def settings(params_file: Path) -> dict[str, Any]:
     """Return the loop's ``params.yaml`` with the changes of the block ``policy``."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    changes = yaml.safe_load(params_file.read_text(encoding="utf-8"))["policy"]
+    params = yaml12.loads(Path("params.yaml").read_text(encoding="utf-8"))
+    changes = yaml12.loads(params_file.read_text(encoding="utf-8"))["policy"]
     overlay(params, changes, f"{params_file}, block policy,")
     return params
 
@@ -38,7 +38,7 @@ def settings(params_file: Path) -> dict[str, Any]:
 def lay_out(loop: Path, params: dict[str, Any], codec: Path) -> None:
     """Write the folder that the stages run in: settings, links to the code, and the halved codec."""
     loop.mkdir(parents=True, exist_ok=True)
-    write_text(loop / "params.yaml", yaml.safe_dump(params, sort_keys=False))
+    write_text(loop / "params.yaml", yaml12.dumps(params))
     for name in LINKED:
         (loop / name).unlink(missing_ok=True)
         (loop / name).symlink_to(Path(name).resolve())

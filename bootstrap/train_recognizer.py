@@ -30,7 +30,6 @@ import torch
 import torch.nn.functional as F
 import typer
 import whisper
-import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from whisper.model import ModelDimensions, Whisper
@@ -40,7 +39,7 @@ from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from model.judges import asr
 from model.training import TrainingError
-from tasks.common import digits
+from tasks.common import digits, yaml12
 from tasks.common.files import atomic_path
 from tasks.common.stage import one_message
 
@@ -231,7 +230,7 @@ def main(
     work: Path = Path("bootstrap/work"),
     block: str = "recognizer",
 ) -> None:
-    p = yaml.safe_load(params_file.read_text())[block]
+    p = yaml12.loads(params_file.read_text())[block]
     torch.set_num_threads(p["threads"])
     torch.manual_seed(p["seed"])
     vocabulary = Vocabulary()

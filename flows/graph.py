@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from model.errors import SpeechAlignError
-from tasks.common import paths
+from tasks.common import paths, yaml12
 
 PIPELINE = "dvc.yaml"
 STUDY = "study/dvc.yaml"
@@ -174,7 +172,7 @@ def _check_foreach(pipeline: str) -> None:
 
 def _content(file: Path) -> dict[str, Any]:
     """Return the named entries of a YAML file that DVC has read; an empty file has none."""
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content = yaml12.loads(file.read_text(encoding="utf-8"))
     if content is not None and not isinstance(content, dict):
         raise GraphError(f"{file} should hold named entries, found {type(content).__name__}")
     return content or {}

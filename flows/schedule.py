@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -18,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows import process, stopping
 from flows.graph import Graph, Stage, discard_outputs
 from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, repro
-from tasks.common import paths
+from tasks.common import paths, yaml12
 
 RETRY_DELAY_SECONDS = 5
 
@@ -185,6 +184,6 @@ def least_rise(iteration: str) -> float | None:
 def machine_threads() -> int:
     """``compute.threads``, which the stages that run at once share."""
     try:
-        return max(int(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["compute"]["threads"]), 1)
+        return max(int(yaml12.loads(Path("params.yaml").read_text(encoding="utf-8"))["compute"]["threads"]), 1)
     except (OSError, LookupError, TypeError, ValueError):
         return os.cpu_count() or 1  # the stages say what is wrong with params.yaml

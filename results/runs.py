@@ -17,8 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tasks.common import yaml12
 from tasks.common.files import DataError, atomic_path, read_json, write_text
 from tasks.common.scores import table_of
 
@@ -59,8 +58,8 @@ class Run:
             DataError: run.yaml is damaged.
         """
         try:
-            return Origin(**yaml.safe_load(self.text("run.yaml")))
-        except (TypeError, yaml.YAMLError) as error:
+            return Origin(**yaml12.loads(self.text("run.yaml")))
+        except (TypeError, yaml12.YAMLError) as error:
             names = ", ".join(Origin.__annotations__)
             raise DataError(f"{self.folder / 'run.yaml'} should name {names}: {error}; keep the run again") from error
 
@@ -145,7 +144,7 @@ def keep(name: str, workspace: Path, command: str, commit: str = "", machine: st
                 target = folder / source.relative_to(workspace)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-        (folder / "run.yaml").write_text(yaml.safe_dump(asdict(origin), sort_keys=False), encoding="utf-8")
+        (folder / "run.yaml").write_text(yaml12.dumps(asdict(origin)), encoding="utf-8")
     return Run(FOLDER / name)
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from study.arms import FILE, Arm, load, merged
-from tasks.common import digests, paths, schemas, tracking
+from tasks.common import digests, paths, schemas, tracking, yaml12
 from tasks.common.files import DataError, atomic_path, read_table, write_json
 from tasks.common.params import load as load_params
 from tasks.common.stage import failure, stage
@@ -132,7 +131,7 @@ def prepare_workspace(folder: Path, arm: Arm, params: dict[str, Any], base: Path
         if source.exists():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to(source.resolve())
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml12.dumps(params), encoding="utf-8")
     write_json(note, basis)
 
 
@@ -200,7 +199,7 @@ def main(arm_and_seed: Annotated[str, typer.Argument(metavar="ARM-SEED", help="s
     name, seed = chosen(arm_and_seed, arms)
     arm, folder, base = arms[name], workspace(name, seed), workspace(arms[name].after, seed)
     load_params()  # says what is wrong with params.yaml before the arm's changes hide it
-    params = merged(arm, yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")), study.common, seed)
+    params = merged(arm, yaml12.loads(Path("params.yaml").read_text(encoding="utf-8")), study.common, seed)
     fresh = base / paths.pairs(str(arm.first))
     pairs = len(read_table(fresh, schemas.PAIRS)) if arm.as_many_pairs else 0
     prepare_workspace(folder, arm, params, base, pairs)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tasks.common import yaml12
 from tasks.common.params import Params, ParamsError, invalid
 from tasks.common.params.overlay import overlay
 
@@ -104,9 +104,9 @@ def load(path: Path = FILE) -> Study:
         ParamsError: with one line per problem.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml12.loads(path.read_text(encoding="utf-8"))
         return Study.model_validate(content)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml12.YAMLError) as error:
         raise ParamsError(f"{path} should hold the study's arms: {error}") from error
     except ValidationError as error:
         raise invalid(path, error) from error

@@ -15,9 +15,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-import yaml
 
-from tasks.common import paths, runtime, schemas
+from tasks.common import paths, runtime, schemas, yaml12
 from tasks.common.files import DataError, read_table, write_table
 from tasks.common.stage import failure, stage
 
@@ -35,10 +34,10 @@ def prepare(folder: Path, share: float, seed: int) -> None:
         (folder / paths.codes(split)).symlink_to(paths.codes(split).resolve())
     train = read_table(paths.codes("train"), schemas.CODES)
     write_table(folder / paths.codes("train"), part_of(train, share, seed), schemas.CODES)
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params = yaml12.loads(Path("params.yaml").read_text(encoding="utf-8"))
     params["policy"]["start"] = "train"
     params["sft_ar"]["epochs"] = round(params["sft_ar"]["epochs"] / share)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml12.dumps(params), encoding="utf-8")
 
 
 def _own(folder: Path) -> set[Path]:

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tasks.common import yaml12
 from tasks.common.files import DataError
 
 LOCK = Path("dvc.lock")
@@ -60,5 +59,5 @@ def from_lock(path: Path, lock: Path = LOCK) -> str | None:
 
 def _outs(lock: Path) -> list[dict[str, Any]]:
     # Outputs only: the dependencies noted under a stage that has not rerun yet are those of its last run.
-    content = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+    content = yaml12.loads(lock.read_text(encoding="utf-8")) or {}
     return [out for stage in (content.get("stages") or {}).values() for out in stage.get("outs") or []]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from tasks.common import yaml12
 from tasks.common.params.aligning import (
     LARGEST_IPO_MARGIN,
     ON_SEGMENTS,
@@ -172,10 +172,10 @@ def load(path: str | Path = "params.yaml") -> Params:
     if not path.is_file():
         raise ParamsError(f"{path} does not exist; run from the repository's top folder")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml12.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
-    except yaml.YAMLError as error:
+    except yaml12.YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} should hold named blocks, but holds {type(content).__name__}")

@@ -38,7 +38,7 @@ def test_the_defaults_are_valid(tmp_path):
         ("seed: 17", "sead: 17", "sead: Extra inputs are not permitted"),
         ("seed: 17", "seed: seventeen", "seed: Input should be a valid integer"),
         ("seed: 17", "seed: -1", "seed: Input should be greater than or equal to 0"),
-        ("lr: 4.0e-3", "lr: 4e-3", "lr: Input should be a valid number"),  # YAML 1.1 reads it as a string
+        ("lr: 4.0e-3", "lr: '4e-3'", "lr: Input should be a valid number"),
         ("corpus: synthetic", "corpus: librespeech", "prepare.corpus: Input should be"),
         ("corpus: synthetic", "corpus: librispeech", "prepare.path must say where"),
         ("temperature: 1.0", "temperature: 0", "decoding.temperature: Input should be greater than 0"),
@@ -284,3 +284,24 @@ def test_iterations_that_some_disks_take_for_one_are_refused(tmp_path):
     path.write_text(path.read_text().replace('"2": {prev: "1"', '"A": {prev: "a"'))
     with pytest.raises(ParamsError, match="differs from another one in capitals only"):
         load(path)
+
+
+@pytest.mark.parametrize("written", ["4e-3", "4.0e-3", "0.004", "4.0E-3", "4e-03"])
+def test_a_number_is_read_as_dvc_writes_it(tmp_path, written):
+    assert load(changed(tmp_path, "lr: 4.0e-3", f"lr: {written}")).sft_ar.lr == 4e-3
+
+
+def test_no_is_a_precision_without_quotes(tmp_path):
+    assert load(changed(tmp_path, "precision: auto", "precision: no")).compute.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("[" * 100_000 + "]" * 100_000, "nests too deeply"), ("seed: 1\nseed: 2", 'duplicate key "seed"'),
+     ("seed: 2020-99-99", "month"), ("seed: [", "valid YAML"), ("- 1", "holds list")],
+)  # fmt: skip
+def test_what_is_no_settings_file_is_named(tmp_path, text, found):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=found) as error:
+        load(tmp_path / "params.yaml")
+    assert str(error.value).startswith(str(tmp_path / "params.yaml"))
