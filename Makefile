@@ -81,7 +81,8 @@ results: env ## write the tables of README.md and docs/ from the runs kept in re
 	@$(BIN)/python -m results write
 
 ui: env ## MLflow's pages on 127.0.0.1:5000
-	@case "$(MLFLOW_TRACKING_URI)" in http*) echo "MLflow's pages are at $(MLFLOW_TRACKING_URI)" ;; *) \
+	@case "$(MLFLOW_TRACKING_URI)" in http*) \
+	  echo "MLflow's pages are at $$(echo "$(MLFLOW_TRACKING_URI)" | sed -e 's#//[^/@]*@#//#' -e 's#?.*##')" ;; *) \
 	  echo "the runs: http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"; \
 	  $(BIN)/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)" --host 127.0.0.1 --port 5000 ;; esac
 

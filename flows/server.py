@@ -20,6 +20,7 @@ from pathlib import Path
 
 from flows import process
 from model.errors import SpeechAlignError
+from tasks.common import secrets
 
 SECONDS_TO_ANSWER = 5.0
 APP = "prefect.server.api.server:create_app"
@@ -49,7 +50,7 @@ def api() -> Iterator[str]:
 
 def _check(address: str) -> None:
     try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+        urllib.request.urlopen(f"{secrets.address(address).rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):  # Prefect has the credentials
             return
@@ -60,8 +61,9 @@ def _check(address: str) -> None:
 
 def _unreachable(address: str, found: str) -> str:
     return (
-        f"expected a Prefect server at PREFECT_API_URL={address}, found: {found}. Start it (`prefect server start`), "
-        "correct the address, or unset PREFECT_API_URL: the run then has a temporary server of its own"
+        f"expected a Prefect server at PREFECT_API_URL={secrets.address(address)}, found: {found}. Start it "
+        "(`prefect server start`), correct the address, or unset PREFECT_API_URL "
+        "for a temporary server"
     )
 
 

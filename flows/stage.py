@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import QUIET, process
+from tasks.common.secrets import masked
 from tasks.common.stage import failure
 
 THREADS = "SPEECHALIGN_THREADS"  # overrides compute.threads, for stages that share the machine
@@ -54,6 +55,7 @@ class _Output:
     dvc_errors: list[str] = field(default_factory=list)
 
     def line(self, stream: str, text: str) -> None:
+        text = masked(text)  # Prefect's server keeps it
         for how, says in _SAYS.items():
             if text == says.format(self.stage):
                 self.how = how

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import inputs, paths
+from tasks.common import inputs, paths, secrets
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -37,9 +37,13 @@ def one_message() -> Iterator[None]:
     except (SpeechAlignError, OSError) as error:
         machine = isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in MACHINE
         if os.environ.get("SPEECHALIGN_DEBUG") or not (machine or isinstance(error, SpeechAlignError)):
+            secrets.mask_error(error)
             raise
-        print(f"{ERROR}{error}\n{HINT}", file=sys.stderr, flush=True)
+        print(f"{ERROR}{secrets.masked(str(error))}\n{HINT}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
+    except Exception as error:
+        secrets.mask_error(error)
+        raise
 
 
 def stage(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ MODULES = {
     "tasks.common.environment": "names the machine and the libraries next to the numbers",
     "tasks.common.inputs": "compares what a stage rests on before and after it, and computes no result",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
+    "tasks.common.secrets": "takes credentials out of messages",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",
     "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",
     "logging": "writes log lines",

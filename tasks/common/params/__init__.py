@@ -27,6 +27,7 @@ from tasks.common.params.corpus import Extract, Prepare, Spelling, Texts
 from tasks.common.params.judging import Evaluate, Gap, Register
 from tasks.common.params.models import Ar, Compute, Models, Nar, Policy, SftAr, SftNar
 from tasks.common.paths import check_name
+from tasks.common.secrets import holds_credentials
 
 __all__ = ["Params", "ParamsError", "load"]
 
@@ -182,10 +183,23 @@ def load(path: str | Path = "params.yaml") -> Params:
     for key in content.get("iterations") or {}:
         if not isinstance(key, str):
             raise ParamsError(f'{path}: iterations.{key} must be a quoted string ("{key}"): DVC drops integer keys')
+    if named := _with_credentials(content, ""):
+        raise ParamsError(
+            f"{path}: {', '.join(named)} holds credentials, which dvc.lock and MLflow would keep; name the place "
+            "without them and put them in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; docs/s3.md)"
+        )
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise invalid(path, error) from error
+
+
+def _with_credentials(content: object, where: str) -> list[str]:
+    """Return the dotted names of the texts that hold some."""
+    if isinstance(content, str):
+        return [where] if holds_credentials(content) else []
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [name for key, value in inner for name in _with_credentials(value, f"{where}.{key}".strip("."))]
 
 
 def invalid(path: Path, error: ValidationError) -> ParamsError:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import digests, paths
+from tasks.common import digests, paths, secrets
 from tasks.common.files import DataError, read_json
 from tasks.common.params import Params
 from tasks.common.tracking.client import (
@@ -30,7 +30,6 @@ from tasks.common.tracking.client import (
     experiment_name,
     failures,
     tracking_uri,
-    without_password,
 )
 from tasks.common.tracking.run import Run, log_params
 
@@ -115,7 +114,7 @@ def flatten(params: Params) -> dict[str, str]:
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), inner)
         else:
-            flat[prefix] = value if isinstance(value, str) else json.dumps(value)
+            flat[prefix] = secrets.masked(value if isinstance(value, str) else json.dumps(value))
 
     walk("", params.model_dump(mode="json", by_alias=True))
     return flat
@@ -161,7 +160,7 @@ def _start_child(client: MlflowClient, experiment: str, parent: str, iteration: 
         "parent_run_id": parent,
         "run_id": child,
         "experiment": experiment_name(),
-        "tracking_uri": without_password(tracking_uri()),
+        "tracking_uri": secrets.address(tracking_uri()),
         "step": keys.index(iteration) + 1 if iteration in keys else 0,
     }
 

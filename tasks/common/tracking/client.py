@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import logging
 import os
-import re
 import ssl
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common import secrets
 from tasks.common.tracking import database
 from tasks.common.tracking.errors import TrackingError
 
@@ -40,11 +40,6 @@ def without_database() -> bool:
     """Whether the address names an SQLite file that does not exist, which connecting would make."""
     file = database.file_of(tracking_uri())
     return file is not None and not file.exists()
-
-
-def without_password(uri: str) -> str:
-    """Return the address without ``user:password@``, as it may be written to a file."""
-    return re.sub(r"^(\w[\w+.-]*://)[^/@]*@", r"\1", uri)
 
 
 def connect() -> MlflowClient:
@@ -113,7 +108,7 @@ def failures() -> Iterator[None]:
         file = database.file_of(tracking_uri())
         hint = f"Look at {file}" if file else "Correct MLFLOW_TRACKING_URI, or unset it to use the local mlflow.db"
         raise TrackingError(
-            f"MLflow at {without_password(tracking_uri())} refused: {reason}. {hint} (docs/mlflow.md)"
+            f"MLflow at {secrets.address(tracking_uri())} refused: {secrets.masked(reason)}. {hint} (docs/mlflow.md)"
         ) from error
 
 
@@ -130,7 +125,9 @@ def _check_answers(uri: str) -> None:
         return
     try:
         # /health needs no credentials, and urllib would read them as part of the host.
-        urllib.request.urlopen(f"{without_password(uri).rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+        urllib.request.urlopen(
+            f"{secrets.address(uri).partition('?')[0].rstrip('/')}/health", timeout=SECONDS_TO_ANSWER
+        ).close()
     except urllib.error.HTTPError as error:
         if error.code == 403:
             hint = "HTTP 403; the server may not know itself by this host name (`mlflow server --allowed-hosts`)"
@@ -145,6 +142,6 @@ def _check_answers(uri: str) -> None:
 
 def _unreachable(uri: str, found: str) -> str:
     return (
-        f"expected an MLflow server at MLFLOW_TRACKING_URI={without_password(uri)}, found: {found}. "
+        f"expected an MLflow server at MLFLOW_TRACKING_URI={secrets.address(uri)}, found: {found}. "
         "Start it (`mlflow server`), correct the address, or unset MLFLOW_TRACKING_URI to use the local mlflow.db"
     )

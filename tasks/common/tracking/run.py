@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import digests
+from tasks.common import digests, secrets
 from tasks.common.tracking.client import TrackingError, failures
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ class Run:
 
     def _warn(self, error: TrackingError) -> None:
         if not self._warned:
-            print(f"warning: {error}. The work goes on; metrics are kept for a later attempt", file=sys.stderr)
+            print(
+                f"warning: {secrets.masked(str(error))}. The work goes on; metrics are kept for a later attempt",
+                file=sys.stderr,
+            )
         self._warned = True
 
 

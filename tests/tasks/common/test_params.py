@@ -305,3 +305,10 @@ def test_what_is_no_settings_file_is_named(tmp_path, text, found):
     with pytest.raises(ParamsError, match=found) as error:
         load(tmp_path / "params.yaml")
     assert str(error.value).startswith(str(tmp_path / "params.yaml"))
+
+
+@pytest.mark.parametrize("path", ["s3://AKIAIOSFODNN7EXAMPLE:hunter22@bucket/x", "https://host/x?token=hunter22"])
+def test_credentials_in_the_settings_are_refused_and_not_shown(tmp_path, path):
+    with pytest.raises(ParamsError, match=r"prepare\.path holds credentials") as error:
+        load(changed(tmp_path, "path: null", f"path: {path}"))
+    assert "hunter22" not in str(error.value)

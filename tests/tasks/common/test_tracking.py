@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from tasks.common import digests, paths, tracking
 from tasks.common.files import DataError
 from tasks.common.params import Params, load
-from tasks.common.tracking.client import TrackingError, connect, without_password
+from tasks.common.tracking.client import TrackingError, connect
 from tasks.common.tracking.run import Run
 from tests.mlflow_server import Forwarder, free_port
 
@@ -270,15 +270,3 @@ def test_runs_name_the_commit_and_whether_files_differ_from_it(tmp_path: Path, m
     tags = tracking.environment_tags()
     assert tags["git_modified"] == "true"
     assert len(tags["mlflow.source.git.commit"]) == 40
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("https://me:pass@host/path", "https://host/path"),
-        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
-        ("postgresql+psycopg2://me:pass@host/db", "postgresql+psycopg2://host/db"),
-    ],
-)
-def test_passwords_are_not_written_down(uri: str, shown: str):
-    assert without_password(uri) == shown

@@ -1,0 +1,54 @@
+"""Nothing that looks like a credential is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.common import secrets
+from tasks.common.stage import one_message
+
+KEY = "AKIAIOSFODNN7EXAMPLE"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:pass@host/path", "https://host/path"),
+        ("https://host/path?token=abc&x=1", "https://host/path?***"),
+        ("postgresql+psycopg2://me:pass@host/db", "postgresql+psycopg2://host/db"),
+        (f"s3://{KEY}:wJalrXUtn/FEMI/K7MDENG@bucket/corpus", "s3://bucket/corpus"),
+        (f"s3://bucket/{KEY}/corpus", "s3://bucket/***/corpus"),
+        ("sqlite:////a@b/mlflow.db", "sqlite:////a@b/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        ("s3://bucket/a@b/c:d", "s3://bucket/a@b/c:d"),
+    ],
+)
+def test_an_address_is_shown_without_its_credentials(uri, shown):
+    assert secrets.address(uri) == shown
+    assert secrets.masked(f"refused: '{uri}', try again") == f"refused: '{shown}', try again"
+    assert secrets.holds_credentials(uri) == (shown != uri)
+
+
+def test_values_of_variables_and_named_ones_are_masked_and_words_of_the_trade_stay(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cr3t-token")
+    said = "token s3cr3t-token, password=hunter22, aws_secret_access_key: abc/def, stop token: 5, batch_tokens: 2048"
+    assert secrets.masked(said) == (
+        "token ***, password=***, aws_secret_access_key: ***, stop token: 5, batch_tokens: 2048"
+    )
+
+
+def test_an_error_is_printed_without_credentials(capsys):
+    with pytest.raises(SystemExit), one_message():
+        raise OSError(13, "not allowed: https://me:hunter22@host/x?sig=abc")
+    printed = capsys.readouterr().err
+    assert "https://host/x?***" in printed and "hunter22" not in printed
+
+
+def test_a_bug_keeps_its_traceback_without_credentials():
+    with pytest.raises(RuntimeError) as caught, one_message():
+        try:
+            raise ValueError("https://me:hunter22@host")
+        except ValueError as error:
+            raise RuntimeError("at https://me:hunter22@host") from error
+    assert "hunter22" not in str(caught.value) + str(caught.value.__cause__)
