@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from flows import cli
 from tests.flows.conftest import PROJECT, gone
+from tests.tasks.prefer.votes.listening import systems
 
 # The toy project has settings of its own, which the project's schema does not know.
 TOY = "from tasks.common import params; params.load = lambda: None; from flows.cli import main; main()"
@@ -74,6 +75,16 @@ def test_outside_the_repository_it_says_where_to_run(tmp_path, monkeypatch, argu
     assert result.exit_code == 1
     assert f"run speechalign in the repository's top folder: cd {PROJECT}" in result.output
     assert not list(Path().iterdir())
+
+
+def test_a_listening_test_of_two_folders_needs_no_repository(tmp_path, monkeypatch):
+    systems(tmp_path, texts=2)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, ["votes", "before", "after", "--texts", "texts.csv"], prog_name="speechalign")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "listening/vote.html").is_file()
+    done = CliRunner().invoke(cli.app, ["votes", "check", "votes.csv", "--iteration", "1"], prog_name="speechalign")
+    assert done.exit_code == 1 and "params.yaml" in done.output
 
 
 def test_nothing_to_do_is_said_without_prefect(finished):

@@ -233,12 +233,15 @@ def _write(
 
 
 def _say(out: Path, key: Key, asked: int) -> None:
+    from tasks.prefer.votes.result import count
+
     roles = [trial.role for trial in key.trials]
     n = roles.count("pair")
     few = f" (of {asked} asked for: no more texts have two different sounds)" if n < asked else ""
     practice = roles.count("warm-up")
     print(
-        f"{out}: {n} pairs{few}, {practice} practice pairs, {len(roles) - n - practice} attention checks; give raters "
+        f"{out}: {count(n, 'pair')}{few}, {count(practice, 'practice pair')}, "
+        f"{count(len(roles) - n - practice, 'attention check')}; give raters "
         f"vote.html ({(out / 'vote.html').stat().st_size / 1e6:.1f} MB, needs nothing else), or serve the folder; "
         "key.json says which sound is which"
     )

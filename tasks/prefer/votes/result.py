@@ -88,18 +88,24 @@ def _rated(kept: Sequence[Cast], key: Key, scale: str) -> Rated:
     return Rated(scale, means, difference)
 
 
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 vote", "2 votes"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def describe(found: Result) -> str:
     """Return the result in words."""
     key, votes = found.key, len(found.kept)
     ties = sum(vote.choice == "tie" for vote in found.kept)
-    lines = [f"{votes} votes by {len(found.raters) - len(found.left_out)} raters, {ties} of them ties"]
+    raters = count(len(found.raters) - len(found.left_out), "rater")
+    lines = [f"{count(votes, 'vote')} by {raters}, {count(ties, 'tie')} among them"]
     if found.left_out:
         names = "; ".join(
             f"{rater.name}: missed {len(rater.missed)} of {rater.checks} checks: {', '.join(rater.missed)}"
             for rater in found.left_out.values()
         )
         out = sum(rater.votes for rater in found.left_out.values())
-        lines.append(f"left out: {len(found.left_out)} raters with {out} votes ({names})")
+        lines.append(f"left out: {count(len(found.left_out), 'rater')} with {count(out, 'vote')} ({names})")
     elif checks_of(key):
         lines.append("left out: nobody, every rater passed the attention checks")
     if found.verdict:

@@ -25,7 +25,7 @@ from starlette.routing import Route
 from tasks.prefer.votes import export
 from tasks.prefer.votes.guard import Guard
 from tasks.prefer.votes.key import Key
-from tasks.prefer.votes.result import counted, preferences
+from tasks.prefer.votes.result import count, counted, preferences
 from tasks.prefer.votes.returned import Cast, folded, parse
 from tasks.prefer.votes.stopping import Verdict, verdict
 from tasks.prefer.votes.store import Kept, Refused, Store
@@ -40,8 +40,8 @@ class _Body(BaseModel):
 T = TypeVar("T", bound=_Body)
 
 
-# A name has something to see, and nothing that would tear a line of a log or of a sheet.
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^\P{C}*[^\s\p{C}]\P{C}*$")]
+# A name has something to see, nothing that would tear a line of a sheet, and is no formula of a spreadsheet.
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^\s*[^\s\p{C}=+@-]\P{C}*$")]
 Secret = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Rating = Annotated[int, Field(ge=1, le=5)]
 
@@ -98,7 +98,7 @@ class Test:
         with self._state:
             cast = self.cast()
             kept, raters, left_out = counted(cast, self.key)
-            state = f"{len(kept)} votes by {len(raters) - len(left_out)} raters"
+            state = f"{count(len(kept), 'vote')} by {count(len(raters) - len(left_out), 'rater')}"
             if left_out:
                 state += f", {len(left_out)} left out"
             if self.key.systems and kept:

@@ -10,7 +10,9 @@ most α, however often anyone looks (Ville's inequality). The average does not d
 
 Votes of one rater, or on one text, are alike. A count of single votes says something about these raters and texts only.
 So the same test is read three times: each vote is a unit; each rater is one, with the mean of their votes; each text is
-one. A preference is shown when all three say so; a rater or two, or a few texts, then cannot carry it alone.
+one. A preference is shown when all three say so; a rater or two, or a few texts, then cannot carry it alone. Means of
+raters who are not done yet still move, so for these two readings the bound is not exact: benchmarks/listening.py
+measures false alarms of the whole rule, read after every vote.
 """
 
 from __future__ import annotations

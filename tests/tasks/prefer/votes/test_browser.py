@@ -100,7 +100,7 @@ def test_the_page_alone_saves_a_sheet_that_result_reads(tab, tmp_path):
         [sys.executable, "-m", "tasks.prefer.votes", "result", str(folder), str(saved)],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "2 votes by 1 raters" in done.stdout and "QMOS (1 to 5)" in done.stdout
+    assert "2 votes by 1 rater," in done.stdout and "QMOS (1 to 5)" in done.stdout
 
 
 def waited_for(folder: Path, tab) -> Path:

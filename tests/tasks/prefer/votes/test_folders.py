@@ -59,7 +59,7 @@ def test_the_same_seed_writes_the_same_test_and_another_seed_another(folder):
 def test_options_may_come_before_the_folders(folder):
     done = run("--texts", "texts.csv", "before", "after", "--out", "x", "--pairs", 2, "--warm-up", 1, "--checks", 3)
     assert done.exit_code == 0, done.output
-    assert "2 pairs, 1 practice pairs, 3 attention checks" in done.output
+    assert "2 pairs, 1 practice pair, 3 attention checks" in done.output
 
 
 def test_texts_without_two_usable_sounds_are_named_with_their_system(folder):

@@ -61,7 +61,9 @@ def test_an_exported_test_filled_in_becomes_pairs(small):
     write(folder / "ben.csv", fill(folder / "listening/sheet.csv", "ben", lambda i: ["A", "A", "tie"][i]))
     done = run("result", "listening", "anna.csv", "ben.csv", "--csv", "votes/1.csv", "--pairs", "pairs.jsonl")
     assert done.exit_code == 0, done.output
-    assert "6 votes by 2 raters, 2 of them ties" in done.output and "preferred in" not in done.output.split("left")[0]
+    assert (
+        "6 votes by 2 raters, 2 ties among them" in done.output and "preferred in" not in done.output.split("left")[0]
+    )
     done = run("check", "votes", "--iteration", 1)
     assert done.exit_code == 0, done.output
     assert "6 votes by 2 rater(s) on 3 pairs of sounds: 1 with a majority, 2 ties" in done.output

@@ -98,6 +98,7 @@ def test_raters_are_told_when_enough_votes_are_in(served):
         ({"rater": ""}, 422),
         ({"rater": " "}, 422),
         ({"rater": "a\nb"}, 422),
+        ({"rater": "=HYPERLINK(1)"}, 422),
         ({"rater": "a\u2028b\u0000"}, 422),
         ({"rater": "x" * 81}, 422),
         ({"rater": {"$gt": ""}}, 422),
