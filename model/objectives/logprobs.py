@@ -29,10 +29,27 @@ def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]])
     return ids, labels
 
 
-def next_token_logits(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """Return float32 logits ``(batch, length, vocabulary)`` of the token after each position, on the model's device."""
-    device = next(model.parameters()).device
-    return model(input_ids=tokens.to(device), use_cache=False).logits.float()
+def next_token_logits(
+    model: torch.nn.Module,
+    tokens: torch.Tensor,
+    *,
+    positions: torch.Tensor | None = None,
+    visible: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return float32 logits ``(batch, length, vocabulary)`` of the token after each position, on the model's device.
+
+    Args:
+        positions: ``(batch, length)`` of the tokens, if not one after another.
+        visible: bool ``(batch, 1, length, length)``: which positions each one sees, if not all earlier ones.
+    """
+    first = next(model.parameters())
+    given: dict[str, torch.Tensor] = {}
+    if positions is not None:
+        given["position_ids"] = positions.to(first.device)
+    if visible is not None:  # as what is added to the scores, which every kind of attention takes
+        hidden = torch.zeros(visible.shape, dtype=first.dtype, device=first.device)
+        given["attention_mask"] = hidden.masked_fill_(~visible.to(first.device), torch.finfo(first.dtype).min)
+    return model(input_ids=tokens.to(first.device), use_cache=False, **given).logits.float()
 
 
 def token_logprobs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

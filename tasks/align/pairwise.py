@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from model.batch import Batch
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.fast.shared_context import collate_pairs, pair_logprobs, scored_tokens
 from model.objectives.pair_logprobs import PairLogprobs
 from model.objectives.pairwise import PAIRWISE_LOSSES, PairwiseOptions
-from model.pairs.sequences import sequences_of
 from model.training import Metrics
 from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
 
@@ -35,12 +34,10 @@ class Pairwise(PairMethod):
         )
 
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        tokens, labels = collate(*sequences_of(pairs, self.job.vocabulary))
         return Batch(
             ids=pair_ids(pairs),
             weight=float(len(pairs)),
-            tokens=tokens,
-            labels=labels,
+            **collate_pairs(pairs, self.job.vocabulary),
             reference_chosen=torch.tensor([pair["chosen_logprob"] for pair in pairs], dtype=torch.float32),
             reference_rejected=torch.tensor([pair["rejected_logprob"] for pair in pairs], dtype=torch.float32),
             reward_gap=torch.tensor([reward_gap(pair) for pair in pairs], dtype=torch.float32),
@@ -48,9 +45,9 @@ class Pairwise(PairMethod):
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return the preference loss plus the weighted negative log-likelihood (nats per token) of the chosen side."""
-        scored = sequence_logprobs(next_token_logits(model, batch["tokens"]), batch["labels"])
-        chosen, rejected = scored.chunk(2)
-        chosen_tokens, rejected_tokens = (batch["labels"] != IGNORE).sum(dim=1).chunk(2)
+        labels, side = batch["labels"], batch["side"]
+        chosen, rejected = pair_logprobs(model, batch["tokens"], labels, batch["positions"], side)
+        chosen_tokens, rejected_tokens = scored_tokens(labels, side)
         logprobs = PairLogprobs(
             chosen=chosen,
             rejected=rejected,

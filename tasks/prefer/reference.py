@@ -6,8 +6,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from model import policy
-from model.objectives.logprobs import collate, next_token_logits, sequence_logprobs
-from model.pairs.sequences import sequences_of
+from model.fast.shared_context import collate_pairs, pair_logprobs
 from tasks.common.progress import Bar
 from tasks.common.utterances import Row
 
@@ -15,13 +14,12 @@ from tasks.common.utterances import Row
 @torch.inference_mode()
 def add_reference_logprobs(pairs: list[Row], ar: LlamaForCausalLM, batch_size: int, iteration: str) -> None:
     """Add both sides' log-probabilities under ``ar`` to every pair, in nats, summed over tokens and end mark."""
-    vocabulary, device = policy.vocabulary_of(ar), ar.device
+    vocabulary = policy.vocabulary_of(ar)
     order = sorted(range(len(pairs)), key=lambda i: len(pairs[i]["chosen"]) + len(pairs[i]["rejected"]))
     with Bar(f"prefer@{iteration} reference", len(pairs)) as bar:
         for first in range(0, len(order), batch_size):
             part = [pairs[i] for i in order[first : first + batch_size]]
-            ids, labels = collate(*sequences_of(part, vocabulary))
-            scored = sequence_logprobs(next_token_logits(ar, ids), labels.to(device))
-            for pair, chosen, rejected in zip(part, scored[: len(part)], scored[len(part) :], strict=True):
+            scored = pair_logprobs(ar, **collate_pairs(part, vocabulary))
+            for pair, chosen, rejected in zip(part, *scored, strict=True):
                 pair["chosen_logprob"], pair["rejected_logprob"] = chosen.item(), rejected.item()
             bar.advance(len(part))

@@ -1,0 +1,74 @@
+"""Both sides of preference pairs after one computation of the context that they share.
+
+A row is ``context chosen rejected``. The rejected side sees the context and itself, never the chosen side, and its
+positions start where the chosen side's do. So each token gets what it gets in a sequence of its own: the sums differ
+from :func:`model.objectives.logprobs.sequence_logprobs` by rounding only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from model.fast.padding import padded
+from model.objectives.logprobs import IGNORE, next_token_logits, token_logprobs
+from model.tokens import PAD, Vocabulary
+
+CONTEXT, CHOSEN, REJECTED, PADDING = range(4)
+
+
+def collate_pairs(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
+    """Return ``tokens``, ``labels``, ``positions`` and ``side``, each ``(pairs, length)``, right-padded.
+
+    The context's last token is repeated before each side, whose first token it predicts. ``labels`` are the next
+    tokens of each side, ``IGNORE`` before its segment (``prefer.credit``).
+    """
+    rows = []
+    for pair in pairs:
+        context = vocabulary.context(pair["text"], pair["prompt"])
+        last = len(context) - 1
+        tokens, labels, positions, side = context[:-1], [IGNORE] * last, list(range(last)), [CONTEXT] * last
+        for name, number in (("chosen", CHOSEN), ("rejected", REJECTED)):
+            target, first = vocabulary.target(pair[name], pair[f"{name}_finished"]), pair[f"{name}_from"]
+            tokens += [context[-1], *target[:-1]]
+            labels += [IGNORE] * first + target[first:]
+            positions += range(last, last + len(target))
+            side += [number] * len(target)
+        rows.append((tokens, labels, positions, side))
+    length = padded(max(len(tokens) for tokens, *_ in rows))
+    columns = zip(
+        ("tokens", "labels", "positions", "side"), (PAD, IGNORE, 0, PADDING), zip(*rows, strict=True), strict=True
+    )
+    return {
+        name: torch.tensor([[*row, *[filler] * (length - len(row))] for row in column])
+        for name, filler, column in columns
+    }
+
+
+def pair_logprobs(
+    model: torch.nn.Module, tokens: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor, side: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ``log p(chosen | context)`` and ``log p(rejected | context)`` ``(pairs,)``, on the model's device.
+
+    Args: of :func:`collate_pairs`.
+    """
+    logits = next_token_logits(model, tokens, positions=positions, visible=visible(side))
+    logprobs = token_logprobs(logits, labels.to(logits.device))
+    return _sum(logprobs, side, CHOSEN), _sum(logprobs, side, REJECTED)
+
+
+def scored_tokens(labels: torch.Tensor, side: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return how many tokens of the chosen and of the rejected sides are summed ``(pairs,)``."""
+    return _sum(labels != IGNORE, side, CHOSEN), _sum(labels != IGNORE, side, REJECTED)
+
+
+def visible(side: torch.Tensor) -> torch.Tensor:
+    """Return which positions each one sees ``(pairs, 1, length, length)``: earlier ones of its side or the context."""
+    own = (side[:, None, :] == side[:, :, None]) | (side[:, None, :] == CONTEXT)
+    return own.tril()[:, None]
+
+
+def _sum(values: torch.Tensor, side: torch.Tensor, which: int) -> torch.Tensor:
+    return torch.where(side.to(values.device) == which, values, 0).sum(dim=1)
