@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from urllib3.exceptions import HTTPError
 
 from tasks.common.files import DataError, atomic_path
 from tasks.common.ordered import ordered
@@ -26,6 +28,8 @@ from tasks.common.progress import Bar
 
 ATTEMPTS = 5
 CONNECTIONS = 8
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+LISTING = {"Name", "Contents", "KeyCount", "Prefix", "IsTruncated"}  # some of it is in every answer of an S3
 _CHUNK = 1 << 20  # bytes
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -79,6 +83,8 @@ def fetch_file(uri: str) -> Path:
             if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
                 raise DataError(f"{uri} does not exist; check the location and AWS_ENDPOINT_URL_S3") from error
             raise
+        if "ETag" not in found:
+            raise DataError(f"{uri}: {client.meta.endpoint_url} answers, but not as an S3 does; check the endpoint")
         remote = Remote(key, name, found["ContentLength"], found["ETag"].strip('"'))
         folder = _cache_folder(client.meta.endpoint_url, bucket, key)
         _download(client, bucket, [remote], folder)
@@ -88,18 +94,36 @@ def fetch_file(uri: str) -> Path:
 
 
 def _client() -> Any:
-    return boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}))
+    """Return a client of the endpoint that the environment names.
+
+    Raises:
+        DataError: what it names is no address.
+    """
+    try:
+        return boto3.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": ATTEMPTS}))
+    except ValueError as error:  # as boto3 refuses an address without http://
+        name = next((name for name in ENDPOINT_VARIABLES if os.environ.get(name)), ENDPOINT_VARIABLES[0])
+        raise DataError(
+            f"{name} is {os.environ.get(name, '')!r}, which is not an S3 endpoint ({error}); expected an "
+            "address such as http://localhost:9000"
+        ) from error
 
 
 def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
     """Return all objects under the prefix, taken as a folder.
 
     Raises:
-        DataError: there are none, or a key would be written outside the corpus folder.
+        DataError: there are none, a key would be written outside the corpus folder or be a file and a folder at once,
+            or the answer is not an S3's.
     """
     start = f"{prefix}/" if prefix else ""
     objects = []
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
+        if not LISTING & page.keys():
+            raise DataError(
+                f"s3://{bucket}/{start}: {client.meta.endpoint_url} answers, but not as an S3 does (a web page "
+                f"perhaps); check {' or '.join(ENDPOINT_VARIABLES)}"
+            )
         for entry in page.get("Contents", []):
             name = entry["Key"][len(start) :]
             if not name or name.endswith("/"):  # a console's marker of an empty folder
@@ -112,7 +136,23 @@ def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
             objects.append(Remote(entry["Key"], name, entry["Size"], entry["ETag"].strip('"')))
     if not objects:
         raise DataError(f"s3://{bucket}/{start} holds no objects; check the location (for the corpus: prepare.path)")
-    return objects
+    return _without_folders(bucket, objects)
+
+
+def _without_folders(bucket: str, objects: list[Remote]) -> list[Remote]:
+    """Leave out empty objects that stand for a folder: on a disk a name can't be a file and a folder.
+
+    Raises:
+        DataError: such an object is not empty.
+    """
+    folders = {"/".join(parts[:n]) for o in objects for parts in [o.name.split("/")] for n in range(1, len(parts))}
+    for remote in objects:
+        if remote.name in folders and remote.size:
+            raise DataError(
+                f"s3://{bucket}/{remote.key} has {remote.size} bytes and other objects below it, which no disk can "
+                "hold; rename it"
+            )
+    return [remote for remote in objects if remote.name not in folders]
 
 
 def _parse(uri: str) -> tuple[str, str]:
@@ -148,17 +188,24 @@ def _download(client: Any, bucket: str, objects: list[Remote], folder: Path) -> 
             lines.write(json.dumps({"name": remote.name, "state": _state(remote, files / remote.name)}) + "\n")
             lines.flush()
             bar.advance()
+    if lost := [o.key for o in objects if not (files / o.name).is_file()]:
+        raise DataError(f"s3://{bucket}/{lost[0]} was fetched and is gone again ({len(lost)} such files); run again")
 
 
 def _fetch_one(client: Any, bucket: str, folder: Path, remote: Remote) -> None:
     """Stream one object through a temporary sibling. botocore retries the request but not the stream."""
     path, problem = folder / remote.name, Exception()
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        time.sleep(attempt and 0.1 * 2**attempt)
         try:
             with atomic_path(path) as temporary:
                 _stream(client, bucket, remote, temporary)
             return
-        except (BotoCoreError, _DamagedError) as error:
+        except (BotoCoreError, HTTPError, ConnectionError, TimeoutError, _DamagedError) as error:
+            problem = error
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
+                raise DataError(_explain(error, f"s3://{bucket}/{remote.key}", bucket)) from error
             problem = error
         except OSError as error:
             raise DataError(f"cannot write {path} for s3://{bucket}/{remote.key}: {error}") from error
@@ -217,4 +264,4 @@ def _explain(error: ClientError | BotoCoreError, uri: str, bucket: str) -> str:
         return f"{uri}: access refused ({code}); the credentials need s3:ListBucket and s3:GetObject there"
     if code in ("PreconditionFailed", "NoSuchKey", "404"):
         return f"{uri}: an object changed while the corpus was fetched; run again"
-    return f"could not read {uri}: {error}"
+    return f"could not read {uri}: {error}; check the location and {' or '.join(ENDPOINT_VARIABLES)}"

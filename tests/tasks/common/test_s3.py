@@ -122,6 +122,8 @@ class Faulty:
         self.listed: dict[str, bytes] = {}
         self.answers: dict[str, list[bytes]] = {}
         self.requests = 0
+        self.cut: dict[str, int] = {}  # how many answers break off, by key
+        self.page = b""  # answered to every request
 
 
 @pytest.fixture
@@ -131,6 +133,9 @@ def faulty(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
+            if state.page:
+                self.answer(state.page)
+                return
             if "list-type=2" in query:
                 entries = "".join(
                     f"<Contents><Key>{key}</Key><Size>{len(body)}</Size>"
@@ -140,14 +145,17 @@ def faulty(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
                 self.answer(f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode())
                 return
             state.requests += 1
-            queue = state.answers[path.split("/", 2)[2]]
-            self.answer(queue.pop(0) if len(queue) > 1 else queue[0])
+            key = path.split("/", 2)[2]
+            queue = state.answers[key]
+            state.cut[key] = state.cut.get(key, 0) - 1
+            self.answer(queue.pop(0) if len(queue) > 1 else queue[0], state.cut[key] >= 0)
 
-        def answer(self, body: bytes) -> None:
+        def answer(self, body: bytes, cut: bool = False) -> None:
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             pass
@@ -165,6 +173,49 @@ def test_damaged_transfer_is_repeated(faulty: Faulty) -> None:
     faulty.answers = {"corpus/a": [b"wrong", b"rig", b"right"]}
     assert contents(storage.fetch("s3://speech/corpus")) == {"a": b"right"}
     assert faulty.requests == 3
+
+
+def test_a_body_that_is_cut_short_is_asked_for_again(faulty: Faulty) -> None:
+    bodies = {f"corpus/{name}": name.encode() * 300_000 for name in "abc"}
+    faulty.listed, faulty.answers = bodies, {key: [body] for key, body in bodies.items()}
+    faulty.cut = {"corpus/b": 2}
+    assert contents(storage.fetch("s3://speech/corpus")) == {key[-1]: body for key, body in bodies.items()}
+    assert faulty.requests == 5
+    faulty.listed = {"corpus/d": b"whole"}
+    faulty.answers = {"corpus/d": [b"whole"]}
+    faulty.cut = {"corpus/d": 99}
+    with pytest.raises(DataError, match=r"s3://speech/corpus/d could not be fetched in 5 attempts"):
+        storage.fetch("s3://speech/corpus")
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html><body>Sign in</body></html>", b"<!DOCTYPE html><html><p>Hello<br></html>", b"{}", b"x"]
+)
+def test_an_answer_that_is_no_s3s_names_the_endpoint(
+    faulty: Faulty, monkeypatch: pytest.MonkeyPatch, page: bytes
+) -> None:
+    monkeypatch.setattr(storage, "ATTEMPTS", 1)  # botocore waits longer each time
+    faulty.page = page
+    with pytest.raises(DataError, match=r"AWS_ENDPOINT_URL_S3"):
+        storage.fetch("s3://speech/corpus")
+
+
+def test_an_endpoint_without_http_names_the_variable(monkeypatch: pytest.MonkeyPatch, s3_server: S3Server) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "localhost:9000")
+    for fetch in (storage.fetch, storage.fetch_file):
+        with pytest.raises(DataError, match=r"AWS_ENDPOINT_URL_S3 is 'localhost:9000'.*http://localhost:9000"):
+            fetch("s3://speech/corpus")
+
+
+def test_an_empty_object_that_stands_for_a_folder_takes_no_files_place(put: Put) -> None:
+    put("corpus/wavs", b"")
+    for i in range(12):
+        put(f"corpus/wavs/{i}.wav", b"sound")
+    for _ in range(3):
+        assert len(contents(storage.fetch(f"s3://{BUCKET}/corpus"))) == 12
+    put("corpus/wavs", b"a file")
+    with pytest.raises(DataError, match=r"s3://speech/corpus/wavs has 6 bytes and other objects below it"):
+        storage.fetch(f"s3://{BUCKET}/corpus")
 
 
 def test_lasting_damage_is_an_error_and_leaves_no_file(faulty: Faulty, cache: Path) -> None:
