@@ -89,10 +89,29 @@ def load_weights(module: Module, folder: Path) -> Module:
     """Fill ``module`` with the folder's weights as float32 and return it in evaluation mode.
 
     Raises:
-        CheckpointError: damaged weights, or weights of another shape than the module's.
+        CheckpointError: damaged weights, weights of another shape than the module's, or one that is not finite.
     """
     try:
         module.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
     except (RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the weights in {folder} do not fit its {CONFIG}: {error}") from error
+    check_finite(module, folder)
     return module.eval()
+
+
+def check_finite(module: torch.nn.Module, folder: Path) -> None:
+    """Refuse a model with a weight that is not finite: all that it computes would be nothing.
+
+    Raises:
+        CheckpointError: with the weight's name.
+    """
+    if problem := not_finite(module):
+        raise CheckpointError(f"{folder}: {problem}; take an earlier checkpoint, or train it again")
+
+
+def not_finite(module: torch.nn.Module) -> str:
+    """Return which weight is not finite and in how many values, or ""."""
+    for name, value in module.named_parameters():
+        if not torch.isfinite(value).all():
+            return f"{int((~torch.isfinite(value)).sum())} of {value.numel()} values of {name} are not finite"
+    return ""

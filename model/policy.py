@@ -65,8 +65,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     """Load an AR in evaluation mode, from safetensors only.
 
     Raises:
-        CheckpointError: no policy there, damaged files, weights that do not fit the configuration, or no codebook size
-            in it.
+        CheckpointError: no policy there, damaged files, weights that do not fit the configuration or are not finite, or
+            no codebook size in it.
     """
     folder = Path(folder)
     config = checkpoint.load_config(folder, "AR policy", "llama", lambda **_: LlamaConfig.from_pretrained(folder))
@@ -86,6 +86,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCaus
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
         raise CheckpointError(f"the weights in {folder} do not fit its config.json: {wrong}")
+    checkpoint.check_finite(model, folder)
     return model.eval().to(device)
 
 

@@ -24,6 +24,8 @@ from model.tokens import EOS, FIRST_CODE
 # Finished rows leave a batch in groups of this size: oneDNN compiles a kernel for each new number of rows, which takes
 # as long as a step.
 ROWS_LEAVE = 8
+LEAST_TEMPERATURE = 0.01  # as good as always the likeliest code; far below, scores overflow
+LARGEST_CODEBOOK = 1 << 15  # codes of 16 bits with a sign
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,19 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     max_frames_per_character: float = 12.0
+
+    def check(self) -> None:
+        """Refuse settings that nothing can be drawn at.
+
+        Raises:
+            InputError: with the bounds.
+        """
+        if not LEAST_TEMPERATURE <= self.temperature <= 1e3 or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"temperature is {self.temperature}, top_k {self.top_k} and top_p {self.top_p}; expected a "
+                f"temperature of at least {LEAST_TEMPERATURE} and at most 1000, a top_k of 0 (no limit) or more, and a "
+                "top_p above 0 and at most 1 (no limit)"
+            )
 
     def max_frames(self, text: str) -> int:
         """Return the frame limit of a text."""
@@ -73,8 +88,12 @@ def sample(
     whole vocabulary), so they equal a teacher-forced pass over the same tokens.
 
     Raises:
-        InputError: a context that leaves no room below the model's position limit.
+        InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
+            bounds, log-probabilities that are not finite, or a codebook of more codes than samples can hold.
     """
+    decoding.check()
+    if (n := vocabulary_of(model).codebook_size) > LARGEST_CODEBOOK:
+        raise InputError(f"the policy has {n} codes per level; samples hold at most {LARGEST_CODEBOOK}")
     limit = model.config.max_position_embeddings
     for request in requests:
         if len(request.context) + request.max_frames > limit:
@@ -141,6 +160,11 @@ def _batch(decoder: Decoder, n_codes: int, requests: list[Request], decoding: De
         # A finished row that is still in the batch must not run past the model's positions.
         logits = decoder.step(drawn.to(device), positions.clamp(max=decoder.max_positions - 1).to(device), cache)
         positions = positions + 1
+    if not torch.isfinite(logprobs).all():
+        raise InputError(
+            "the policy's log-probabilities are not finite, so nothing can be drawn from it; its weights are damaged "
+            "or were trained at too high a rate: take an earlier policy"
+        )
     out = []
     for row in range(len(requests)):
         n = int(n_drawn[row])

@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from model.batch import Batch
+from model.checkpoint import not_finite
 from model.errors import SpeechAlignError
 from model.fast.padding import padded
 from model.optimizers import build
@@ -88,7 +89,8 @@ def fit(
 
     Raises:
         TrainingError: a loss or a gradient that is not finite, with the ids of its batch or step, before it updates
-            anything; or several processes (``accelerate launch``), since one process trains a step.
+            anything; a weight that is not finite, before the state is saved or the model returned; or several
+            processes (``accelerate launch``), since one process trains a step.
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
@@ -146,6 +148,8 @@ def fit(
             means = {name: value / weight for name, value in sums.items()}
             on_step(step, {**means, "lr": optimization.lr * scale, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
+        if (due or step == optimization.steps) and (problem := not_finite(accelerator.unwrap_model(model))):
+            raise TrainingError(f"after step {step}, {problem}: the updates were too large; lower the learning rate")
         if state_file and (due or step == optimization.steps):
             _save_state(state_file, fingerprint, parts, step)
             saved = time.monotonic()

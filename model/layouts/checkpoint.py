@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from model.checkpoint import check_finite
 from model.config import read
 from model.errors import CheckpointError
 from model.layouts.tokenizer import Tokenizer
@@ -91,18 +92,6 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path)
             f"{folder} has {rows} embeddings, but {tokenizer.where} has ids up to {tokenizer.size - 1}: the checkpoint "
             "and the tokenizer are of different models"
         )
-
-
-def check_finite(model: PreTrainedModel, folder: Path) -> None:
-    """Refuse a model with a weight that is not finite.
-
-    Raises:
-        CheckpointError: with the weight's name.
-    """
-    for name, value in model.named_parameters():
-        if not torch.isfinite(value).all():
-            bad = int((~torch.isfinite(value)).sum())
-            raise CheckpointError(f"{folder}: {bad} of {value.numel()} values of {name} are not finite")
 
 
 def _model_type(folder: Path) -> str:

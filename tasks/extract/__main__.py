@@ -48,7 +48,7 @@ def row_groups(split: str, total: int, codec: Codec, params: Params) -> Iterator
     with Bar(f"extract {split}", total) as bar:
         while part := list(islice(left, CHUNK)):
             encoded = codec.encode([_wave(cut, codec, params) for cut in part], params.extract.batch_seconds)
-            parts.append(_table(part, [codes.numpy().astype(np.int16) for codes in encoded]))
+            parts.append(_table(part, [codes.numpy() for codes in encoded]))
             codes_held += sum(codes.numel() for codes in encoded)
             bar.advance(len(part))
             if codes_held >= CODES_IN_A_ROW_GROUP:

@@ -72,7 +72,7 @@ def synthetic_codes(golden: Utterances, params: Params, device: torch.device) ->
             found = []
             for i, codes, tokens in zip(part, own, level1, strict=True):
                 wave = torch.from_numpy(waves[golden.ids[i]])
-                found.append(codec.requantize(wave, tokens, codes.shape[0]).numpy().astype(np.int16))
+                found.append(codec.requantize(wave, tokens, codes.shape[0]).numpy())
             yield found
             bar.advance(len(part))
 

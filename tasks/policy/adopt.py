@@ -47,27 +47,51 @@ def adopt(folder: Path, params: Params, device: torch.device) -> LlamaForCausalL
 
 
 def check_room(splits: Sequence[Utterances], params: Params, positions: int) -> None:
-    """Check before the training that the longest text has room: ``sample`` and ``evaluate`` refuse what has none.
+    """Check before the training that texts and recordings have room: ``sample`` and ``evaluate`` refuse what has none.
 
     Args:
         positions: of the policy.
 
     Raises:
-        DataError: the longest text, its prompt and the frames it may be given exceed ``positions``.
+        DataError: a text and its prompt, with the frames that a sample of it may be given or with those of its
+            recording, exceed ``positions``.
     """
-    places = [(data, int(data.texts.lengths().argmax())) for data in splits if len(data)]
-    text, utterance = max(((data.texts[i], data.ids[i]) for data, i in places), key=lambda found: len(found[0]))
-    frames = decoding_of(params).max_frames(text)
-    needed = len(Vocabulary(1).context(text, [0] * params.prompt_frames)) + frames
-    if needed <= positions:
-        return
+    limit = decoding_of(params).max_frames
+    around = len(Vocabulary(1).context("", [0] * params.prompt_frames))
+    needed: list[tuple[int, int, Utterances, int]] = []  # positions, frames of a sample, of which utterance
+    longer = []  # recordings that a sample could not be
+    for data in splits:
+        for i, (characters, frames) in enumerate(zip(data.texts.lengths(), data.frames, strict=True)):
+            sampled = limit(" " * int(characters))
+            needed.append((around + int(characters) + max(sampled, int(frames)), sampled, data, i))
+            if frames > sampled:
+                longer.append(data.ids[i])
+    if needed and (most := max(needed, key=lambda found: found[0]))[0] > positions:
+        raise _no_room(*most, params, positions)
+    if longer:
+        print(
+            f"sft_ar: warning: {len(longer)} of {sum(map(len, splits))} recordings are longer than samples of their "
+            f"texts may be (decoding.max_frames_per_character: {params.decoding.max_frames_per_character:g}), such as "
+            f"{longer[0]}: raise that, or prepare.characters_per_second"
+        )
+
+
+def _no_room(needed: int, sampled: int, data: Utterances, index: int, params: Params, positions: int) -> DataError:
+    text, frames = data.texts[index], int(data.frames[index])
     if params.policy.start == TRAIN:
         has, change = f"ar.max_positions is {positions}", f"raise that to {needed} at least"
     else:
         has, change = f"the policy in {params.policy.start} has {positions}", "start from one that has more"
-    raise DataError(
-        f"the text of {utterance} has {len(text)} characters: with a prompt of {params.prompt_frames} frames"
-        f" and up to {frames} sampled ones (decoding.max_frames_per_character: "
-        f"{params.decoding.max_frames_per_character:g}) it takes {needed} positions, but {has}; {change}, or lower "
-        "decoding.max_frames_per_character or prepare.max_seconds"
+    if frames >= sampled:
+        long = f"and {frames} frames of its recording it takes {needed} positions"
+        shorter = "lower prepare.max_seconds"
+    else:
+        long = (
+            f"and up to {sampled} sampled ones (decoding.max_frames_per_character: "
+            f"{params.decoding.max_frames_per_character:g}) it takes {needed} positions"
+        )
+        shorter = "lower decoding.max_frames_per_character or prepare.max_seconds"
+    return DataError(
+        f"the text of {data.ids[index]} has {len(text)} characters: with a prompt of {params.prompt_frames} frames "
+        f"{long}, but {has}; {change}, or {shorter}"
     )

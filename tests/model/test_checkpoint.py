@@ -71,3 +71,13 @@ def test_a_damaged_file_is_refused(folder):
     weights.write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(CheckpointError, match="do not fit"):
         load(folder)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_not_finite_is_refused_by_name(folder, bad):
+    model = small()
+    with torch.no_grad():
+        model.weight[1, 2] = bad
+    checkpoint.save(model, {"model_type": "small", "width": 3}, folder)
+    with pytest.raises(CheckpointError, match=r"small: 1 of 6 values of weight are not finite"):
+        load(folder)

@@ -1,10 +1,13 @@
 """The sampler against transformers' own forward pass, and what a sample may depend on."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from model import policy
+from model.errors import CheckpointError, InputError
 from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, Vocabulary
 
@@ -118,3 +121,23 @@ def test_requests_of_one_context_share_its_computation_and_nothing_else(ar, requ
         [alone] = sample(ar, [Request(context, 40, seed)], Decoding())
         assert np.array_equal(together[seed].tokens, alone.tokens)
         np.testing.assert_allclose(together[seed].logprobs, alone.logprobs, atol=1e-5)
+
+
+def test_a_policy_with_a_nan_is_refused_when_it_is_loaded_and_when_it_is_sampled(ar, requests, tmp_path):
+    broken = copy.deepcopy(ar)
+    with torch.no_grad():
+        broken.model.layers[0].mlp.up_proj.weight[0, 0] = float("nan")
+    with pytest.raises(InputError, match="not finite, so nothing can be drawn"):
+        sample(broken, requests, Decoding())
+    policy.save(broken, tmp_path / "broken")
+    with pytest.raises(CheckpointError, match=r"up_proj\.weight are not finite"):
+        policy.load(tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 1e-40}, {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": float("inf")},
+              {"temperature": float("nan")}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}]
+)  # fmt: skip
+def test_a_decoding_out_of_its_bounds_is_refused(ar, requests, wrong):
+    with pytest.raises(InputError, match=r"expected a temperature of at least 0\.01"):
+        sample(ar, requests, Decoding(**wrong))

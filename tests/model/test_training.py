@@ -148,6 +148,31 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
     assert not model.weight.any()
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weights_that_are_not_finite_are_neither_returned_nor_saved(tmp_path, steps):
+    model, done = torch.nn.Linear(4, 1), []
+
+    def overflow():
+        done.append(1)
+        if len(done) == steps:
+            with torch.no_grad():
+                model.weight[0, 1] = float("inf")
+
+    with pytest.raises(TrainingError, match=rf"after step {steps}, 1 of 4 values of weight .* lower the learning rate"):
+        fit(
+            model,
+            lambda s: [batch_of(s, [0, 1])],
+            loss_of,
+            Optimization(lr=1e-2, steps=steps),
+            seed=0,
+            cpu=True,
+            state_file=tmp_path / "s.pt",
+            save_every_seconds=1e9,
+            after_step=overflow,
+        )
+    assert not (tmp_path / "s.pt").exists()
+
+
 def test_a_constraint_holds_after_every_step(tmp_path):
     model, norms = torch.nn.Linear(4, 1), []
 

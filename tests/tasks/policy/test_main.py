@@ -22,9 +22,9 @@ from tests.conftest import REPOSITORY
 from tests.tasks import sampled
 
 
-def utterances(**texts: str) -> Utterances:
+def utterances(frames: int = 1, **texts: str) -> Utterances:
     """Utterances of these texts by id."""
-    facts = {"speaker": "s", "seen": True, "seconds": 1.0, "codes": [[1]]}
+    facts = {"speaker": "s", "seen": True, "seconds": 1.0, "codes": [[1] * frames]}
     return Utterances.of({"id": name, "text": text, **facts} for name, text in texts.items())
 
 
@@ -54,6 +54,28 @@ def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
     assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding)
     with pytest.raises(ValueError, match="positions"):
         sample(policy.build(policy.ArShape(1, 16, 2, needed - 1), vocabulary), [request], decoding)
+
+
+def test_a_recording_that_is_too_long_for_the_policy_is_named_though_its_text_is_short():
+    long = Utterances.of(
+        [{"id": "long", "text": "hi", "speaker": "s", "seen": True, "seconds": 40.0, "codes": [[1] * 2000]}]
+    )
+    with pytest.raises(DataError, match=r"text of long has 2 characters.* 2000 frames of its recording") as error:
+        check_room([*SPLITS, long], settings(), 1024)
+    needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
+    assert needed == len(Vocabulary(4).context("hi", [0] * 10)) + 2000
+    with pytest.raises(DataError):
+        check_room([long], settings(), needed - 1)
+
+
+def test_recordings_longer_than_their_samples_may_be_are_told(capsys):
+    long = Utterances.of(
+        [{"id": "long", "text": "hi", "speaker": "s", "seen": True, "seconds": 1.0, "codes": [[1] * 50]}]
+    )
+    check_room([*SPLITS, long], settings(), 1024)
+    assert "1 of 4 recordings are longer than samples of their texts may be" in capsys.readouterr().out
+    check_room(SPLITS, settings(), 1024)
+    assert not capsys.readouterr().out
 
 
 def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordings(tmp_path, monkeypatch):
