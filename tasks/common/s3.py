@@ -20,7 +20,6 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-from urllib3.exceptions import HTTPError
 
 from tasks.common.files import DataError, atomic_path
 from tasks.common.ordered import ordered
@@ -201,7 +200,7 @@ def _fetch_one(client: Any, bucket: str, folder: Path, remote: Remote) -> None:
             with atomic_path(path) as temporary:
                 _stream(client, bucket, remote, temporary)
             return
-        except (BotoCoreError, HTTPError, ConnectionError, TimeoutError, _DamagedError) as error:
+        except (BotoCoreError, ConnectionError, TimeoutError, _DamagedError) as error:
             problem = error
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) < 500:
