@@ -152,6 +152,12 @@ def votes(context: typer.Context) -> None:
     _forward("tasks.prefer.votes.__main__", context, anywhere=True)
 
 
+@app.command(rich_help_panel=USE, context_settings=FORWARD)
+def gate(context: typer.Context) -> None:
+    """Compare folders of audio: is system B better than A? Needs no training."""
+    _forward("tasks.gate.__main__", context, anywhere=True)
+
+
 @app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
 def profile(context: typer.Context) -> None:
     """Show or use the settings for another corpus or machine."""

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import jiwer
 import numpy as np
 
+LOWEST_MOS, HIGHEST_MOS = 1.0, 5.0  # the scale of opinion scores, predicted ones too
+
 
 class EditCounts(NamedTuple):
     """Edits that turn the reference into the hypothesis, and the reference's length in the same units."""

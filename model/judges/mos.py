@@ -24,7 +24,6 @@ from model.judges.waves import SAMPLE_RATE, audible
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-LOWEST, HIGHEST = 1.0, 5.0  # of the scale
 LEVEL = -26.0  # dB of full scale, of the frames with speech, as ITU-T P.808 asks of its material
 ACTIVE_DB = 40.0  # a frame this far below the loudest holds no speech
 FRAME = 320  # 20 ms

@@ -34,7 +34,9 @@ OVER_ALL = (METRICS["similarity"], METRICS["held_out_similarity"], FAILED)
 class Change:
     """From one policy to another, in one metric on one set of texts (None: on all of them).
 
-    ``p_gain`` and ``p_loss``: one-sided p of "no gain" and of "no loss" (:func:`model.statistics.p_above_zero`).
+    ``p_gain`` and ``p_loss``: one-sided p of "no gain" and of "no loss" (:func:`model.statistics.p_above_zero`); of
+    "no rise" and "no fall" for a metric of which neither is better. ``relative``: the difference as a share of the
+    value before, with its own interval; None where a resample of that is zero.
     """
 
     metric: Metric
@@ -43,6 +45,7 @@ class Change:
     difference: Interval  # after minus before
     p_gain: float
     p_loss: float
+    relative: Interval | None = None
 
     @property
     def name(self) -> str:
@@ -81,19 +84,34 @@ def partners(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], li
     return [first[key] for key in shared], [second[key] for key in shared]
 
 
-def changes(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> list[Change]:
+def changes(
+    before: Sequence[Row],
+    after: Sequence[Row],
+    resamples: int,
+    seed: int,
+    *,
+    measures: Sequence[Metric] | None = None,
+) -> list[Change]:
     """Each measure that both tables have; word errors set by set.
 
     Args:
         before, after: as :func:`partners` returns them.
+        measures: other ones, over all sets; of these a pair of rows of which one has no value is left out.
     """
     first, second = ([{**row, "failed": failed(row)} for row in rows] for rows in (before, after))
     sets = sorted({row["set"] for row in second})
-    measures = [(metric, which) for metric in BY_SET for which in sets] + [(metric, None) for metric in OVER_ALL]
+    wanted: list[tuple[Metric, str | None]] = [(metric, which) for metric in BY_SET for which in sets]
+    wanted += [(metric, None) for metric in OVER_ALL]
+    if measures is not None:
+        wanted = [(metric, None) for metric in measures]
     systems: list[tuple[np.ndarray, np.ndarray]] = []
     found = []
-    for metric, which in measures:
-        columns = [_columns(metric, which, rows) for rows in (first, second)]
+    for metric, which in wanted:
+        inside = np.array([which is None or row["set"] == which for row in second])
+        if measures is not None:
+            pairs = zip(first, second, strict=True)
+            inside &= np.array([metric.measured(old) and metric.measured(new) for old, new in pairs])
+        columns = [_columns(metric, inside, rows) for rows in (first, second)]
         if columns[0] is None or columns[1] is None:
             continue
         found.append((metric, which))
@@ -104,8 +122,9 @@ def changes(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
     for i, (metric, which) in enumerate(found):
         old, new = (float(above.sum() / below.sum()) for above, below in systems[2 * i : 2 * i + 2])
         moved = drawn[2 * i + 1] - drawn[2 * i]
-        p_gain, p_loss = (p_above_zero(moved * metric.better * sign) for sign in (1, -1))
-        result.append(Change(metric, which, old, interval_of(new - old, moved), p_gain, p_loss))
+        p_gain, p_loss = (p_above_zero(moved * (metric.better or 1) * sign) for sign in (1, -1))
+        relative = interval_of(new / old - 1, drawn[2 * i + 1] / drawn[2 * i] - 1) if (drawn[2 * i] > 0).all() else None
+        result.append(Change(metric, which, old, interval_of(new - old, moved), p_gain, p_loss, relative))
     return result
 
 
@@ -114,9 +133,8 @@ def failed(row: Row) -> int:
     return int(not row["finished"] or unspoken(row))
 
 
-def _columns(metric: Metric, which: str | None, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Numerators and denominators ``(rows,)``, zero outside the set; None where there was no such judge."""
-    inside = np.array([which is None or row["set"] == which for row in rows])
+def _columns(metric: Metric, inside: np.ndarray, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Numerators and denominators ``(rows,)``, zero outside; None where there was no such judge."""
     members = [row for row, is_in in zip(rows, inside, strict=True) if is_in]
     if not any(map(metric.measured, members)):
         return None

@@ -70,6 +70,7 @@ class Metric(Quantity):
     confirmed_by: str | None = None  # the metric by which a held-out judge measures the same
     may_lack: bool = False  # whether a single utterance may have no value
     summary: bool = True  # whether the flow's table of results shows it
+    in_loop: bool = True  # False: measured by `speechalign gate` alone, so far
 
     def measured(self, row: Row) -> bool:
         """Whether this utterance has a value: its judge gave one, and there is something to compare it with."""
@@ -207,13 +208,53 @@ _TABLE = (
         may_lack=True,  # too little may be voiced
         summary=False,
     ),
+    Metric(
+        name="words_per_second",
+        numerator="spoken_words",
+        denominator="speech_seconds",
+        title="Words spoken per second",
+        short="Speed",
+        unit="words/s",
+        difference_unit="words/s",
+        digits=2,
+        better=0,
+        may_lack=True,  # there may be no sound
+        summary=False,
+        in_loop=False,
+    ),
+    Metric(
+        name="mos",
+        numerator="mos",
+        title="Predicted mean opinion score",
+        short="MOS",
+        digits=2,
+        better=+1,
+        held_out=True,
+        summary=False,
+        in_loop=False,
+    ),
+    Metric(
+        name="silence",
+        numerator="silence",
+        title="Silence, share of the time",
+        short="Silence",
+        unit="%",
+        difference_unit="points",
+        digits=1,
+        scale=100.0,
+        better=0,
+        held_out=True,
+        may_lack=True,  # nothing may sound
+        summary=False,
+        in_loop=False,
+    ),
 )
 METRICS = {metric.name: metric for metric in _TABLE}
 
 
 def by_judge(*, held_out: bool) -> list[Metric]:
-    """Metrics of the judges that chose the pairs, or of the held-out ones."""
-    return [metric for metric in METRICS.values() if metric.held_out == held_out]
+    """Metrics of the loop's judges that chose the pairs, or of its held-out ones."""
+    return [metric for metric in METRICS.values() if metric.in_loop and metric.held_out == held_out]
 
 
 def confirmable() -> list[tuple[Metric, Metric]]:

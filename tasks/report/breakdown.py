@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.common.page import numbers
 from tasks.common.scores import METRICS
-from tasks.report import numbers
 from tasks.report.load import Inputs, Rows
 
 MOST = 6  # texts listed of each kind

@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.common.metrics import METRICS
+from tasks.common.page import numbers
 from tasks.common.wording import decoding_text
-from tasks.report import numbers
 from tasks.report.charts import Chart, Line
 from tasks.report.load import Inputs, Run
 from tasks.report.results import SET_TITLES

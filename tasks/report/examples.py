@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.common.page.sounds import Sound, embed, must_compress
 from tasks.common.progress import Bar
 from tasks.report.load import Inputs
 from tasks.report.results import SYSTEM_TITLES
-from tasks.report.sounds import Sound, embed, must_compress
 
 
 @dataclass(frozen=True)

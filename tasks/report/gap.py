@@ -9,9 +9,9 @@ from typing import Any
 from model.statistics import Interval
 from tasks.common import curves, paths, schemas
 from tasks.common.files import DataError, read_table
+from tasks.common.page import numbers
 from tasks.common.scores import METRICS as SCORES
 from tasks.common.scores import RATE, Quantity, Scores
-from tasks.report import numbers
 from tasks.report.load import Inputs, Rows, Run, json_or
 
 FRECHET = Quantity(name="frechet", title="Fréchet distance of the NAR's states", short="Fréchet", digits=4, better=-1)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from model.statistics import Interval
 from tasks.common.metrics import METRICS
+from tasks.common.page import numbers
 from tasks.common.scores import Scores
-from tasks.report import decodings, numbers, voices
+from tasks.report import decodings, voices
 from tasks.report.load import Inputs, Run
 
 WER, SIMILARITY, DURATION = METRICS["wer"], METRICS["similarity"], METRICS["duration_ratio"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model.statistics import Interval
+from tasks.common.page import numbers
 from tasks.common.reward_hacking import SUSPECTED, CrossCheck, cross_checks, f0_ratio
 from tasks.common.scores import Metric, Scores, by_judge, confirmable
-from tasks.report import numbers
 from tasks.report.load import Inputs, Run
 
 WORDS = {

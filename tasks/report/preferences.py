@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report import numbers
+from tasks.common.page import numbers
 from tasks.report.charts import histogram
 from tasks.report.load import Inputs, Rows
 

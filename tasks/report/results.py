@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from model.statistics import Interval
+from tasks.common.page import numbers
 from tasks.common.scores import Metric, Quantity, Scores, by_judge, compare, speaker_kinds
 from tasks.common.scores import Row as Utterance
-from tasks.report import numbers
 from tasks.report.charts import Chart, Level, Line
 from tasks.report.load import GROUPS, SYSTEMS, Inputs, Judged, Run
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from tasks.common.metrics import METRICS
-from tasks.report import numbers, results
+from tasks.common.page import numbers
+from tasks.report import results
 from tasks.report.load import Inputs, Run
 
 SIMILARITY = METRICS["similarity"]

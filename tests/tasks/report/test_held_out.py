@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model.statistics import Interval
+from tasks.common.page import numbers
 from tasks.common.scores import METRICS, SYSTEMS, by_judge, table_of
-from tasks.report import numbers
 from tasks.report.__main__ import write
 
 SECTION = "Judges that took no part in choosing pairs"

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from model.statistics import Interval
+from tasks.common.page import numbers
 from tasks.common.scores import SETS, SYSTEMS, by_judge, table_of
-from tasks.report import numbers
 from tasks.report.__main__ import write
 from tests.tasks.report.loop import BOUNDS
 

@@ -14,10 +14,11 @@ from PIL import Image
 
 from model.statistics import Interval
 from tasks.common import params
+from tasks.common.page import sounds
+from tasks.common.page.numbers import count, difference, direction, level, number
+from tasks.common.page.words import Word, compare
 from tasks.common.scores import METRICS
-from tasks.report import breakdown, load, preferences, sounds
-from tasks.report.numbers import count, difference, direction, level, number
-from tasks.report.words import Word, compare
+from tasks.report import breakdown, load, preferences
 
 WER, SIMILARITY, DURATION = (METRICS[name] for name in ("wer", "similarity", "duration_ratio"))
 

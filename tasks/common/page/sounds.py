@@ -14,9 +14,11 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from model.audio import resample
 from tasks.common.files import DataError
 
 BUDGET_BYTES = 5_500_000  # of all sounds; base64 adds a third, and the page should stay below 8 MB
+MP3_RATE = 48000  # the highest that MP3 knows
 MELS, COLUMNS = 64, 400  # of a spectrogram, at most
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.008
 FLOOR_DB = -65.0
@@ -50,12 +52,27 @@ def embed(path: Path, compress: bool = False) -> Sound:
     except (soundfile.LibsndfileError, OSError) as error:
         raise DataError(f"{path} is not readable audio ({error}); run its evaluate stage again") from error
     mono = wave.mean(axis=1) if len(wave) else np.zeros(0, np.float32)
+    return embed_wave(mono, rate, compress, None if compress else path.read_bytes())
+
+
+def embed_wave(mono: np.ndarray, rate: int, compress: bool = False, flac: bytes | None = None) -> Sound:
+    """Samples ``(n,)`` as data URIs: as FLAC, or as MP3 for a smaller page.
+
+    Args:
+        flac: the same sound as a FLAC file that exists already.
+    """
     if compress:
         buffer = io.BytesIO()
+        if rate > MP3_RATE:
+            mono, rate = resample(mono, from_rate=rate, to_rate=MP3_RATE), MP3_RATE
         soundfile.write(buffer, mono, rate, format="MP3", compression_level=0.6)
         audio = _uri("audio/mpeg", buffer.getvalue())
+    elif flac is not None:
+        audio = _uri("audio/flac", flac)
     else:
-        audio = _uri("audio/flac", path.read_bytes())
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.clip(mono, -1, 1), rate, format="FLAC")
+        audio = _uri("audio/flac", buffer.getvalue())
     return Sound(audio, _uri("image/png", spectrogram_png(mono, rate)), len(mono) / rate)
 
 

@@ -1,0 +1,1 @@
+"""Pieces of self-contained HTML pages: sounds, word differences, numbers, style and script."""

@@ -1,0 +1,1 @@
+"""``speechalign gate``: is system B better than system A, from two folders of audio (docs/gate.md)."""

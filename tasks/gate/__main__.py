@@ -1,0 +1,281 @@
+"""Is system B better than system A, from two folders of audio? ``speechalign gate before/ after/ --texts texts.csv``.
+
+Exit status: 0 better, 1 worse, 2 not shown, 3 bad input, 4 a fault of this program. docs/gate.md describes every step.
+"""
+
+# Torch and the models are imported inside the commands, after everything that bad input could end.
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from model.errors import InputError
+from tasks.common.stage import one_message
+
+if TYPE_CHECKING:
+    from tasks.gate.judges import Named
+
+BAD_INPUT, FAULT = 3, 4  # exit statuses
+DEFAULT = "compare"
+
+
+class Answers(TyperGroup):
+    """A group whose commands may be left out (``gate before after``), and whose usage errors are bad input."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the default command where none is named."""
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Give an unknown option the exit status of bad input, not that of "not shown"."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if hasattr(error, "format_message"):
+                error.exit_code = BAD_INPUT  # type: ignore[attr-defined]
+            raise
+
+
+app = typer.Typer(cls=Answers, add_completion=False, no_args_is_help=True, help=(__doc__ or "").replace("``", "`"))
+Texts = Annotated[str, typer.Option(help="the texts: CSV with id and text, meta.lst, .trans.txt, or a folder of these")]
+Prompts = Annotated[str | None, typer.Option(help="folder of voice prompts, named after the text or its speaker")]
+Recognizer = Annotated[str, typer.Option(help="Whisper: a published name or a folder")]
+Second = Annotated[str, typer.Option(help="pocketsphinx, a CTC model of transformers (folder or name), or none")]
+Voice = Annotated[str, typer.Option(help="second measure of voice: an x-vector model of transformers, or none")]
+Mos = Annotated[bool, typer.Option(help="predict MOS (DNSMOS P.808)")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Resamples = Annotated[int, typer.Option(min=1000, help="of the bootstrap")]
+Seed = Annotated[int, typer.Option(min=0, help="of the bootstrap")]
+
+
+@app.command(DEFAULT)
+def compare(
+    before: Annotated[str, typer.Argument(help="folder of system A's recordings, or s3://")],
+    after: Annotated[str, typer.Argument(help="folder of system B's recordings")],
+    texts: Texts,
+    prompts: Prompts = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="another system that B must not be worse than; may be repeated")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="page to write: audio side by side, worst first")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, with a row per recording")] = False,
+    github: Annotated[bool, typer.Option(help="write a job summary for GitHub Actions")] = False,
+    margin: Annotated[
+        list[str] | None, typer.Option(help="allowed loss, such as mos=0.05; may be repeated (docs/gate.md)")
+    ] = None,
+    recognizer: Recognizer = "small.en",
+    second: Second = "pocketsphinx",
+    voice: Voice = "none",
+    mos: Mos = True,
+    examples: Annotated[int, typer.Option(min=0, help="texts on the page, those with the largest losses first")] = 20,
+    device: Device = "auto",
+    resamples: Resamples = 4000,
+    seed: Seed = 0,
+) -> None:
+    """Compare two systems: is B better than A, and was it bought with something else?"""
+    with _one_answer(quiet=as_json):
+        from tasks.gate import margins, run, show, verdict
+
+        allowed = margins.parse(_pairs(margin or []))
+        material = run.read(texts, [before, after, *(against or [])], prompts)
+        _writable(out)
+        judged = run.judge(material, _named(recognizer, second, voice, mos, device))
+        first, new, *others = judged.rows
+        names = [system.name for system in judged.systems]
+        verdicts = [
+            verdict.judge(rows, new, allowed, (name, names[1]), resamples, seed)
+            for name, rows in [(names[0], first), *zip(names[2:], others, strict=True)]
+        ]
+        answer = verdict.overall(verdicts)
+        if out is not None:
+            from tasks.gate import page
+
+            page.write(out, verdicts, judged, answer, examples)
+        if github:
+            _summary(show.markdown(verdicts, judged, answer), answer)
+        if not as_json:
+            _tell(verdicts, judged, answer, out)
+        content = json.dumps(show.as_dict(verdicts, judged, answer), indent=2, allow_nan=False) if as_json else ""
+    if as_json:
+        print(content)
+    raise typer.Exit(verdict.EXIT[answer])
+
+
+@app.command()
+def table(
+    systems: Annotated[list[str], typer.Argument(help="folders of two or more systems")],
+    texts: Texts,
+    prompts: Prompts = None,
+    by: Annotated[str, typer.Option(help="measure to rank by")] = "wer",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    recognizer: Recognizer = "small.en",
+    second: Second = "pocketsphinx",
+    voice: Voice = "none",
+    mos: Mos = True,
+    device: Device = "auto",
+    resamples: Resamples = 4000,
+    seed: Seed = 0,
+) -> None:
+    """Rank many systems under one reader, with intervals and groups that can't be told apart."""
+    with _one_answer(quiet=as_json):
+        from tasks.gate import ranking, run
+
+        if by not in ranking.RANKED_BY:
+            raise InputError(f"--by {by}: expected one of {', '.join(ranking.RANKED_BY)}")
+        if len(systems) < 2:
+            raise InputError("a table needs two systems or more")
+        judged = run.judge(run.read(texts, systems, prompts), _named(recognizer, second, voice, mos, device))
+        rows = {system.name: own for system, own in zip(judged.systems, judged.rows, strict=True)}
+        places = ranking.rank(rows, by, resamples, seed)
+        content = ""
+        if as_json:
+            found = [{**asdict(place), "measures": _scores(rows[place.name], resamples, seed)} for place in places]
+            content = json.dumps({"by": by, "systems": found, "judges": judged.judges, "notes": judged.notes}, indent=2)
+        else:
+            _tell_places(places, rows, by, judged, resamples, seed)
+    if as_json:
+        print(content)
+
+
+@app.command()
+def power(
+    texts: Annotated[int, typer.Option(help="how many texts")],
+    draws: Annotated[int, typer.Option(help="recordings of each text, per system")] = 1,
+    wer: Annotated[float, typer.Option(help="word error rate before, as a share")] = 0.05,
+    words: Annotated[float, typer.Option(help="words per text")] = 10,
+) -> None:
+    """Print what can be seen with so many texts, before anything is recorded."""
+    with _one_answer():
+        from tasks.gate import power as planned
+
+        print("\n".join(planned.lines(planned.design(texts, draws, wer, words))))
+
+
+def _scores(rows: Sequence[Any], resamples: int, seed: int) -> dict[str, Any]:
+    from tasks.gate import ranking
+    from tasks.gate.findings import metric_of
+
+    found = {name: ranking.score(rows, metric_of(name), resamples, seed) for name in ranking.COLUMNS}
+    return {name: asdict(value) for name, value in found.items() if value is not None}
+
+
+def _tell_places(places: list[Any], rows: dict[str, Any], by: str, judged: Any, resamples: int, seed: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from model.statistics import Interval
+    from tasks.gate import show
+    from tasks.gate.findings import metric_of
+
+    scores = {place.name: _scores(rows[place.name], resamples, seed) for place in places}
+    shown = [name for name in next(iter(scores.values())) if all(name in own for own in scores.values())]
+    grid = Table()
+    for title in ("rank", "group", "system", *(show.heading(metric_of(name)) for name in shown)):
+        grid.add_column(title, justify="left" if title == "system" else "right")
+    for place in places:
+        rank = f"{place.best}" if place.best == place.worst else f"{place.best}–{place.worst}"
+        texts = []
+        for name in shown:
+            metric, interval = metric_of(name), Interval.from_json(scores[place.name][name])
+            texts.append(metric.text(interval) if name == by else show.value(interval.value, metric))
+        grid.add_row(rank, place.groups, place.name, *texts)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(grid)
+    for note in judged.notes:
+        print(f"note: {note}")
+    print("Systems that share a letter can't be told apart; a rank is what the significant differences leave open.")
+
+
+def _tell(verdicts: list[Any], judged: Any, answer: str, out: Path | None) -> None:
+    """Print the tables and the verdict, which comes last."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.gate import show
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    for verdict in verdicts:
+        table = Table(title=f"{verdict.after} against {verdict.before}, {verdict.texts} texts", title_justify="left")
+        for i, name in enumerate(show.HEADER):
+            table.add_column(name, justify="right" if i in (1, 2, 3) else "left")
+        for line in show.lines(verdict):
+            table.add_row(*line)
+        console.print(table)
+    for note in [reason for verdict in verdicts for reason in verdict.reasons] + judged.notes:
+        print(f"note: {note}")
+    print(f"judges: {show.judges_text(judged)}; {judged.seconds:.0f} s")
+    if out is not None:
+        print(f"page: {out}")
+    for verdict in verdicts:
+        print(f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}." if len(verdicts) == 1 else
+              f"Against {verdict.before}: {verdict.sentence}.")  # fmt: skip
+    if len(verdicts) > 1:
+        print(f"Together: {answer}.")
+
+
+def _summary(text: str, answer: str) -> None:
+    """Append to the job's summary and outputs, as GitHub Actions names their files; print where it names none."""
+    target = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not target:
+        print(text)
+        return
+    with Path(target).open("a", encoding="utf-8") as file:
+        file.write(text)
+    if outputs := os.environ.get("GITHUB_OUTPUT"):
+        with Path(outputs).open("a", encoding="utf-8") as file:
+            file.write(f"answer={answer}\n")
+
+
+def _named(recognizer: str, second: str, voice: str, mos: bool, device: str) -> Named:
+    import torch
+
+    from tasks.gate.judges import Named
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device}: expected auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no NVIDIA GPU here; use auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Named(recognizer, second, voice, mos, device)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    return dict(one.partition("=")[::2] for one in given)
+
+
+def _writable(out: Path | None) -> None:
+    """Refuse before the judging what could not be written after it."""
+    if out is not None and (out.is_dir() or (out.parent.exists() and not out.parent.is_dir())):
+        raise InputError(f"--out {out}: expected a file to write, such as gate.html")
+
+
+@contextlib.contextmanager
+def _one_answer(quiet: bool = False) -> Iterator[None]:
+    """Print one message for bad input and end with its status; progress goes to standard error if ``quiet``."""
+    try:
+        with one_message(), contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
+            yield
+    except SystemExit as error:
+        raise typer.Exit(BAD_INPUT) from error
+    except (typer.Exit, typer.Abort, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise typer.Exit(FAULT) from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,172 @@
+"""What two systems' rows say about each measure: better, not worse, worse, or open. No torch.
+
+Differences are paired by text: each system's draws of a text are summed first, however many it has. Speakers are
+resampled with all of their texts, and texts within speakers where there are few (:mod:`model.statistics`). This covers
+the draws too: an interval of sums over texts varies with what was drawn for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from model.errors import InputError
+from model.statistics import Interval, holm
+from tasks.common.changes import FAILED, Change, changes
+from tasks.common.gate import ONE_SIDE
+from tasks.common.metrics import METRICS, RATE, Metric
+from tasks.common.reward_hacking import Outcome, cross_checks, has_pitch, pitched
+from tasks.gate.margins import Margins
+
+Row = Mapping[str, Any]
+State = Literal["better", "not worse", "worse", "open"]
+UNJUDGED = Metric(
+    name="unjudged", numerator="unjudged", title="Recordings that the recognizer failed on", short="Unjudged", **RATE
+)
+CLAIMS = ("wer", "similarity", "mos", "failed")  # measures in which a system can be better
+GUARDS = (*CLAIMS, "held_out_wer", "held_out_similarity", "f0_spread", "words_per_second", "unjudged")
+SHOWN = ("folded_wer", "cer", "deletions", "insertions", "silence", "seconds")  # beside them, without a verdict
+MOST_DRAWS = 240  # least common multiple of the draws of two systems
+TITLES = {  # where the table's words are of the loop
+    "held_out_wer": ("Word error rate, second recognizer", "WER, second"),
+    "held_out_similarity": ("Speaker similarity, second measure", "SIM, second"),
+    "failed": ("Recordings that are missing, broken, silent, clipped, too short or too long", "Failed"),
+}
+SECONDS = Metric(
+    name="seconds", numerator="seconds", title="Duration", short="Duration", unit="s", difference_unit="s", digits=2,
+    better=0, summary=False,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measure of two systems.
+
+    ``agreement``: of a significant gain, what the second judge says (:mod:`tasks.common.reward_hacking`); None where
+    there is none. ``margin`` is in the metric's unit; None of measures without a verdict.
+    """
+
+    change: Change
+    state: State
+    margin: float | None = None
+    agreement: Outcome | None = None
+    pairs: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the metric."""
+        return self.change.metric.name
+
+    @property
+    def loss(self) -> Interval:
+        """The difference, worse upwards; of speed its size in either direction."""
+        return loss_of(self.change)
+
+
+def metric_of(name: str) -> Metric:
+    """The table's metric, with words that fit two systems of anybody's."""
+    metric = {"failed": FAILED, "unjudged": UNJUDGED, "seconds": SECONDS}.get(name) or METRICS[name]
+    title, short = TITLES.get(name, (metric.title, metric.short))
+    return replace(metric, title=title, short=short)
+
+
+def pair(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of both systems text by text, repeated until both have as many draws of each.
+
+    Raises:
+        InputError: draws that have no sensible common multiple.
+    """
+    first, second = _by_text(before), _by_text(after)
+    draws = [len(next(iter(rows.values()))) for rows in (first, second)]
+    common = math.lcm(*draws)
+    if common > MOST_DRAWS:
+        raise InputError(f"the systems have {draws[0]} and {draws[1]} draws per text; leave out some of them")
+    pairs = [
+        ({**a[i % draws[0]], "seed": i}, {**b[i % draws[1]], "seed": i})
+        for a, b in ((first[text], second[text]) for text in first)
+        for i in range(common)
+    ]
+    return [old for old, _ in pairs], [new for _, new in pairs]
+
+
+def findings(
+    before: Sequence[Row], after: Sequence[Row], margins: Margins, resamples: int = 4000, seed: int = 0
+) -> list[Finding]:
+    """Return a finding per measure that both systems have; those without a verdict come last.
+
+    Args:
+        before, after: rows of :func:`tasks.gate.measure.measure`, of the same texts.
+    """
+    old, new = pair(before, after)
+    measures = [metric_of(name) for name in (*GUARDS, *SHOWN)]
+    try:
+        changed = changes(old, new, resamples, seed, measures=measures)
+    except InputError:  # a resample held none of the few recordings that have some measure: these can't be compared
+        whole = [m for m in measures if m.name == "failed" or all(map(m.measured, (*old, *new)))]
+        changed = changes(old, new, resamples, seed, measures=whole)
+    found = {change.metric.name: change for change in changed}
+    repeats = len(old) / max(len(before), len(after))
+    if has_pitch(old):
+        found |= _voiceless(old, new)
+    else:
+        found.pop("f0_spread", None)
+    won = holm({name: found[name].p_gain for name in CLAIMS if name in found}, ONE_SIDE)
+    lost = holm({name: _p_loss(found[name]) for name in GUARDS if name in found}, ONE_SIDE)
+    checks = {
+        check.metric.name: check.outcome
+        for check in cross_checks(
+            {name: change.difference for name, change in found.items()},
+            {name: change.before for name, change in found.items()},
+        )
+    }
+    result = []
+    for name, change in found.items():
+        metric = change.metric
+        pairs = round(
+            sum(name == "failed" or (metric.measured(a) and metric.measured(b)) for a, b in zip(old, new, strict=True))
+            / repeats
+        )
+        if name in SHOWN:
+            result.append(Finding(change, "open", pairs=pairs))
+            continue
+        margin = margins.of(change)
+        within = loss_of(change).high <= margin + 1e-12
+        state: State = "better" if name in won else "not worse" if within else "worse" if name in lost else "open"
+        agreement = checks.get(name) if name in won else None
+        result.append(Finding(change, state, margin, agreement, pairs))
+    return result
+
+
+def _voiceless(before: Sequence[Row], after: Sequence[Row]) -> dict[str, Change]:
+    """The spread of pitch as wholly lost, where less than half of the recordings with a pitch still have one."""
+    pairs = pitched(before, after)
+    if 2 * sum(new["f0_spread"] is not None for _, new in pairs) >= len(pairs):
+        return {}
+    spread = sum(old["f0_spread"] for old, _ in pairs) / len(pairs)
+    gone = Interval(-spread, -spread, -spread)
+    return {"f0_spread": Change(metric_of("f0_spread"), None, spread, gone, 1.0, 0.0, Interval(-1.0, -1.0, -1.0))}
+
+
+def loss_of(change: Change) -> Interval:
+    """The difference, worse upwards. Of a metric where neither is better a fall is the loss, of speed either."""
+    difference = change.difference
+    if change.metric.name == "words_per_second":
+        size = max(abs(difference.low), abs(difference.high))
+        least = 0.0 if difference.low <= 0 <= difference.high else min(abs(difference.low), abs(difference.high))
+        return Interval(abs(difference.value), least, size)
+    return difference.scaled(-(change.metric.better or 1))
+
+
+def _p_loss(change: Change) -> float:
+    if change.metric.name == "words_per_second":
+        return min(1.0, 2 * min(change.p_gain, change.p_loss))
+    return change.p_loss
+
+
+def _by_text(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["id"], []).append(row)
+    return found

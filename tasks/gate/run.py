@@ -1,0 +1,127 @@
+"""A whole comparison: read texts, systems and prompts, judge every recording, decide."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common.progress import Bar
+from tasks.common.systems import Sound, System, read_system
+from tasks.common.text_lists import TextList, read_texts
+from tasks.gate import prompts as voice_prompts
+
+if TYPE_CHECKING:
+    from tasks.gate.judges import Named
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to judge, checked, with no audio read but the prompts'."""
+
+    texts: TextList
+    systems: list[System]
+    prompts: dict[str, Path]
+    voices: dict[str, Sound]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of each system, with the names of the judges that made them."""
+
+    material: Material
+    rows: list[list[Row]]  # one list per system
+    judges: dict[str, str | None]
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def systems(self) -> list[System]:
+        """The systems, in the order of their rows."""
+        return self.material.systems
+
+
+def read(texts: str, locations: Sequence[str], prompts: str | None) -> Material:
+    """Read lists and folders; everything that is wrong with them shows here, before any model is loaded.
+
+    Raises:
+        DataError: a list, folder or prompt that can't be used.
+        InputError: texts without a prompt, where others have one.
+    """
+    asked = read_texts(texts)
+    systems = [
+        read_system(location, asked.texts, name) for location, name in zip(locations, _names(locations), strict=True)
+    ]
+    paths = voice_prompts.find(asked, prompts)
+    return Material(asked, systems, paths, voice_prompts.read(paths))
+
+
+def judge(material: Material, named: Named) -> Judged:
+    """Judge every recording of every system by the same judges.
+
+    Raises:
+        CheckpointError: a judge does not exist or does not load.
+        InputError: a recognizer failed on every recording.
+    """
+    from tasks.gate.judges import Judges  # torch and Whisper: seconds, after all that bad input could end
+    from tasks.gate.measure import Voices, measure
+
+    started = time.monotonic()
+    judges = Judges(named)
+    voices = Voices(judges, material.voices)
+    texts = material.texts.texts
+    rows = []
+    for system in material.systems:
+        with Bar(f"judge {system.name}", len(texts) * system.draws) as bar:
+            rows.append(measure(system, texts, judges, voices, bar.advance))
+    return Judged(material, rows, judges.names, time.monotonic() - started, _notes(material, rows))
+
+
+def _names(locations: Sequence[str]) -> list[str]:
+    """Shortest ends of the paths that tell them apart: ``before``, or ``run1/wavs`` and ``run2/wavs``."""
+    parts = [location.rstrip("/").split("/") for location in locations]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(own[-length:]) for own in parts]
+        if max(Counter(names).values()) == 1:
+            return names
+    return list(locations)
+
+
+def _notes(material: Material, rows: Sequence[Sequence[Row]]) -> list[str]:
+    """What was not compared, and why."""
+    notes = []
+    if not material.prompts:
+        notes.append("no voice prompts, so similarity is left out (--prompts, or a column prompt)")
+    if len({text.speaker for text in material.texts.texts.values()}) < 2:
+        notes.append("no speakers are named, so intervals resample texts only")
+    draws = {system.name: system.draws for system in material.systems}
+    if len(set(draws.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in draws.items())
+        notes.append(f"draws per text differ ({listed}); each text counts once for either")
+    for system, own in zip(material.systems, rows, strict=True):
+        if system.strangers:
+            notes.append(
+                f"{len(system.strangers)} files of {system.name} belong to no text: {', '.join(system.strangers[:5])}"
+                + (" and others" if len(system.strangers) > 5 else "")
+            )
+        if missing := system.missing(material.texts.texts):
+            notes.append(
+                f"{len(missing)} texts have no recording by {system.name}: {', '.join(missing[:5])}"
+                + (" and others" if len(missing) > 5 else "")
+            )
+        failed = Counter(row["problem"].partition(":")[0] for row in own if row["problem"])
+        if failed:
+            listed = ", ".join(f"{n} {reason}" for reason, n in failed.most_common())
+            notes.append(f"{sum(failed.values())} of {len(own)} recordings of {system.name} failed: {listed}")
+        for column, title in (("unjudged_why", "the recognizer"), ("held_out_unjudged_why", "the second recognizer")):
+            if unread := [row for row in own if row[column]]:
+                notes.append(
+                    f"{len(unread)} of {len(own)} recordings of {system.name} could not be judged by {title}: "
+                    f"{unread[0]['file']} ({unread[0][column]})" + (" and others" if len(unread) > 1 else "")
+                )
+    return notes

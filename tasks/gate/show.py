@@ -1,0 +1,144 @@
+"""A comparison as text: a table for the terminal and for Markdown, and everything as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from model.statistics import Interval
+from tasks.common.metrics import Metric, Quantity
+from tasks.gate.findings import SHOWN, Finding
+from tasks.gate.run import Judged
+from tasks.gate.verdict import Answer, Verdict, amount
+
+HEADER = ("measure", "before", "after", "difference", "finding")
+STATES = {"better": "better", "worse": "worse", "not worse": "not worse", "open": "not shown"}
+
+
+def lines(verdict: Verdict) -> list[tuple[str, str, str, str, str]]:
+    """Return one line per measure: title, value before and after, difference with its interval, finding."""
+    return [
+        (
+            heading(finding.change.metric),
+            value(finding.change.before, finding.change.metric),
+            value(finding.change.before + finding.change.difference.value, finding.change.metric),
+            amount(finding),
+            state(finding),
+        )
+        for finding in verdict.findings
+    ]
+
+
+def heading(metric: Quantity) -> str:
+    """Short title with its unit."""
+    return metric.heading
+
+
+def value(number: float, metric: Metric) -> str:
+    """A value in the shown unit, which is not written."""
+    return f"{number * metric.scale:.{metric.digits}f}"
+
+
+def state(finding: Finding) -> str:
+    """The finding in words, with the second judge's answer to a gain."""
+    if finding.name in SHOWN:
+        return ""
+    said = STATES[finding.state]
+    agreed = {"confirmed": "confirmed", "not confirmed": "not confirmed", "suspected": "only one judge sees it"}
+    return f"{said}, {agreed[finding.agreement]}" if finding.agreement in agreed else said
+
+
+def amount_parts(finding: Finding) -> tuple[str, str]:
+    """The difference, and the ends of its interval."""
+    difference, _, interval = amount(finding).partition(", 95\N{NO-BREAK SPACE}% ")
+    return difference, interval
+
+
+def margin(finding: Finding) -> str:
+    """The allowed loss in the metric's unit, with its direction; a dash where there is no verdict."""
+    if finding.margin is None:
+        return "–"
+    metric = finding.change.metric
+    sign = "±" if finding.name == "words_per_second" else "−" if (metric.better or 1) > 0 else "+"
+    return f"{sign}{finding.margin * metric.scale:.{metric.difference_digits}f}"
+
+
+def scores(row: Mapping[str, Any]) -> str:
+    """One recording's scores in a line."""
+    found = []
+    if row["word_errors"] is not None:
+        found.append(f"{row['word_errors']} of {row['words']} words wrong" if row["word_errors"] else "no word error")
+    for column, title, digits in (("similarity", "SIM", 2), ("mos", "MOS", 2), ("f0_spread", "F0 spread", 1)):
+        if row[column] is not None:
+            found.append(f"{title} {row[column]:.{digits}f}")
+    return ", ".join(found)
+
+
+def markdown(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> str:
+    """A job's summary."""
+    marks = {"better": "✅", "worse": "❌", "not shown": "➖"}
+    text = [f"## {marks[answer]} speechalign gate: {answer}", ""]
+    for verdict in verdicts:
+        text += [f"**{verdict.after} against {verdict.before}**: {escaped(verdict.sentence)}.", ""]
+        text += [f"* {escaped(reason)}" for reason in verdict.reasons]
+        text += ["", f"| {' | '.join(HEADER)} |", "|---|---:|---:|---:|---|"]
+        text += [f"| {' | '.join(map(escaped, line))} |" for line in lines(verdict)]
+        text.append("")
+    text += [f"* {escaped(note)}" for note in judged.notes]
+    text += ["", f"{verdicts[0].texts} texts; judges: {escaped(judges_text(judged))}.", ""]
+    return "\n".join(text)
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is, file names of others in it included."""
+    for sign in "\\`*_<>|[]#":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("\n", " ")
+
+
+def judges_text(judged: Judged) -> str:
+    """The judges that there were."""
+    return ", ".join(name for name in judged.judges.values() if name)
+
+
+def as_dict(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> dict[str, Any]:
+    """Everything: verdicts, findings, judges, notes and a row per recording."""
+    return {
+        "answer": answer,
+        "comparisons": [_verdict(verdict) for verdict in verdicts],
+        "texts": len(judged.material.texts.texts),
+        "draws": {system.name: system.draws for system in judged.systems},
+        "judges": judged.judges,
+        "notes": judged.notes,
+        "recordings": [dict(row) for rows in judged.rows for row in rows],
+    }
+
+
+def _verdict(verdict: Verdict) -> Mapping[str, Any]:
+    return {
+        "before": verdict.before,
+        "after": verdict.after,
+        "answer": verdict.answer,
+        "sentence": verdict.sentence,
+        "reasons": list(verdict.reasons),
+        "more_texts": verdict.more_texts,
+        "measures": {finding.name: _finding(finding) for finding in verdict.findings},
+    }
+
+
+def _finding(finding: Finding) -> Mapping[str, Any]:
+    change = finding.change
+    return {
+        "title": change.metric.title,
+        "before": change.before,
+        "after": change.before + change.difference.value,
+        "difference": asdict(change.difference),
+        "relative": asdict(change.relative) if isinstance(change.relative, Interval) else None,
+        "margin": finding.margin,
+        "finding": None if finding.name in SHOWN else finding.state,
+        "second_judge": finding.agreement,
+        "p_gain": change.p_gain,
+        "p_loss": change.p_loss,
+        "pairs": finding.pairs,
+    }

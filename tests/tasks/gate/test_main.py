@@ -1,0 +1,186 @@
+"""``speechalign gate`` from end to end: exit statuses, outputs, and what it needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from flows import cli
+from tests.tasks.gate.conftest import EMBEDDED
+
+PROJECT = Path(__file__).parents[3]
+embedded = pytest.mark.skipif(not (EMBEDDED / "model.safetensors").is_file(), reason="checkpoints/whisper is not here")
+JUDGES = ["--recognizer", str(EMBEDDED), "--second", "none", "--resamples", "1000"]
+
+
+def gate(*arguments: object):
+    return CliRunner().invoke(cli.app, ["gate", *map(str, arguments)], prog_name="speechalign")
+
+
+@embedded
+def test_two_folders_to_a_verdict_a_page_and_json(spoken, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no repository here
+    pytest.importorskip("speechmos")
+    page = tmp_path / "pages" / "gate.html"
+    done = gate(spoken / "a", spoken / "b", "--texts", spoken / "texts.csv", "--prompts", spoken / "prompts", *JUDGES,
+                "--out", page, "--json", "--margin", "mos=0.2")  # fmt: skip
+    assert done.exit_code in (1, 2), done.output
+    found = json.loads(done.stdout)
+    assert {0: "better", 1: "worse", 2: "not shown"}[done.exit_code] == found["answer"]
+    assert len(found["recordings"]) == 4 + 8 and found["draws"] == {"a": 1, "b": 2}
+    measures = found["comparisons"][0]["measures"]
+    assert {"wer", "folded_wer", "cer", "similarity", "mos", "f0_spread", "words_per_second", "seconds", "silence",
+            "failed", "unjudged"} <= set(measures)  # fmt: skip
+    assert measures["wer"]["before"] <= 0.2 and measures["similarity"]["before"] > 0.6
+    assert found["judges"]["second_recognizer"] is None
+    text = page.read_text()
+    assert text.count("<article") == 4 and text.count('<audio controls preload="none" src="data:audio/flac') == 12
+    assert "http" not in text.replace("http-equiv", "") and "Voice prompt" in text
+
+
+@embedded
+def test_faults_of_files_are_counted_listed_and_never_skipped(spoken, tmp_path):
+    folder = tmp_path / "after"
+    shutil.copytree(spoken / "a", folder)
+    (folder / "t0.flac").unlink()
+    (folder / "t1.flac").write_bytes(b"broken")
+    soundfile.write(folder / "t2.flac", np.zeros(16000), 16000)
+    (folder / "stranger.flac").write_bytes(b"")
+    done = gate(spoken / "a", folder, "--texts", spoken / "texts.csv", "--no-mos", "--json", *JUDGES)
+    assert done.exit_code in (1, 2), done.output
+    found = json.loads(done.stdout)
+    rows = [row for row in found["recordings"] if row["system"] == "after"]
+    assert [row["problem"].split(":")[0] for row in rows] == [
+        "missing audio", "unreadable audio", "silent audio", ""
+    ]  # fmt: skip
+    assert [row["word_errors"] for row in rows[:3]] == [row["words"] for row in rows[:3]]
+    notes = "\n".join(found["notes"])
+    assert "1 files of after belong to no text: stranger.flac" in notes
+    assert "1 texts have no recording by after: t0" in notes
+    assert "3 of 4 recordings of after failed: 1 missing audio, 1 unreadable audio, 1 silent audio" in notes
+    assert "no voice prompts, so similarity is left out" in notes
+    assert found["comparisons"][0]["measures"]["failed"]["after"] == 0.75
+
+
+@embedded
+def test_a_job_summary_for_github(spoken, tmp_path, monkeypatch):
+    summary, outputs = tmp_path / "summary.md", tmp_path / "output"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(outputs))
+    done = gate(spoken / "a", spoken / "a", "--texts", spoken / "texts.csv", "--no-mos", "--github", *JUDGES)
+    assert done.exit_code == 2, done.output
+    assert summary.read_text().startswith("## ➖ speechalign gate: not shown")
+    assert "| WER % | " in summary.read_text()
+    assert outputs.read_text() == "answer=not shown\n"
+    assert "Not shown: no measure is significantly better" in done.output.replace("\n", " ")
+
+
+def write_texts(root: Path, content: str) -> Path:
+    (root / "texts.csv").write_text(content)
+    return root / "texts.csv"
+
+
+BAD = {
+    "no folder": (["{a}", "nowhere", "--texts", "{texts}"], "expected a folder of recordings"),
+    "a file as a folder": (["{texts}", "{a}", "--texts", "{texts}"], "expected a folder of recordings"),
+    "an empty folder": (["{a}", "{empty}", "--texts", "{texts}"], "holds no recordings"),
+    "no texts": (["{a}", "{b}", "--texts", "nowhere.csv"], "does not exist"),
+    "texts that are audio": (["{a}", "{b}", "--texts", "{a}/t0.flac"], "is not UTF-8 text"),
+    "a folder without texts": (["{a}", "{b}", "--texts", "{empty}"], "holds 0 lists of texts"),
+    "other texts": (["{a}", "{b}", "--texts", "{other}"], "belongs to a text"),
+    "no prompts folder": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "nowhere"], "expected a folder"),
+    "no prompt of a text": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{empty}"], "4 of 4 texts have no voice"),
+    "a broken prompt": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{broken}"], "a voice prompt, can't be used"),
+    "an unknown margin": (["{a}", "{b}", "--texts", "{texts}", "--margin", "pitch=1"], "expected one of wer"),
+    "a margin without a value": (["{a}", "{b}", "--texts", "{texts}", "--margin", "wer"], "expected a number"),
+    "an unknown recognizer": (["{a}", "{b}", "--texts", "{texts}", "--recognizer", "x"], "no recognizer in x"),
+    "an unknown device": (["{a}", "{b}", "--texts", "{texts}", "--device", "tpu"], "expected auto, cpu or cuda"),
+    "a folder to write": (["{a}", "{b}", "--texts", "{texts}", "--out", "{empty}"], "expected a file to write"),
+    "no --texts": (["{a}", "{b}"], "--texts"),
+    "one folder": (["{a}", "--texts", "{texts}"], "Missing argument"),
+    "three folders": (["{a}", "{b}", "{a}", "--texts", "{texts}"], "unexpected extra argument"),
+    "an unknown option": (["{a}", "{b}", "--texts", "{texts}", "--colour"], "No such option"),
+    "too few resamples": (["{a}", "{b}", "--texts", "{texts}", "--resamples", "5"], "1000"),
+    "a bad location": (["s3://", "{b}", "--texts", "{texts}"], "is not an S3 location"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_message_and_status_3(spoken, tmp_path, name):
+    arguments, message = BAD[name]
+    places = {"a": spoken / "a", "b": spoken / "b", "texts": spoken / "texts.csv"}
+    for folder in ("empty", "broken"):
+        (tmp_path / folder).mkdir()
+        places[folder] = tmp_path / folder
+    for voice in ("m1", "f2"):
+        (tmp_path / "broken" / f"{voice}.wav").write_bytes(b"RIFF")
+    places["other"] = write_texts(tmp_path, "id,text\nz,One\n")
+    done = gate(*(argument.format(**places) for argument in arguments))
+    assert done.exit_code == 3, done.output
+    assert message in " ".join(done.output.replace("│", " ").split()), done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_fault_of_the_program_is_no_verdict(spoken, monkeypatch):
+    from tasks.gate import run
+
+    monkeypatch.setattr(run, "read", lambda *_: 1 / 0)
+    done = gate(spoken / "a", spoken / "b", "--texts", spoken / "texts.csv")
+    assert done.exit_code == 4
+
+
+ONLY = """
+import sys
+from importlib.metadata import packages_distributions
+allowed, roots = set(sys.argv.pop(1).split(",")), {"flows", "tasks", "model"}
+names = {module: {d.lower().replace("_", "-") for d in dists} for module, dists in packages_distributions().items()}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top in names and top not in roots and not names[top] & allowed:
+            raise ModuleNotFoundError(f"{name} is not in requirements/gate.lock", name=name)
+sys.meta_path.insert(0, Refuse())
+from flows.cli import main
+try:
+    main()
+finally:
+    assert not {"dvc", "prefect", "mlflow", "pandas", "lhotse"} & set(sys.modules), "heavy"
+"""
+
+
+@embedded
+def test_it_runs_with_the_packages_of_its_own_lock_alone(spoken):
+    lock = (PROJECT / "requirements/gate.lock").read_text().splitlines()
+    names = [line.split("==")[0].split("[")[0].lower() for line in lock if "==" in line and line[0].isalnum()]
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY, ",".join(names), "gate", spoken / "a", spoken / "b", "--texts",
+         spoken / "texts.csv", "--prompts", spoken / "prompts", *JUDGES, "--no-mos", "--json"],
+        capture_output=True, text=True, cwd=spoken, env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode in (1, 2), done.stderr
+    assert len(json.loads(done.stdout)["recordings"]) == 12
+
+
+def test_bad_input_ends_before_anything_heavy_is_imported(spoken):
+    code = "import sys\nfrom flows.cli import app\ntry:\n app(sys.argv[1:])\nfinally:\n print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "gate", spoken / "a", spoken / "nowhere", "--texts", spoken / "texts.csv"],
+        capture_output=True, text=True, cwd=PROJECT,
+    )  # fmt: skip
+    assert done.returncode == 3 and "nowhere is not there" in done.stderr
+    assert not set(done.stdout.split()) & {"torch", "whisper", "transformers", "dvc", "prefect", "mlflow", "pandas"}
+
+
+def test_the_templates_are_part_of_the_package():
+    data = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    shipped = {file.suffix for folder in ("gate", "common/page") for file in (PROJECT / "tasks" / folder).rglob("*.*")}
+    assert {f"*{suffix}" for suffix in shipped - {".py", ".pyc"}} <= set(data)

@@ -1,0 +1,144 @@
+"""What follows from two systems' rows, in words and as an exit status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmarks.made_systems import Row, system
+from model.errors import InputError
+from tasks.gate.findings import pair
+from tasks.gate.margins import Margins, parse
+from tasks.gate.verdict import Verdict, judge, overall
+
+BEFORE = system(400)
+NAMES = ("before", "after")
+
+
+def verdict(after: list[Row], before: list[Row] = BEFORE) -> Verdict:
+    return judge(before, after, Margins(), NAMES, resamples=1000)
+
+
+def after(seed: int = 1, **quality: Any) -> list[Row]:
+    return system(400, seed=seed, **quality)
+
+
+def states(found: Verdict) -> dict[str, str]:
+    return {f.name: f.state for f in found.findings if f.margin is not None}
+
+
+GOOD = {"wer": 0.05, "second": 0.22}
+FEWER = {"wer": 0.09, "second": 0.29}  # too little to claim, enough to exclude a loss
+
+
+@pytest.mark.parametrize(
+    ("quality", "answer", "measures"),
+    [
+        pytest.param({}, "not shown", set(), id="equal"),
+        pytest.param(GOOD, "better", {"wer"}, id="half the errors"),
+        pytest.param({"wer": 0.05}, "not shown", {"wer"}, id="half the errors, by one recognizer only"),
+        pytest.param({**FEWER, "similarity": 0.75}, "better", {"similarity"}, id="closer to the voice"),
+        pytest.param({**FEWER, "mos": 3.7}, "better", {"mos"}, id="cleaner"),
+        pytest.param({**GOOD, "similarity": 0.65}, "worse", {"similarity"}, id="bought with the voice"),
+        pytest.param({**GOOD, "mos": 3.1}, "worse", {"mos"}, id="bought with quality"),
+        pytest.param({**GOOD, "f0_spread": 3.5}, "worse", {"f0_spread"}, id="bought with prosody"),
+        pytest.param({**GOOD, "f0_spread": None}, "worse", {"f0_spread"}, id="whispered"),
+        pytest.param({**GOOD, "speed": 1.5}, "worse", {"words_per_second"}, id="bought with speed"),
+        pytest.param({**GOOD, "speed": 4.0}, "worse", {"words_per_second"}, id="too fast"),
+        pytest.param({"wer": 0.2, "second": 0.4}, "worse", {"wer"}, id="twice the errors"),
+        pytest.param({"failed": 0.1}, "worse", {"failed"}, id="every tenth missing"),
+        pytest.param({**GOOD, "unjudged": 0.04}, "worse", {"unjudged"}, id="the recognizer fails on it"),
+        pytest.param({"similarity": 0.698}, "not shown", set(), id="within the margin"),
+    ],
+)
+def test_the_verdict(quality: dict, answer: str, measures: set[str]):
+    found = verdict(after(**quality))
+    assert found.answer == answer, found.sentence
+    assert found.code == {"better": 0, "worse": 1, "not shown": 2}[answer]
+    wanted = {"worse": "worse"}.get(answer, "better")
+    assert measures <= {name for name, state in states(found).items() if state == wanted}, states(found)
+
+
+def test_a_better_system_is_described_with_what_it_did_not_cost():
+    sentence = verdict(after(**GOOD)).sentence
+    assert sentence.startswith("after is better in WER (−")
+    assert "not worse in similarity, predicted MOS" in sentence
+    assert sentence.endswith("; both recognizers agree")
+    alone = judge(system(400, second=None), system(400, second=None, seed=1, wer=0.05), Margins(), NAMES, 1000)
+    assert alone.answer == "better" and alone.sentence.endswith("; one recognizer only")
+
+
+def test_a_gain_that_the_second_recognizer_excludes_is_doubted():
+    found = verdict(after(wer=0.03))
+    assert found.answer == "not shown"
+    assert "the second recognizer excludes half of the gain in WER: the first may be fooled" in found.reasons
+
+
+def test_too_few_texts_say_how_many_more_would_tell():
+    found = judge(system(60), system(60, seed=1, wer=0.08, second=0.24), Margins(), NAMES, 1000)
+    assert found.answer == "not shown" and found.more_texts is not None
+    assert f"about {found.more_texts} more texts would tell" in found.sentence
+    equal = judge(system(60), [dict(row) for row in system(60)], Margins(), NAMES, 1000)
+    assert equal.more_texts is None and "would tell" not in equal.sentence
+
+
+def test_unjudged_recordings_leave_no_word_error_rate_behind():
+    found = verdict(after(**GOOD, unjudged=0.3), before=system(400, unjudged=0.3))
+    assert found.answer != "better"
+    assert any("failed on more than 5% of before, so no word error rate is claimed" in r for r in found.reasons)
+    [wer] = [f for f in found.findings if f.name == "wer"]
+    assert 150 < wer.pairs < 240  # only those that both have, and none of them counted as 0 or 1
+
+
+def test_systems_may_have_unequal_draws_and_each_text_counts_once():
+    one, four = system(100), system(100, 4, seed=1, wer=0.05, second=0.2)
+    first, second = pair(one, four)
+    assert len(first) == len(second) == 400
+    assert all(a["id"] == b["id"] for a, b in zip(first, second, strict=True))
+    found = {f.name: f for f in judge(one, four, Margins(), NAMES, 1000).findings}
+    assert found["wer"].change.before == pytest.approx(sum(r["word_errors"] for r in one) / 1000)
+    assert found["wer"].change.before + found["wer"].change.difference.value == pytest.approx(
+        sum(r["word_errors"] for r in four) / 4000
+    )
+    assert found["wer"].pairs == 400 and found["failed"].pairs == 400
+    with pytest.raises(InputError, match="97 and 100 draws"):
+        pair(system(1, 97), system(1, 100))
+
+
+def test_without_speakers_texts_are_resampled():
+    found = judge(
+        system(100, speakers=0), system(100, speakers=0, seed=1, wer=0.03, second=0.2), Margins(), NAMES, 1000
+    )
+    [wer] = [f for f in found.findings if f.name == "wer"]
+    assert wer.change.difference.low < wer.change.difference.value < wer.change.difference.high
+
+
+def test_better_than_the_first_and_not_worse_than_any_other():
+    good, worse_than_best = verdict(after(**GOOD)), verdict(after(**GOOD), before=system(400, wer=0.02, second=0.15))
+    assert (good.answer, worse_than_best.answer) == ("better", "worse")
+    assert overall([good]) == overall([good, verdict(after(**GOOD), before=after(2, **GOOD))]) == "better"
+    assert overall([good, worse_than_best]) == "worse"
+    assert overall([verdict(after())]) == "not shown"
+
+
+def test_margins_are_relative_to_the_system_before():
+    narrow = judge(BEFORE, after(similarity=0.69, **GOOD), parse({"similarity": "0.01"}), NAMES, 1000)
+    assert narrow.answer == "worse" and states(narrow)["similarity"] == "worse"
+    assert verdict(after(similarity=0.69, **GOOD)).answer == "better"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pitch": "0.1"}, "expected one of wer, similarity, mos"),
+        ({"wer": ""}, "expected a number, such as wer=0.1"),
+        ({"wer": "a"}, "expected a number"),
+        ({"wer": "-0.1"}, "a share from 0 to 1"),
+        ({"wer": "20"}, "a share from 0 to 1"),
+        ({"wer": "nan"}, "a share from 0 to 1"),
+    ],
+)
+def test_margins_that_make_no_sense_are_refused(given: dict[str, str], message: str):
+    with pytest.raises(InputError, match=message):
+        parse(given)
