@@ -15,6 +15,8 @@ class Batch:
     sum over items; the training loop divides it by the summed weights of the step's batches (pairs, samples, tokens).
     """
 
+    counts = True  # False: its loss and metrics are multiplied by 0
+
     def __init__(self, *, ids: Sequence[str], weight: float, **tensors: torch.Tensor):
         self.ids, self.weight, self.tensors = list(ids), weight, tensors
 
@@ -23,4 +25,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on ``device``."""
-        return Batch(ids=self.ids, weight=self.weight, **{name: t.to(device) for name, t in self.tensors.items()})
+        moved = Batch(ids=self.ids, weight=self.weight, **{name: t.to(device) for name, t in self.tensors.items()})
+        moved.counts = self.counts
+        return moved
+
+    def uncounted(self) -> Batch:
+        """Return the batch with no weight, for a process that has no items in a step."""
+        batch = Batch(ids=self.ids, weight=0.0, **self.tensors)
+        batch.counts = False
+        return batch

@@ -1,11 +1,13 @@
-"""One training loop for every model: accelerate for device and precision; resumable; deterministic on a CPU.
+"""One training loop for every model: accelerate for device, precision and processes; resumable; deterministic on a CPU.
 
 A step's data is a pure function of the step's number. Its loss is a sum over items divided by the step's total weight.
-So a resumed run equals an uninterrupted one, and one batch of eight equals eight accumulated batches of one.
+So a resumed run equals an uninterrupted one, and one batch of eight equals eight accumulated batches of one, or two
+processes with four each (:mod:`model.processes`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -19,7 +21,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 
+from model import processes
 from model.batch import Batch
 from model.checkpoint import not_finite
 from model.errors import SpeechAlignError
@@ -76,24 +80,33 @@ def fit(
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
     Args:
-        batches: micro-batches of a step (from 0), the same at every call.
+        batches: micro-batches of a step (from 0), the same at every call; where several processes train, each gives
+            its own (:func:`model.processes.micro_batches`).
         loss: sum of a batch's losses, and sums of what else should be reported.
         state_file: where to keep optimizer, weights and step. A run resumes from a file with its own ``fingerprint``
             and ignores any other. The file stays at the end: the caller removes it once the model is written.
         fingerprint: names the run that a state belongs to: settings and digests of the data.
         after_step: called after each update of the weights, before they are used or saved: a constraint on them.
-        on_step: called after each step with its number (from 1) and mean metrics, ``loss`` and ``lr`` among them.
+        on_step: called after each step with its number (from 1) and mean metrics, ``loss`` and ``lr`` among them; in
+            every process, with the same numbers.
         may_save: whether a run can resume after this many steps. False between steps that share samples drawn from
             the model itself (PPO), since a later model can't draw them again.
         curve: an object with ``state_dict`` and ``load_state_dict``, saved with the state and restored with it.
 
     Raises:
         TrainingError: a loss or a gradient that is not finite, with the ids of its batch or step, before it updates
-            anything; a weight that is not finite, before the state is saved or the model returned; or several
-            processes (``accelerate launch``), since one process trains a step.
+            anything; a weight that is not finite, before the state is saved or the model returned; or processes that
+            resume from different steps.
     """
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
-    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    # A step of the NAR leaves out the heads of other levels. No model has buffers that training changes.
+    shared = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[shared])
+    if accelerator.num_processes != processes.count():
+        raise TrainingError(
+            f"expected {processes.count()} training processes, found {accelerator.num_processes}: another launcher has "
+            "set WORLD_SIZE and LOCAL_RANK; unset them, and say in compute.processes how many should train"
+        )
     optimizers = build(
         optimization.optimizer,
         model,
@@ -102,42 +115,45 @@ def fit(
         rates=optimization.rates,
     )
     highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]  # before warm-up and decay
-    if accelerator.num_processes > 1:
-        raise TrainingError(
-            f"expected one training process, found {accelerator.num_processes}: start the stage without "
-            "`accelerate launch`; it uses one GPU"
-        )
     parts = {"model": model, **{f"optimizer {i}": o for i, o in enumerate(optimizers)}}  # what a state holds
     if curve:
         parts["curve"] = curve
     step = _load_state(state_file, fingerprint, parts)
+    if len(found := set(processes.gathered(step))) > 1:
+        raise TrainingError(f"the processes resume from steps {sorted(found)}: all must read the same {state_file}")
     model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
     while step < optimization.steps:
-        torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout, if any, is a function of the step too
+        # Dropout, if any, is a function of the step and the process too.
+        torch.manual_seed((seed * 1_000_003 + step + processes.rank() * 2**40) % 2**63)
         scale = optimization.scale(step)
         for group, lr in zip((g for o in optimizers for g in o.param_groups), highest, strict=True):
             group["lr"] = lr * scale
         micro_batches = batches(step)
-        weight = sum(batch.weight for batch in micro_batches)
+        [weight] = processes.summed([sum(batch.weight for batch in micro_batches)], accelerator.device)
         sums: Metrics = {}
-        for batch in micro_batches:
-            with accelerator.autocast():
-                total, metrics = loss(model, batch.to(accelerator.device))
-            if not torch.isfinite(total):
-                raise TrainingError(
-                    f"the loss is {total.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
-                    "lower the learning rate, or look at these items"
-                )
-            accelerator.backward(total / weight)
+        for number, batch in enumerate(micro_batches, 1):
+            # Processes add up their gradients once per step, during the last backward pass.
+            apart = contextlib.nullcontext() if number == len(micro_batches) else accelerator.no_sync(model)
+            with apart:
+                with accelerator.autocast():
+                    total, metrics = loss(model, batch.to(accelerator.device))
+                if not torch.isfinite(total):
+                    raise TrainingError(
+                        f"the loss is {total.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
+                        "lower the learning rate, or look at these items"
+                    )
+                accelerator.backward(total * (batch.counts * processes.count()) / weight)  # DDP takes their mean
             for name, value in {"loss": total.item(), **metrics}.items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums.get(name, 0.0) + value * batch.counts
         norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
         if not torch.isfinite(norm) and accelerator.scaler is None:  # a scaler (fp16) leaves out such a step by itself
+            own = [id_ for batch in micro_batches if batch.counts for id_ in batch.ids]
+            ids = [id_ for each in processes.gathered(own) for id_ in each]
             raise TrainingError(
-                f"the gradient's norm is {norm.item()} at step {step + 1}, which learns from "
-                f"{[id_ for batch in micro_batches for id_ in batch.ids]}; lower the learning rate, or look at these"
+                f"the gradient's norm is {norm.item()} at step {step + 1}, which learns from {ids}; "
+                "lower the learning rate, or look at these"
             )
         for optimizer in optimizers:
             optimizer.step()
@@ -145,12 +161,13 @@ def fit(
         after_step()
         step += 1
         if on_step:
-            means = {name: value / weight for name, value in sums.items()}
+            totals = processes.summed(list(sums.values()), accelerator.device)
+            means = {name: value / weight for name, value in zip(sums, totals, strict=True)}
             on_step(step, {**means, "lr": optimization.lr * scale, "grad_norm": float(norm)})
         due = time.monotonic() - saved > save_every_seconds and may_save(step)
         if (due or step == optimization.steps) and (problem := not_finite(accelerator.unwrap_model(model))):
             raise TrainingError(f"after step {step}, {problem}: the updates were too large; lower the learning rate")
-        if state_file and (due or step == optimization.steps):
+        if state_file and accelerator.is_main_process and (due or step == optimization.steps):
             _save_state(state_file, fingerprint, parts, step)
             saved = time.monotonic()
     return accelerator.unwrap_model(model).eval()

@@ -13,6 +13,7 @@ import typer
 
 from model import lora, policy
 from model.fast.onednn import use_onednn
+from model.processes import count
 from model.training import Optimization
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
@@ -20,6 +21,7 @@ from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.digests import md5
 from tasks.common.files import DataError, atomic_path, read_token_rows, write_json
+from tasks.common.launch import part, train_together
 from tasks.common.stage import stage
 from tasks.common.training import state_of, train
 
@@ -69,6 +71,7 @@ def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
 def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> None:
     """Align the previous policy on this iteration's preference pairs."""
     params, device = runtime.start()
+    train_together(params, device)
     align, block = params.align, params.iteration(iteration)
     pairs = read_token_rows(paths.pairs(iteration), schemas.PAIRS)
     ar = use_onednn(policy.load(paths.ar(block.prev), device))
@@ -84,7 +87,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
         use_onednn(ar)  # the adapters' layers too
     ids = tracking.start_iteration(iteration, tracking.read(block.prev), params)
     with tracking.resume(ids, iteration) as run:
-        run.set_tags(environment.tags("trained", environment.describe(params, device)))
+        run.set_tags(environment.tags("trained", {**environment.describe(params, device), "processes": count()}))
         run.log_dataset("pairs", paths.pairs(iteration))
         curve = train(
             method.model,
@@ -116,6 +119,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             may_save=method.may_save,
             after_step=keep_scale,
         )
+        part()
         results = method.results()
         run.log_metrics({f"align/{name}": value for name, value in results.items()}, step=method.steps)
     lora.merge(ar)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import torch
 
+from model import processes
 from model.batch import Batch
 from model.judges.panel import Judgement, Panel
 from model.objectives.advantages import group_advantages
@@ -69,7 +70,7 @@ class Grpo(OnPolicy):
             TrainingError: a reward that is not finite.
         """
         episodes = [episode for group in groups for episode in group]
-        judgements = self.judge.judge([vars(episode) for episode in episodes])
+        judgements = processes.each(self.judge.judge, [vars(episode) for episode in episodes])
         wers = [wer_of(episode, judgement) for episode, judgement in zip(episodes, judgements, strict=True)]
         weight = self.align.grpo.similarity_weight
         rewards = [-wer + weight * judgement.similarity for wer, judgement in zip(wers, judgements, strict=True)]

@@ -16,6 +16,7 @@ from transformers import LlamaForCausalLM
 from model import policy
 from model.batch import Batch
 from model.fast.onednn import use_onednn
+from model.processes import micro_batches
 from model.tokens import Vocabulary
 from model.training import Metrics
 from tasks.align.schedule import chunks, passes, schedule_of
@@ -100,7 +101,7 @@ class Method(ABC):
 
     @abstractmethod
     def batches(self, step: int) -> list[Batch]:
-        """Return the micro-batches of a step (from 0), the same at every call."""
+        """Return this process's micro-batches of a step (from 0), the same at every call."""
 
     @abstractmethod
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
@@ -131,7 +132,7 @@ class PairMethod(Method):
         self.steps = len(self.schedule)
 
     def batches(self, step: int) -> list[Batch]:
-        return [self.batch(part) for part in chunks(self.schedule[step], self.align.micro_pairs)]
+        return micro_batches(self.schedule[step], self.align.micro_pairs, self.batch)
 
     @abstractmethod
     def batch(self, pairs: Sequence[Row]) -> Batch:

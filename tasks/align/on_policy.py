@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model import lora
+from model import lora, processes
 from model.batch import Batch
 from model.sampling import Request, sample
 from model.training import TrainingError
@@ -63,7 +63,7 @@ class OnPolicy(Method):
         return step % self.steps_per_rollout == 0
 
     def batches(self, step: int) -> list[Batch]:
-        """Return a step's micro-batches; the first step of a rollout samples it.
+        """Return this process's micro-batches of a step; the first step of a rollout samples it, each process a share.
 
         Raises:
             TrainingError: a step within a rollout that was not sampled by this process.
@@ -79,7 +79,7 @@ class OnPolicy(Method):
                 f"step {step + 1} belongs to rollout {number + 1}, whose policy is gone; train from the start"
             )
         episodes = [e for text in self.schedules[number][within] for e in self.current[1][text]]
-        return [self.batch(part) for part in chunks(episodes, 2 * self.align.micro_pairs)]
+        return processes.micro_batches(episodes, 2 * self.align.micro_pairs, self.batch)
 
     def texts(self, number: int) -> list[Row]:
         """Return the texts of a rollout: rows of ``schemas.TEXTS``."""
@@ -96,8 +96,9 @@ class OnPolicy(Method):
                 seed = int(rng.integers(2**62))
                 drawn.append({"id": f"{row['id']}#{draw}", "text": row["text"], "prompt_id": row["prompt_id"]})
                 requests.append(Request(tuple(context), decoding.max_frames(row["text"]), seed))
+        batch_size = job.params.decoding.batch_size
         with lora.merged(job.ar):
-            samples = sample(job.ar, requests, decoding, job.params.decoding.batch_size)
+            samples = processes.each(lambda own: sample(job.ar, own, decoding, batch_size), requests)
         episodes = [
             Episode(
                 **about,

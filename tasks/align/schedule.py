@@ -29,5 +29,5 @@ def passes(*, items: int, needed: int, rng: np.random.Generator) -> list[int]:
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Return consecutive pieces of ``size`` items, the last one shorter: a step's micro-batches."""
+    """Return consecutive pieces of ``size`` items, the last one shorter."""
     return [items[first : first + size] for first in range(0, len(items), size)]

@@ -11,10 +11,11 @@ from model.batch import Batch
 from model.objectives.coh import BAD, GOOD
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.pairs.sequences import sequences_of
+from model.processes import micro_batches
 from model.tokens import Vocabulary
 from model.training import Metrics
 from tasks.align.method import Job, Method, PairMethod, Row, pair_ids
-from tasks.align.schedule import chunks, passes
+from tasks.align.schedule import passes
 
 
 class Supervised(Method):
@@ -66,12 +67,14 @@ class ContinuedSft(Supervised):
         self.drawn = passes(items=len(job.train_set.golden), needed=self.steps * self.sequences, rng=rng)
 
     def batches(self, step: int) -> list[Batch]:
-        train, batches = self.job.train_set, []
+        train, members = self.job.train_set, self.drawn[step * self.sequences : (step + 1) * self.sequences]
         rng = np.random.default_rng([self.job.params.seed, 7, step])
-        members = self.drawn[step * self.sequences : (step + 1) * self.sequences]
-        for part in chunks(members, 2 * self.align.micro_pairs):
-            contexts = [train.in_random_voice(i, rng) for i in part]
-            tokens, labels = collate(contexts, [train.target(i) for i in part])
-            ids = [train.golden.ids[i] for i in part]
-            batches.append(Batch(ids=ids, weight=float(len(part)), tokens=tokens, labels=labels))
-        return batches
+        drawn = [(i, train.in_random_voice(i, rng)) for i in members]
+        return micro_batches(drawn, 2 * self.align.micro_pairs, self.batch)
+
+    def batch(self, drawn: Sequence[tuple[int, list[int]]]) -> Batch:
+        """Return utterances, each after its context, padded together."""
+        train = self.job.train_set
+        tokens, labels = collate([context for _, context in drawn], [train.target(i) for i, _ in drawn])
+        ids = [train.golden.ids[i] for i, _ in drawn]
+        return Batch(ids=ids, weight=float(len(drawn)), tokens=tokens, labels=labels)

@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from tasks.common import workers
 from tasks.common.params import Params, ParamsError, load
 
 
@@ -22,7 +23,10 @@ def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
     torch.set_num_threads(int(os.environ.get("SPEECHALIGN_THREADS", params.compute.threads)))
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return params, device_of(params.compute.device)
+    device = device_of(params.compute.device)
+    if workers.is_worker() and device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from here on
+    return params, device
 
 
 def device_of(name: str) -> torch.device:

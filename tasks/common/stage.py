@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import inputs, paths, secrets
+from tasks.common import inputs, paths, secrets, workers
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -39,18 +39,25 @@ def one_message() -> Iterator[None]:
         if os.environ.get("SPEECHALIGN_DEBUG") or not (machine or isinstance(error, SpeechAlignError)):
             secrets.mask_error(error)
             raise
-        print(f"{ERROR}{secrets.masked(str(error))}\n{HINT}", file=sys.stderr, flush=True)
+        if workers.is_worker():
+            workers.hand_over(secrets.masked(str(error)))
+        else:
+            print(f"{ERROR}{secrets.masked(str(error))}\n{HINT}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
     except Exception as error:
         secrets.mask_error(error)
-        raise
+        if not workers.lost_others(error) or os.environ.get("SPEECHALIGN_DEBUG"):
+            raise
+        workers.hand_over(f"{workers.LOST}{error}")
+        raise SystemExit(1) from error
 
 
 def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     """Run a stage within :func:`one_message` and note its time.
 
     An edit of its code, settings or inputs during the run is an error: DVC would record the later ones. Ctrl-C ends it
-    with a message and status 130.
+    with a message and status 130. A worker (:mod:`tasks.common.workers`) leaves all of this to the command that started
+    it.
     """
 
     @wraps(function)
@@ -59,10 +66,15 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
         with one_message():
             if "iteration" in kwargs:
                 kwargs["iteration"] = iteration_of(kwargs["iteration"])
+            if workers.is_worker():
+                with workers.quiet():
+                    return function(*args, **kwargs)
             before, code = inputs.noted(), running.noted()
             running.check(code)
             try:
                 result = function(*args, **kwargs)
+            except workers.Done:
+                result = None
             except KeyboardInterrupt:
                 print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)
                 raise SystemExit(130) from None

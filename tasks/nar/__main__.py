@@ -13,6 +13,7 @@ from model.errors import InputError
 from tasks.common import origin, paths, runtime
 from tasks.common.curves import Curve
 from tasks.common.files import atomic_path
+from tasks.common.launch import part, train_together
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.training import state_of
@@ -46,8 +47,10 @@ def main() -> None:
         model, curve = adopt(start, params, device), Curve()
         print(f"sft_nar: adopted from {start}")
     else:
+        train_together(params, device)
         data = Examples(Utterances.read("train"), params.prompt_frames)
         model, curve = train(data, params, device, name="sft_nar", command="tasks.nar")
+        part()
     with atomic_path(paths.NAR) as folder:
         nar.save(model, folder)
     origin.write(paths.nar_origin(), paths.NAR, params)

@@ -20,6 +20,7 @@ from model.judges.panel import Panel
 from tasks.common import judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, Judges, judge, seed_of
 from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
+from tasks.common.launch import part, train_together
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.scores import compare, first_draws, summarize, to_json
@@ -34,12 +35,14 @@ CHUNK = 256  # utterances whose audio is in memory at a time
 def train_and_judge() -> None:
     """Train a NAR on synthetic level-1 tokens, judge it, and write both."""
     params, device = runtime.start()
+    train_together(params, device)
     golden = Utterances.read("train")
     synthetic = golden.with_codes(synthetic_codes(golden, params, device))
     kept = share_of_golden_codes(golden, synthetic)
     data = Examples(golden, params.prompt_frames, synthetic)
     source = policy.digest(paths.ar("0"))
     model, _ = train(data, params, device, name="nar_synthetic", command="tasks.nar.synthetic", source=source)
+    part()
     result = {"level1_kept": kept, **scores_of(model, params, device)}
     with atomic_path(paths.SYNTHETIC_NAR) as folder:
         nar.save(model, folder)

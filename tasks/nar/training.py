@@ -12,6 +12,7 @@ from model import nar
 from model.batch import Batch
 from model.codecs.facts import codec_facts
 from model.fast.padding import PAD_TO
+from model.processes import micro_batches
 from tasks.common.curves import Curve
 from tasks.common.epochs import Epochs
 from tasks.common.params import Params
@@ -30,13 +31,16 @@ class Examples:
         self.golden, self.prompt_frames = golden, prompt_frames
         self.codes = golden if codes is None else codes
 
-    def batch(self, indices: Sequence[int] | np.ndarray, level: int, rng: np.random.Generator) -> Batch:
+    def drawn(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
+        """Return utterances, each with the codes of a random voice prompt."""
+        return [(i, self.golden.random_prompt(i, self.prompt_frames, rng)) for i in indices]
+
+    def batch(self, drawn: Sequence[tuple[int, np.ndarray]], level: int) -> Batch:
         """Return padded codes up to ``level``, which is to be predicted, and prompts; the weight counts frames."""
-        crops = [self.golden.random_prompt(i, self.prompt_frames, rng) for i in indices]
-        prompt, prompt_lengths = nar.pad_codes([torch.from_numpy(crop.astype(np.int64)) for crop in crops])
-        codes, lengths = nar.pad_codes([self.codes.codes(i) for i in indices], PAD_TO)
+        prompt, prompt_lengths = nar.pad_codes([torch.from_numpy(crop.astype(np.int64)) for _, crop in drawn])
+        codes, lengths = nar.pad_codes([self.codes.codes(i) for i, _ in drawn], PAD_TO)
         return Batch(
-            ids=[self.golden.ids[i] for i in indices],
+            ids=[self.golden.ids[i] for i, _ in drawn],
             weight=float(lengths.sum()),
             codes=codes[:, : level + 1],
             lengths=lengths,
@@ -76,10 +80,15 @@ def train(
     )
     model = nar.Nar(config)
     schedule = Epochs(data.codes.frames, p.batch_frames, ([params.seed, 2, epoch] for epoch in range(p.epochs)))
+
+    def batches(step: int) -> list[Batch]:
+        level = 1 + step % (n_levels - 1)  # levels take turns, so that each gets the same number of steps
+        drawn = data.drawn(schedule[step], np.random.default_rng([params.seed, 3, step]))
+        return micro_batches(drawn, len(drawn), lambda own: data.batch(own, level))
+
     curve = train_on_golden(
         model,
-        # Levels take turns, so that each gets the same number of steps.
-        lambda s: [data.batch(schedule[s], 1 + s % (n_levels - 1), np.random.default_rng([params.seed, 3, s]))],
+        batches,
         loss_of,
         p,
         steps=len(schedule),

@@ -8,12 +8,15 @@ import typer
 from transformers import LlamaForCausalLM
 
 from model import policy
+from model.batch import Batch
 from model.codecs.facts import codec_facts
+from model.processes import count, micro_batches
 from model.tokens import Vocabulary
 from tasks.common import environment, origin, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.epochs import Epochs
 from tasks.common.files import atomic_path, write_json, write_table
+from tasks.common.launch import part, train_together
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.tracking import Run
@@ -31,9 +34,14 @@ def train(data: Sequences, params: Params, device: torch.device, run: Run) -> tu
     model = policy.build(policy.ArShape(**params.ar.model_dump()), data.vocabulary, p.dropout)
     model.config.codec = origin.codec_name(params.models.codec)
     schedule = Epochs(data.lengths, p.batch_tokens, ([params.seed, epoch] for epoch in range(p.epochs)))
+
+    def batches(step: int) -> list[Batch]:
+        drawn = data.drawn(schedule[step], np.random.default_rng([params.seed, 1, step]))
+        return micro_batches(drawn, len(drawn), data.batch)
+
     curve = train_on_golden(
         model,
-        lambda step: [data.batch(schedule[step], np.random.default_rng([params.seed, 1, step]))],
+        batches,
         loss_of,
         p,
         steps=len(schedule),
@@ -52,6 +60,8 @@ def main() -> None:
     """Adopt the AR of policy.start, or train a new one on golden level-1 tokens: iteration 0."""
     params, device = runtime.start()
     start = origin.start_folder(params, "ar")
+    if not start:
+        train_together(params, device)
     adopted = adopt(start, params, device) if start else None
     golden, dev, test = (Utterances.read(split, levels=1) for split in ("train", "dev", "test"))
     positions = adopted.config.max_position_embeddings if adopted else params.ar.max_positions
@@ -62,11 +72,12 @@ def main() -> None:
     trained = environment.describe(params, device)
     precision = ADOPTED if adopted else trained["sft_precision"]
     with tracking.resume(ids, "0") as run:
-        run.set_tags(environment.tags("trained", {**trained, "sft_precision": precision}))
+        run.set_tags(environment.tags("trained", {**trained, "sft_precision": precision, "processes": count()}))
         if adopted:
             model, curve = adopted, Curve()
         else:
             model, curve = train(Sequences(golden, vocabulary, params.prompt_frames), params, device, run)
+            part()
         held_out = Sequences(dev, vocabulary, params.prompt_frames)
         loss = held_out_loss(model, held_out, params.sft_ar.batch_tokens, params.seed)
         made = f"adopted from {start}" if start else f"train {curve.rows[-1]['loss'] if curve.rows else 0:.3f}"

@@ -21,12 +21,16 @@ class Sequences:
         self.golden, self.vocabulary, self.prompt_frames = golden, vocabulary, prompt_frames
         self.lengths = golden.texts.lengths() + golden.frames + (prompt_frames + 3)
 
-    def batch(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> Batch:
+    def drawn(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
+        """Return utterances, each with the level-1 codes of a random voice prompt."""
+        return [(i, self.golden.random_prompt(i, self.prompt_frames, rng)[0]) for i in indices]
+
+    def batch(self, drawn: Sequence[tuple[int, np.ndarray]]) -> Batch:
+        """Return utterances with their prompts padded together; the weight counts the tokens to predict."""
         golden, vocabulary = self.golden, self.vocabulary
-        prompts = [golden.random_prompt(i, self.prompt_frames, rng)[0] for i in indices]
-        contexts = [vocabulary.context(golden.texts[i], prompt) for i, prompt in zip(indices, prompts, strict=True)]
-        tokens, labels = collate(contexts, [vocabulary.target(golden.level1(i)) for i in indices])
-        ids, scored = [golden.ids[i] for i in indices], float((labels != IGNORE).sum())
+        contexts = [vocabulary.context(golden.texts[i], prompt) for i, prompt in drawn]
+        tokens, labels = collate(contexts, [vocabulary.target(golden.level1(i)) for i, _ in drawn])
+        ids, scored = [golden.ids[i] for i, _ in drawn], float((labels != IGNORE).sum())
         return Batch(ids=ids, weight=scored, tokens=tokens, labels=labels)
 
 
@@ -41,5 +45,5 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
 def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: int) -> float:
     """Mean negative log-likelihood per token on another split, in nats."""
     rng, device = np.random.default_rng(seed), next(model.parameters()).device
-    batches = [data.batch(indices, rng) for indices in length_buckets(data.lengths.tolist(), capacity, rng)]
+    batches = [data.batch(data.drawn(indices, rng)) for indices in length_buckets(data.lengths.tolist(), capacity, rng)]
     return sum(loss_of(model, b.to(device))[0].item() for b in batches) / sum(b.weight for b in batches)

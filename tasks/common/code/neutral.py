@@ -14,6 +14,7 @@ MODULES = {
     "tasks.common.secrets": "takes credentials out of messages",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",
     "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",
+    "tasks.common.workers": "tells the processes of a training apart, and hands their messages over",
     "logging": "writes log lines",
 }
 # Names whose calls, as statements of their own, are log lines, unless the module binds them to something else.

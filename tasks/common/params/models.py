@@ -23,6 +23,7 @@ class Compute(Block):
     device: Literal["auto", "cpu", "cuda"]
     precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], BeforeValidator(_spelled_out)]
     threads: Positive
+    processes: Literal["auto"] | Positive
 
 
 class Models(Block):

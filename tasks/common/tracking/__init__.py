@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import digests, paths, secrets
+from tasks.common import digests, paths, secrets, workers
 from tasks.common.files import DataError, read_json
 from tasks.common.params import Params
 from tasks.common.tracking.client import (
@@ -31,7 +31,7 @@ from tasks.common.tracking.client import (
     failures,
     tracking_uri,
 )
-from tasks.common.tracking.run import Run, log_params
+from tasks.common.tracking.run import Run, Unlogged, log_params
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +49,8 @@ def start_loop(params: Params) -> dict[str, Any]:
     Raises:
         TrackingError: MLflow cannot be reached. Call this before training, so that no training is lost.
     """
+    if not workers.is_first():
+        return {}
     client = connect()
     experiment = experiment_id(client)
     with failures():
@@ -74,6 +76,8 @@ def read(iteration: str) -> dict[str, Any]:
 
 def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Create the child "iteration k" in the loop of ``prev_ids``; an earlier run of k there becomes superseded."""
+    if not workers.is_first():
+        return {}
     client = connect()
     experiment = experiment_id(client)
     return _start_child(client, experiment, _known(client, experiment, prev_ids, None), iteration, params)
@@ -84,8 +88,11 @@ def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
     """Resume the run that ``ids`` names; it ends FINISHED, or FAILED/KILLED when the block raises.
 
     A clone that has pulled ``runs/`` has not pulled MLflow's database. Where the server does not know the run, a new
-    one replaces it, tagged ``source_run_id``.
+    one replaces it, tagged ``source_run_id``. Of the processes that train together, the first one alone logs.
     """
+    if not workers.is_first():
+        yield Unlogged()
+        return
     client = connect()
     experiment = experiment_id(client)
     parent = _known(client, experiment, ids, None)

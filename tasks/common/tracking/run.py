@@ -115,6 +115,26 @@ class Run:
         self._warned = True
 
 
+class Unlogged(Run):
+    """The run in a training process that leaves logging to the first one."""
+
+    def __init__(self) -> None:
+        self.run_id = self.parent_run_id = ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
+
+    def log_results(self, metrics: Mapping[str, float]) -> None: ...
+
+    def set_tags(self, tags: Mapping[str, str]) -> None: ...
+
+    def log_dict(self, content: Any, file: str) -> None: ...
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None: ...
+
+    def log_dataset(self, name: str, path: Path, context: str = "training") -> str:
+        return ""
+
+
 def _points(metrics: Mapping[str, float], step: int) -> list[Metric]:
     from mlflow.entities import Metric
 
