@@ -147,6 +147,12 @@ def say(context: typer.Context) -> None:
 
 
 @app.command(rich_help_panel=USE, context_settings=FORWARD)
+def serve(context: typer.Context) -> None:
+    """Serve the registered policy as speech over HTTP."""
+    _forward("serving.__main__", context)
+
+
+@app.command(rich_help_panel=USE, context_settings=FORWARD)
 def votes(context: typer.Context) -> None:
     """Ask people: a blind listening test of two folders or of the loop's samples, and what their votes show."""
     _forward("tasks.prefer.votes.__main__", context, anywhere=True)

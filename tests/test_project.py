@@ -22,7 +22,7 @@ from tasks.common import params
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock", "requirements/gate.lock"]
-FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "examples", "results"]
+FOLDERS = ["model", "tasks", "flows", "study", "profiles", "bootstrap", "examples", "results", "serving"]
 SOURCES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 STAGES = [
@@ -189,13 +189,15 @@ MAY_IMPORT = {
     "profiles": {"profiles", "tasks", "model"},
     "bootstrap": {"bootstrap", "tasks", "model"},
     "results": {"results", "study", "tasks", "model"},
-    "flows": {"flows", "study", "profiles", "tasks", "model"},
+    "serving": {"serving", "tasks", "model"},
+    "flows": {"flows", "serving", "study", "profiles", "tasks", "model"},
 }
 # And of what drives it: only flows know Prefect and DVC's graph, only stages know MLflow.
 MAY_NOT_IMPORT = {
     "model": {"dvc", "prefect", "mlflow"},
     "tasks": {"prefect"},
     "study": {"prefect"},
+    "serving": {"dvc", "prefect"},
     "bootstrap": {"prefect", "mlflow"},
 }
 

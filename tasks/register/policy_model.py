@@ -5,14 +5,14 @@ It runs wherever the model is loaded, with the copy of ``model/`` stored with it
 the packages of its requirements, nothing else of this repository.
 
     policy = mlflow.pyfunc.load_model("models:/speechalign-policy@champion")
-    policy.predict({"text": ["seven two nine"], "prompt": ["voice.flac"]}, params={"seed": 1})
+    voice = Path("voice.flac").read_bytes()
+    policy.predict({"text": ["seven two nine"], "prompt_audio": [voice]}, params={"seed": 1})
 """
 
 from __future__ import annotations
 
 import io
 import math
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -24,6 +24,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from model.errors import InputError
 from model.sampling import Decoding
+from model.spelling import normalize
 from model.voice import Voice
 
 AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
@@ -49,16 +50,17 @@ class PolicyModel(PythonModel):
         """Synthesize each row.
 
         Args:
-            model_input: one row per utterance. ``text``, and the voice prompt: ``prompt`` (path of an audio file) or
-                ``prompt_audio`` (the bytes of one; base64 over HTTP).
+            model_input: one row per utterance. ``text``, and the voice prompt: ``prompt_audio``, the bytes of an audio
+                file (base64 over HTTP).
             params: ``seed`` of the first row, one more for each row after it; ``temperature``, ``top_k`` and ``top_p``
                 (default: the policy's best, chosen on dev).
 
         Returns:
-            ``samples`` (float32 array), ``sample_rate`` (Hz) and ``finished`` (False: ran into the length limit).
+            ``samples`` (float32 array), ``sample_rate`` (Hz), ``finished`` (False: ran into the length limit) and
+            ``audio`` (the bytes of a 16-bit WAV file; base64 over HTTP).
 
         Raises:
-            InputError: a row without text, or without one readable prompt.
+            InputError: a row without text, with one that cannot be read or without a readable prompt; a negative seed.
         """
         rows = rows_of(model_input)
         asked = params or {}
@@ -69,16 +71,20 @@ class PolicyModel(PythonModel):
                 f"temperature is {decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; expected a "
                 "temperature above 0, a top_k of 0 (no limit) or more, and a top_p above 0 and at most 1 (no limit)"
             )
+        first = int(asked.get("seed", 0))
+        if first < 0:
+            raise InputError(f"the seed is {first}; expected 0 or more")
         texts = [clean_text(row.get("text"), number) for number, row in enumerate(rows)]
         seconds = self.voice.prompt_seconds
         prompts = [self.voice.encode_prompt(*read_prompt(row, seconds, number)) for number, row in enumerate(rows)]
-        seeds = [int(asked.get("seed", 0)) + number for number in range(len(rows))]
+        seeds = [first + number for number in range(len(rows))]
         spoken = self.voice.synthesize(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
         return pd.DataFrame(
             {
                 "samples": [utterance.wave for utterance in spoken],
                 "sample_rate": self.voice.sample_rate,
                 "finished": [utterance.sampled.finished for utterance in spoken],
+                "audio": [wav_file(utterance.wave, self.voice.sample_rate) for utterance in spoken],
             }
         )
 
@@ -102,27 +108,30 @@ def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def clean_text(text: Any, row: int = 0) -> str:
-    """Lower case, single spaces."""
-    if not isinstance(text, str) or not text.strip():
-        raise InputError(f"row {row} has the text {text!r}; expected words to say")
-    return " ".join(text.lower().split())
+    """Return a text as the policy spells it, by the same rules as the corpus."""
+    try:
+        return normalize(text if isinstance(text, str) else None)
+    except InputError as error:
+        raise InputError(f"row {row}: {error}") from error
+
+
+def wav_file(samples: np.ndarray, sample_rate: int) -> bytes:
+    """Return mono samples as the bytes of a 16-bit WAV file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[np.ndarray, int]:
-    """The first ``seconds`` of an input row's voice prompt as mono float32 samples, and their rate in Hz."""
-    # A column that only other rows fill has NaN here.
-    given = [row[name] for name in ("prompt", "prompt_audio") if isinstance(row.get(name), (str, bytes)) and row[name]]
-    if len(given) != 1:
-        raise InputError(
-            f"row {number} has {len(given)} voice prompts; expected one: prompt (path of an audio file) or "
-            "prompt_audio (the bytes of one)"
-        )
-    [prompt] = given
-    if isinstance(prompt, str) and not Path(prompt).is_file():
-        raise InputError(f"row {number}: there is no voice prompt {prompt!r}; expected the path of an audio file")
+    """Return the first ``seconds`` of an input row's voice prompt as mono float32 samples, and their rate in Hz.
+
+    Bytes only: a path would be one of the machine that serves, and the answer would tell which files exist there.
+    """
+    prompt = row.get("prompt_audio")  # NaN where only other rows have one
+    if not isinstance(prompt, bytes) or not prompt:
+        raise InputError(f"row {number} has no voice prompt; expected prompt_audio, the bytes of an audio file")
     try:
-        source = prompt if isinstance(prompt, str) else io.BytesIO(prompt)
-        with soundfile.SoundFile(source) as file:
+        with soundfile.SoundFile(io.BytesIO(prompt)) as file:
             rate = int(file.samplerate)
             samples = file.read(math.ceil(seconds * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw, whose rate nobody knows

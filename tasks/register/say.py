@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +9,17 @@ import typer
 
 from tasks.common.files import DataError
 from tasks.common.stage import stage
+from tasks.register import speech
 
-DEFAULT_MODEL = "models:/speechalign-policy@champion"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes: no such model, no such alias
 
 
 @stage
 def main(
-    text: Annotated[str, typer.Argument(help="what to say: words of a-z and apostrophes")],
+    text: Annotated[str, typer.Argument(help="what to say, in one or more sentences")],
     prompt: Annotated[Path, typer.Option(help="audio file with a second or more of the voice to say it in")],
     out: Annotated[Path, typer.Option(help="WAV or FLAC file to write")] = Path("out.wav"),
-    model: Annotated[str, typer.Option(help="a registered version or alias")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="a registered version or alias")] = speech.DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(help="another seed gives another sample")] = 0,
     temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: the policy's best)")] = None,
 ) -> None:
@@ -31,51 +28,37 @@ def main(
         raise DataError(f"there is no voice prompt {prompt}; give the path of an audio file")
     if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
+    import numpy as np
     import soundfile
 
-    from tasks.common.tracking.client import TrackingError, connect, failures, without_database
+    from tasks.common.tracking.client import TrackingError, connect, without_database
 
-    name = "no champion is" if model == DEFAULT_MODEL else f"{model} is not"
+    name = "no champion is" if model == speech.DEFAULT_MODEL else f"{model} is not"
     missing = f"{name} registered here yet; run `make demo` first (or name another model with --model)"
     if without_database():
         raise DataError(missing)
     connect()
-    import mlflow
     from mlflow.exceptions import MlflowException
 
-    with _code_of_the_version():
+    with speech.code_of_the_version():
         try:
-            with failures():
-                policy = mlflow.pyfunc.load_model(model)
+            policy = speech.load(model)
         except TrackingError as error:
             if isinstance(error.__cause__, MlflowException) and error.__cause__.error_code in UNKNOWN:
                 raise DataError(missing) from error
             raise
-        chosen = {"seed": seed} | ({} if temperature is None else {"temperature": temperature})
+        parts, voice = speech.sentences(text), prompt.read_bytes()
         try:
-            with failures():
-                spoken = policy.predict({"text": [text], "prompt": [str(prompt)]}, params=chosen).iloc[0]
+            spoken = [speech.synthesize(policy, part, voice, seed + n, temperature) for n, part in enumerate(parts)]
         except ValueError as error:  # how the version refuses a text or a prompt; its error classes are its own
             raise DataError(str(error)) from error
-    if not len(spoken["samples"]):
+    samples = np.concatenate([speech.joined(one, n, len(spoken)) for n, one in enumerate(spoken)])
+    if not any(len(one.samples) for one in spoken):
         raise DataError("the policy sampled no audio; try another --seed")
-    soundfile.write(out, spoken["samples"], int(spoken["sample_rate"]))
-    seconds = len(spoken["samples"]) / spoken["sample_rate"]
-    print(f"{out}: {seconds:.2f} s" + ("" if spoken["finished"] else ", cut off at the length limit"))
-
-
-@contextlib.contextmanager
-def _code_of_the_version() -> Iterator[None]:
-    """Let ``import model`` find the copy of ``model/`` that was registered with the version, not this checkout's."""
-    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "model"}
-    for name in ours:
-        del sys.modules[name]
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "model"]:
-            del sys.modules[name]
-        sys.modules.update(ours)
+    rate = spoken[0].sample_rate
+    soundfile.write(out, samples, rate)
+    cut_off = not all(one.finished for one in spoken)
+    print(f"{out}: {len(samples) / rate:.2f} s" + (", cut off at the length limit" if cut_off else ""))
 
 
 if __name__ == "__main__":

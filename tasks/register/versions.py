@@ -144,13 +144,13 @@ def signature(decoding: dict[str, float]) -> Any:
 
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "text"),
-        ColSpec(DataType.string, "prompt", required=False),
-        ColSpec(DataType.binary, "prompt_audio", required=False),
+        ColSpec(DataType.binary, "prompt_audio"),
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(Array(DataType.float), "samples"),
         ColSpec(DataType.long, "sample_rate"),
         ColSpec(DataType.boolean, "finished"),
+        ColSpec(DataType.binary, "audio"),
     ]
     parameters = [
         ParamSpec("seed", DataType.long, 0),

@@ -44,13 +44,15 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     code = "import sys; from flows.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
 
-    for name in ("run", "evaluate", "study", "say", "votes", "profile"):
+    for name in ("run", "evaluate", "study", "say", "serve", "votes", "profile"):
         assert f" {name} " in done.stdout
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "prefect", "mlflow", "dvc", "pyarrow", "numpy"}
 
 
-@pytest.mark.parametrize("arguments", [["say", "--help"], ["profile"], ["profile", "use", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["say", "--help"], ["serve", "--help"], ["profile"], ["profile", "use", "--help"]]
+)
 def test_the_commands_of_other_packages_explain_themselves_under_this_name(arguments):
     result = CliRunner().invoke(cli.app, arguments, prog_name="speechalign")
 

@@ -40,7 +40,7 @@ def test_it_speaks_the_best_of_n_and_says_the_same_each_time(tmp_path: Path):
     reward.save(judge, tmp_path / "runs/1/policy/reward")
     voice = tiny.write_prompt(tmp_path / "voice.wav")
     texts = ["one two", "three four five", "six", "seven nine"]
-    rows = pd.DataFrame([{"text": text, "prompt": str(voice)} for text in texts])
+    rows = pd.DataFrame([{"text": text, "prompt_audio": voice.read_bytes()} for text in texts])
     plain, best, again = (loaded(tmp_path, k).predict(None, rows, {"seed": 1}) for k in "011")
     different = 0
     for a, b, c in zip(plain["samples"], best["samples"], again["samples"], strict=True):

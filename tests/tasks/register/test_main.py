@@ -214,7 +214,8 @@ def test_from_a_server_another_process_elsewhere_loads_the_champion_and_speaks(
         f"m = mlflow.pyfunc.load_model('models:/{NAME}@champion', model_config={{'device': 'cpu', 'batch_size': 1}})\n"
         "config = m.unwrap_python_model().config\n"
         "assert (config['device'], config['batch_size']) == ('cpu', 1), config\n"
-        "out = m.predict({'text': ['seven two', 'nine'], 'prompt': ['voice.wav'] * 2}, params={'seed': 3})\n"
+        "voices = [open('voice.wav', 'rb').read()] * 2\n"
+        "out = m.predict({'text': ['seven two', 'nine'], 'prompt_audio': voices}, params={'seed': 3})\n"
         "import model; print(model.__file__)\n"
         "np.savez('out.npz', rate=out['sample_rate'], **{str(i): s for i, s in enumerate(out['samples'])})\n"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from mlflow.pyfunc import PythonModelContext
 
 from tasks.register.policy_model import PolicyModel
@@ -41,7 +43,7 @@ def synthesize(model: PolicyModel, rows: list[dict[str, Any]], **params: Any) ->
 
 
 def test_every_row_becomes_finite_audio_at_the_codecs_rate(model: PolicyModel, voice: Path):
-    spoken = synthesize(model, [{"text": "One  two", "prompt": str(voice)}, {"text": "three", "prompt": str(voice)}])
+    spoken = synthesize(model, [{"text": text, "prompt_audio": voice.read_bytes()} for text in ("One  two", "three")])
     assert len(spoken) == 2
     assert set(spoken["sample_rate"]) == {tiny.SAMPLE_RATE}
     for samples in spoken["samples"]:
@@ -52,34 +54,41 @@ def test_every_row_becomes_finite_audio_at_the_codecs_rate(model: PolicyModel, v
 
 
 def test_the_seed_decides(model: PolicyModel, voice: Path):
-    row = [{"text": "one two three", "prompt": str(voice)}]
+    row = [{"text": "one two three", "prompt_audio": voice.read_bytes()}]
     first, again, other = (synthesize(model, row, seed=seed)["samples"][0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape != other.shape or not np.array_equal(first, other)
 
 
 def test_a_row_does_not_depend_on_its_neighbours(model: PolicyModel, voice: Path):
-    rows = [{"text": text, "prompt": str(voice)} for text in ("one two", "three four five six")]
+    rows = [{"text": text, "prompt_audio": voice.read_bytes()} for text in ("one two", "three four five six")]
     together, alone = synthesize(model, rows), synthesize(model, rows[1:], seed=1)
     np.testing.assert_allclose(together["samples"][1], alone["samples"][0], atol=1e-4)
 
 
-def test_a_file_and_its_bytes_are_the_same_voice(model: PolicyModel, voice: Path):
-    rows = [{"text": "one", "prompt": str(voice)}, {"text": "one", "prompt_audio": voice.read_bytes()}]
-    by_path, by_bytes = (synthesize(model, [row])["samples"][0] for row in rows)
-    np.testing.assert_array_equal(by_path, by_bytes)
-    mixed = synthesize(model, rows)  # each row's other column is empty
-    np.testing.assert_allclose(mixed["samples"][0], by_path, atol=1e-4)
+def test_the_audio_is_a_wav_file_of_the_samples(model: PolicyModel, voice: Path):
+    row = synthesize(model, [{"text": "one two", "prompt_audio": voice.read_bytes()}]).iloc[0]
+    samples, rate = soundfile.read(io.BytesIO(row["audio"]), dtype="float32")
+    assert rate == row["sample_rate"]
+    np.testing.assert_allclose(samples, row["samples"].clip(-1, 1), atol=1e-4)
+
+
+def test_a_text_is_read_as_the_corpus_is(model: PolicyModel, voice: Path):
+    texts = ("it's seven two nine", "It\u2019s: Seven, two; nine!")
+    plain, written = (
+        synthesize(model, [{"text": text, "prompt_audio": voice.read_bytes()}])["samples"][0] for text in texts
+    )
+    np.testing.assert_array_equal(plain, written)
 
 
 def test_columns_of_lists_are_rows(model: PolicyModel, voice: Path):
-    # What MLflow makes of predict({"text": [...], "prompt": [...]})
-    packed = pd.DataFrame([{"text": ["one", "two"], "prompt": [str(voice)] * 2}])
+    # What MLflow makes of predict({"text": [...], "prompt_audio": [...]})
+    packed = pd.DataFrame([{"text": ["one", "two"], "prompt_audio": [voice.read_bytes()] * 2}])
     assert len(model.predict(None, packed, {})) == 2
 
 
 def test_temperature_and_top_k_reach_the_sampler(model: PolicyModel, voice: Path):
-    row = [{"text": "one two three", "prompt": str(voice)}]
+    row = [{"text": "one two three", "prompt_audio": voice.read_bytes()}]
     greedy = [synthesize(model, row, seed=seed, top_k=1)["samples"][0] for seed in (1, 2)]
     np.testing.assert_array_equal(*greedy)
 
@@ -87,20 +96,21 @@ def test_temperature_and_top_k_reach_the_sampler(model: PolicyModel, voice: Path
 @pytest.mark.parametrize(
     ("row", "params", "message"),
     [
-        ({"text": ""}, {}, "expected words to say"),
-        ({"text": None}, {}, "expected words to say"),
-        ({"text": "room 7"}, {}, "character '7'"),
-        ({"prompt": None}, {}, "0 voice prompts"),
-        ({"prompt_audio": b"RIFF"}, {}, "2 voice prompts"),
-        ({"prompt": "gone.wav"}, {}, "no voice prompt 'gone.wav'"),
-        ({"prompt": None, "prompt_audio": b"not audio"}, {}, "not readable audio"),
+        ({"text": ""}, {}, "row 0: empty text"),
+        ({"text": None}, {}, "row 0: missing text"),
+        ({"text": float("nan")}, {}, "row 0: missing text"),
+        ({"text": "room 7"}, {}, "'7' in 'room 7'"),
+        ({"prompt_audio": None}, {}, "row 0 has no voice prompt"),
+        ({"prompt_audio": "voice.wav"}, {}, "row 0 has no voice prompt"),  # no file of the machine that serves
+        ({"prompt_audio": b"not audio"}, {}, "not readable audio"),
+        ({}, {"seed": -5}, "the seed is -5"),
         ({}, {"temperature": 0.0}, "temperature above 0"),
         ({}, {"top_k": -1}, "top_k of 0"),
-        ({"text": ["one", "two"], "prompt": ["a.wav"]}, {}, "different lengths"),
+        ({"text": ["one", "two"], "prompt_audio": [b"RIFF"]}, {}, "different lengths"),
     ],
 )
 def test_bad_rows_are_refused_with_the_reason(
     model: PolicyModel, voice: Path, row: dict[str, Any], params: dict[str, Any], message: str
 ):
     with pytest.raises(ValueError, match=message):
-        synthesize(model, [{"text": "one", "prompt": str(voice), **row}], **params)
+        synthesize(model, [{"text": "one", "prompt_audio": voice.read_bytes(), **row}], **params)

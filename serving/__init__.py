@@ -1,0 +1,1 @@
+"""``speechalign serve``: the champion of the registry over HTTP."""

@@ -1,0 +1,114 @@
+"""The body of ``POST /v1/audio/speech``: OpenAI's fields, and a seed, a temperature and a voice of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from serving.errors import RefusedError
+from serving.limits import Limits
+
+LARGEST_SEED = 2**53  # what every JSON reader keeps exactly
+DRAIN_SECONDS, DRAIN_BYTES = 0.5, 256_000_000  # of a body that is refused: a client that still sends reads no answer
+WORDS = {"extra_forbidden": "this server knows no such field", "json_invalid": "the body is not valid JSON"}
+
+
+class Recording(BaseModel):
+    """A voice by its recording."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    audio: str  # a WAV, FLAC or other file of libsndfile, in base64
+
+    def decoded(self, limits: Limits) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            RefusedError: not base64 (400), or too many bytes (413).
+        """
+        if len(self.audio) > -(-limits.prompt_bytes // 3) * 4:
+            raise RefusedError(
+                413, f"voice.audio has more than the {limits.prompt_bytes} bytes allowed; a few seconds suffice"
+            )
+        try:
+            return base64.b64decode(self.audio, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise RefusedError(400, f"voice.audio is not base64 ({error})") from error
+
+
+class Speech(BaseModel):
+    """What to say, how, and in which form."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    input: str
+    voice: str | Recording
+    model: str | None = None
+    response_format: Literal["wav", "flac", "pcm"] = "wav"
+    stream: bool = False  # send each sentence when it is ready
+    speed: float = Field(1.0, ge=1, le=1)  # no policy has another
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    temperature: float | None = Field(None, gt=0, le=100, allow_inf_nan=False)
+
+
+def parse(body: bytes) -> Speech:
+    """Return the request of a JSON body.
+
+    Raises:
+        RefusedError: anything else than one object of these fields, with the first one that is wrong.
+    """
+    try:
+        return Speech.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"] if part not in ("str", "Recording"))
+        reason = WORDS.get(first["type"], first["msg"])
+        raise RefusedError(400, f"{field[:80]}: {reason}" if field else f"{reason}; expected one object") from error
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not valid JSON ({type(error).__name__})") from error
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        RefusedError: not said to be JSON (415), too large (413), or too slow (408).
+        ClientDisconnect: the client has gone.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":  # any page in a browser may send other types without asking
+        raise RefusedError(415, f"Content-Type is {kind[:80] or 'missing'}; expected application/json", close=True)
+    announced = request.headers.get("content-length", "0")
+    body, too_large = bytearray(), int(announced) > limits.body_bytes if announced.isdecimal() else False
+    try:
+        async with asyncio.timeout(limits.receive_seconds):
+            if not too_large or "expect" not in request.headers:
+                async for chunk in request.stream():
+                    body += chunk
+                    if too_large or len(body) > limits.body_bytes:
+                        too_large = True
+                        break
+    except TimeoutError:
+        raise RefusedError(408, f"the body did not arrive within {limits.receive_seconds:g} s", close=True) from None
+    if too_large:
+        if "expect" not in request.headers:
+            await _drain(request)
+        raise RefusedError(413, f"the body is larger than the {limits.body_bytes} bytes allowed", close=True)
+    return bytes(body)
+
+
+async def _drain(request: Request) -> None:
+    """Read on for a moment and keep nothing: closing with unread data would reset the connection, answer and all."""
+    read = 0
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while read < DRAIN_BYTES:
+                message = await request.receive()
+                read += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+    except (TimeoutError, ClientDisconnect):
+        return

@@ -1,0 +1,63 @@
+"""Voice prompts: those that the operator registered in a folder, and those in requests."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from model.audio import MAX_RATE, MIN_RATE
+from tasks.common import audio
+from tasks.common.files import DataError
+from tasks.common.rejected import Rejected
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+SECONDS = 3.0  # of a prompt that are looked at: a policy takes little more than one
+CHANNELS = 8
+
+
+def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
+    """Return the audio files of a folder by their names without suffix, each checked.
+
+    Raises:
+        DataError: the folder is missing or has none, two have one name, or one is not usable as a voice prompt.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected one with a recording per voice, such as alice.wav")
+    voices: dict[str, bytes] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
+        if path.stem in voices:
+            raise DataError(f"{path}: two voices are called {path.stem}; rename one")
+        if path.stat().st_size > largest:
+            raise DataError(
+                f"{path}: {path.stat().st_size} bytes, at most {largest} are allowed; cut it to a few seconds"
+            )
+        voices[path.stem] = path.read_bytes()
+        try:
+            check(voices[path.stem])
+        except Rejected as error:
+            raise DataError(f"{path}: {error}") from error
+    if not voices:
+        raise DataError(f"{folder} has no voice; expected files such as alice.wav ({', '.join(SUFFIXES)})")
+    return voices
+
+
+def check(data: bytes) -> None:
+    """Check the beginning of an audio file before it waits for a worker.
+
+    Raises:
+        Rejected: not audio, or non-finite, silent, clipped or empty.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            rate, channels = file.samplerate, file.channels
+            if channels > CHANNELS:
+                raise Rejected("too many channels", f"at most {CHANNELS}", str(channels))
+            if not MIN_RATE <= rate <= MAX_RATE:
+                raise Rejected("impossible sample rate", f"{MIN_RATE} to {MAX_RATE} Hz", f"{rate} Hz")
+            samples: np.ndarray = file.read(int(SECONDS * rate), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
+        raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
+    audio.check(samples, rate, audio.Limits())

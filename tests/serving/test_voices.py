@@ -1,0 +1,42 @@
+"""The folder of registered voices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serving.voices import read_folder
+from tasks.common.files import DataError
+from tests.conftest import write_tone
+
+LARGEST = 100_000
+
+
+def test_each_recording_is_a_voice_by_its_name(tmp_path: Path):
+    write_tone(tmp_path / "alice.wav")
+    write_tone(tmp_path / "bob.flac")
+    (tmp_path / "README.md").write_text("not a voice")
+
+    voices = read_folder(tmp_path, LARGEST)
+
+    assert voices == {
+        name: (tmp_path / file).read_bytes() for name, file in (("alice", "alice.wav"), ("bob", "bob.flac"))
+    }
+
+
+def test_a_folder_without_usable_voices_is_refused_with_the_file(tmp_path: Path):
+    with pytest.raises(DataError, match="is not a folder"):
+        read_folder(tmp_path / "gone", LARGEST)
+    with pytest.raises(DataError, match="has no voice"):
+        read_folder(tmp_path, LARGEST)
+    write_tone(tmp_path / "alice.wav")
+    with pytest.raises(DataError, match=r"alice.wav: \d+ bytes, at most 10 are allowed"):
+        read_folder(tmp_path, 10)
+    write_tone(tmp_path / "alice.flac")
+    with pytest.raises(DataError, match="two voices are called alice"):
+        read_folder(tmp_path, LARGEST)
+    (tmp_path / "alice.flac").unlink()
+    (tmp_path / "bob.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"bob.wav: unreadable audio"):
+        read_folder(tmp_path, LARGEST)
