@@ -239,11 +239,12 @@ def _say(out: Path, key: Key, asked: int) -> None:
     n = roles.count("pair")
     few = f" (of {asked} asked for: no more texts have two different sounds)" if n < asked else ""
     practice = roles.count("warm-up")
+    page = out / "vote.html"
+    size = f"{page.stat().st_size / 1e6:.1f} MB, needs nothing else" if page.is_file() else ""
+    how = f"give raters vote.html ({size}), or serve the folder" if size else "serve it: too large for one page"
     print(
         f"{out}: {count(n, 'pair')}{few}, {count(practice, 'practice pair')}, "
-        f"{count(len(roles) - n - practice, 'attention check')}; give raters "
-        f"vote.html ({(out / 'vote.html').stat().st_size / 1e6:.1f} MB, needs nothing else), or serve the folder; "
-        "key.json says which sound is which"
+        f"{count(len(roles) - n - practice, 'attention check')}; {how}; key.json says which sound is which"
     )
 
 

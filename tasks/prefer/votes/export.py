@@ -21,6 +21,7 @@ from tasks.prefer.votes.key import Key, Side, Trial
 
 FOLDER = Path(__file__).parent
 PAGE, SHEET = "vote.html", "sheet.csv"
+LARGEST_PAGE = 150_000_000  # bytes of sounds in one page: more cannot be sent, nor opened on a phone
 # Columns of what raters send back. They name no system.
 COLUMNS = "test trial choice flipped rater quality_a quality_b similarity_a similarity_b seconds".split()
 # Absolute category rating of ITU-T P.800, and its ends for similarity.
@@ -49,7 +50,8 @@ def write(out: Path, pairs: Sequence[Pair], rate: int, **about: object) -> Key:
         trials = [_trial(folder, f"{number:03d}", pair, rate) for number, pair in enumerate(pairs, 1)]
         made = Key.model_validate({"test": keys.digest_of(trials, folder), "trials": trials, **about})
         keys.write(folder, made)
-        (folder / PAGE).write_text(page(made, folder), encoding="utf-8")
+        if sum((folder / name).stat().st_size for name in made.sounds) <= LARGEST_PAGE:
+            (folder / PAGE).write_text(page(made, folder), encoding="utf-8")
         _write_sheet(folder / SHEET, made)
     return made
 

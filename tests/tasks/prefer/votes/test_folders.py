@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tasks.prefer.votes import export
 from tasks.prefer.votes import key as keys
 from tasks.prefer.votes.design import Amounts, Pair, Take, arrange
 from tasks.prefer.votes.sounds import leveled, speech_rms
@@ -72,6 +73,13 @@ def test_texts_without_two_usable_sounds_are_named_with_their_system(folder):
     assert "after: no usable sound of 1 texts: t1 (missing audio" in done.output
     assert "after: stranger.wav belong to no text" in done.output
     assert [trial.id for trial in keys.read(folder / "listening").trials if trial.role == "pair"] == ["t0"]
+
+
+def test_sounds_too_large_for_one_page_can_still_be_served(folder, monkeypatch):
+    monkeypatch.setattr(export, "LARGEST_PAGE", 1000)
+    done = run("before", "after", "--texts", "texts.csv")
+    assert done.exit_code == 0 and "serve it: too large for one page" in done.output
+    assert not (folder / "listening/vote.html").exists() and keys.read(folder / "listening").sounds
 
 
 def test_systems_of_one_name_are_told_apart_by_the_folder_above(folder):
