@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
-from model.audio import MAX_RATE, MIN_RATE, resample
+from model.audio import MAX_RATE, MIN_RATE, SILENT_PEAK, peak, resample
 from model.best_of_n import best, draws_of, reporting_utterances
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
@@ -108,16 +108,20 @@ class Voice:
         """Return codes ``(n_codebooks, prompt_frames)`` of a voice prompt: mono float samples at any rate.
 
         Raises:
-            InputError: no samples, several channels, values that are not finite, or an impossible rate.
+            InputError: no samples, several channels, values that are not finite, silence, or an impossible rate.
         """
         audio = np.asarray(wave, dtype=np.float32)
         if audio.ndim != 1 or not audio.size or not np.isfinite(audio).all():
             raise InputError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
         if not MIN_RATE <= sample_rate <= MAX_RATE:
             raise InputError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
-        audio = resample(
-            audio[: math.ceil(self.prompt_seconds * sample_rate)], from_rate=sample_rate, to_rate=self.sample_rate
-        )
+        audio = audio[: math.ceil(self.prompt_seconds * sample_rate)]
+        if (found := peak(audio)) < SILENT_PEAK:
+            raise InputError(
+                f"the first {len(audio) / sample_rate:.1f} s of the voice prompt are silent (a peak of {found:.2g}, "
+                f"expected {SILENT_PEAK} at least), so there is no voice in it; cut off the silence or take another"
+            )
+        audio = resample(audio, from_rate=sample_rate, to_rate=self.sample_rate)
         [codes] = self.codec.encode([torch.from_numpy(audio)])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
 

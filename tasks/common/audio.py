@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model.audio import MAX_RATE, MIN_RATE, resample
+from model.audio import FULL_SCALE, MAX_RATE, MIN_RATE, SILENT_PEAK, Stream, peak, resample
 from tasks.common.completeness import check_complete
 from tasks.common.rejected import Rejected
 
-SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
-FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
 UNKNOWN_LENGTH = 1 << 62  # frames; libsndfile gives this or more for a FLAC that was written to a pipe
 UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL)
 
@@ -27,13 +25,6 @@ class Limits:
     min_seconds: float = 0.05
     max_seconds: float = 600.0
     max_clipped: float = 0.01
-
-
-class _Stream(soundfile.SoundFile):
-    """An audio file that is read from its start on. One of unknown length can't be sought in, as soundfile would."""
-
-    def seekable(self) -> bool:
-        return False
 
 
 def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
@@ -50,7 +41,7 @@ def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
             raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
         if path.stat().st_size == 0:
             raise Rejected("empty audio", "samples", "a file of 0 bytes")
-        with _Stream(str(path)) as file:
+        with Stream(str(path)) as file:
             rate, frames = file.samplerate, file.frames
             check_complete(path, file.format, frames, file.extra_info)
             if known := frames < UNKNOWN_LENGTH:
@@ -90,9 +81,8 @@ def check(samples: np.ndarray, rate: int, limits: Limits) -> np.ndarray:
     if clipped > limits.max_clipped:
         raise Rejected("clipped audio", f"at most {limits.max_clipped:.2%} of samples at full scale", f"{clipped:.2%}")
     mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples
-    peak = float(np.abs(mono - mono.mean()).max())
-    if peak < SILENT_PEAK:
-        raise Rejected("silent audio", f"a peak of at least {SILENT_PEAK}", f"{peak:.2g}")
+    if (found := peak(mono)) < SILENT_PEAK:
+        raise Rejected("silent audio", f"a peak of at least {SILENT_PEAK}", f"{found:.2g}")
     return mono
 
 

@@ -11,8 +11,10 @@ the packages of its requirements, nothing else of this repository.
 
 from __future__ import annotations
 
+import base64
 import io
 import math
+import re
 from typing import Any
 
 import mlflow
@@ -22,12 +24,14 @@ import soundfile
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from model.audio import Stream
 from model.errors import InputError
 from model.sampling import Decoding
-from model.spelling import normalize
+from model.spelling import Spelling, normalize
 from model.voice import Voice
 
 AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
+BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4}|\s)*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\s*")
 
 
 class PolicyModel(PythonModel):
@@ -66,17 +70,14 @@ class PolicyModel(PythonModel):
         asked = params or {}
         chosen = {key: asked[key] for key in ("temperature", "top_k", "top_p") if key in asked}
         decoding = Decoding(**{**self.config["decoding"], **chosen})
-        if decoding.temperature <= 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
-            raise InputError(
-                f"temperature is {decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; expected a "
-                "temperature above 0, a top_k of 0 (no limit) or more, and a top_p above 0 and at most 1 (no limit)"
-            )
+        decoding.check()
         first = int(asked.get("seed", 0))
         if first < 0:
             raise InputError(f"the seed is {first}; expected 0 or more")
-        texts = [clean_text(row.get("text"), number) for number, row in enumerate(rows)]
+        spelling = Spelling(**self.config.get("spelling", {}))
+        texts = [clean_text(row.get("text"), number, spelling) for number, row in enumerate(rows)]
         seconds = self.voice.prompt_seconds
-        prompts = [self.voice.encode_prompt(*read_prompt(row, seconds, number)) for number, row in enumerate(rows)]
+        prompts = [self.encode_prompt(row, seconds, number) for number, row in enumerate(rows)]
         seeds = [first + number for number in range(len(rows))]
         spoken = self.voice.synthesize(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
         return pd.DataFrame(
@@ -87,6 +88,14 @@ class PolicyModel(PythonModel):
                 "audio": [wav_file(utterance.wave, self.voice.sample_rate) for utterance in spoken],
             }
         )
+
+    def encode_prompt(self, row: dict[str, Any], seconds: float, number: int) -> torch.Tensor:
+        """Return the codes of an input row's voice prompt; errors name the row."""
+        samples, rate = read_prompt(row, seconds, number)
+        try:
+            return self.voice.encode_prompt(samples, rate)
+        except InputError as error:
+            raise InputError(f"row {number}: {error}") from error
 
 
 def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
@@ -107,10 +116,10 @@ def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def clean_text(text: Any, row: int = 0) -> str:
+def clean_text(text: Any, row: int, spelling: Spelling) -> str:
     """Return a text as the policy spells it, by the same rules as the corpus."""
     try:
-        return normalize(text if isinstance(text, str) else None)
+        return normalize(text if isinstance(text, str) else None, spelling)
     except InputError as error:
         raise InputError(f"row {row}: {error}") from error
 
@@ -130,12 +139,15 @@ def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[n
     prompt = row.get("prompt_audio")  # NaN where only other rows have one
     if not isinstance(prompt, bytes) or not prompt:
         raise InputError(f"row {number} has no voice prompt; expected prompt_audio, the bytes of an audio file")
+    # MLflow decodes base64 in dataframe_split and dataframe_records, but not in inputs and instances.
+    content = base64.b64decode(prompt) if BASE64.fullmatch(prompt) else bytes(prompt)
     try:
-        with soundfile.SoundFile(io.BytesIO(prompt)) as file:
+        with Stream(io.BytesIO(content)) as file:
             rate = int(file.samplerate)
             samples = file.read(math.ceil(seconds * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw, whose rate nobody knows
-        raise InputError(f"row {number}: the voice prompt is not readable audio: {error}") from error
+        why = getattr(error, "error_string", error)  # the rest of its message names an object in memory
+        raise InputError(f"row {number}: the voice prompt is not readable audio: {why}") from error
     return samples.mean(axis=1), rate
 
 

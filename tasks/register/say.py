@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ def main(
         raise DataError(f"there is no voice prompt {prompt}; give the path of an audio file")
     if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
+    check_clipping(prompt)
     import numpy as np
     import soundfile
 
@@ -59,6 +61,26 @@ def main(
     soundfile.write(out, samples, rate)
     cut_off = not all(one.finished for one in spoken)
     print(f"{out}: {len(samples) / rate:.2f} s" + (", cut off at the length limit" if cut_off else ""))
+
+
+def check_clipping(prompt: Path) -> None:
+    """Warn of a voice prompt at full scale: the voice that is synthesized is less like it."""
+    import numpy as np
+    import soundfile
+
+    from model.audio import CLIPPED_PROMPT, FULL_SCALE, Stream
+
+    try:
+        with Stream(str(prompt)) as file:
+            samples = file.read(1 << 20, always_2d=True)
+    except (soundfile.LibsndfileError, TypeError):
+        return  # the model says what is wrong with it
+    if samples.size and (share := float((np.abs(samples) >= FULL_SCALE).mean())) > CLIPPED_PROMPT:
+        print(
+            f"warning: {prompt} is clipped ({share:.0%} of its samples are at full scale), so the voice will be less "
+            "like it; record it at a lower level",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

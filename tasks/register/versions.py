@@ -49,7 +49,7 @@ def candidate_of(iteration: str, params: Params) -> Candidate:
         DataError: the policy or its evaluation is missing.
     """
     limit = params.decoding.max_frames_per_character
-    decoding = {**read_json(paths.metrics(iteration))["decoding"]["best"], "max_frames_per_character": limit}
+    decoding = {**read_json(paths.metrics(iteration), dict)["decoding"]["best"], "max_frames_per_character": limit}
     parts = {"ar_md5": digests.md5(paths.ar(iteration)), "nar_md5": digests.md5(paths.NAR), "codec_md5": codec(params)}
     # The same weights decoded another way give other speech, so decoding is a part of what is registered.
     identity = {**parts, "model_config": model_config(params, decoding)}
@@ -68,6 +68,7 @@ def model_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
     return {
         "decoding": decoding,
         "prompt_frames": params.prompt_frames,
+        "spelling": params.spelling.model_dump(),
         # A codec of this project's own is an artifact; a published one is fetched by its name.
         **({} if Path(params.models.codec).is_dir() else {"codec": params.models.codec}),
     }
@@ -117,7 +118,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
 
 def version_tags(candidate: Candidate, params: Params) -> dict[str, str]:
     """Origin, decoding, and the scores on test at this decoding, by set: ``long/wer``."""
-    metrics = read_json(paths.metrics(candidate.iteration))
+    metrics = read_json(paths.metrics(candidate.iteration), dict)
     measured = {
         f"{which}/{name}": f"{score['value']:.6g}"
         for which in sets_of(metrics)

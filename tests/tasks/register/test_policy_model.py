@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc import PythonModelContext
+from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-from tasks.register.policy_model import PolicyModel
-from tasks.register.versions import model_config
+from tasks.register.policy_model import PolicyModel, wav_file
+from tasks.register.versions import model_config, signature
 from tests.tasks.register import tiny
 
 
@@ -102,9 +105,10 @@ def test_temperature_and_top_k_reach_the_sampler(model: PolicyModel, voice: Path
         ({"text": "room 7"}, {}, "'7' in 'room 7'"),
         ({"prompt_audio": None}, {}, "row 0 has no voice prompt"),
         ({"prompt_audio": "voice.wav"}, {}, "row 0 has no voice prompt"),  # no file of the machine that serves
-        ({"prompt_audio": b"not audio"}, {}, "not readable audio"),
+        ({"prompt_audio": b"not audio"}, {}, "row 0: the voice prompt is not readable audio"),
+        ({"prompt_audio": wav_file(np.zeros(16000), 8000)}, {}, "row 0: the first .* of the voice prompt are silent"),
         ({}, {"seed": -5}, "the seed is -5"),
-        ({}, {"temperature": 0.0}, "temperature above 0"),
+        ({}, {"temperature": 0.0}, r"temperature of at least 0\.01"),
         ({}, {"top_k": -1}, "top_k of 0"),
         ({"text": ["one", "two"], "prompt_audio": [b"RIFF"]}, {}, "different lengths"),
     ],
@@ -114,3 +118,18 @@ def test_bad_rows_are_refused_with_the_reason(
 ):
     with pytest.raises(ValueError, match=message):
         synthesize(model, [{"text": "one", "prompt_audio": voice.read_bytes(), **row}], **params)
+
+
+def test_base64_is_the_same_voice_in_every_form_that_a_server_takes(model: PolicyModel, voice: Path):
+    sound, schema = voice.read_bytes(), signature(tiny.DECODING).inputs
+    wanted = synthesize(model, [{"text": "one", "prompt_audio": sound}])["samples"][0]
+    row = {"text": "one", "prompt_audio": base64.b64encode(sound).decode()}
+    for request in (
+        {"dataframe_split": {"columns": list(row), "data": [list(row.values())]}},
+        {"dataframe_records": [row]},
+        {"instances": [row]},
+        {"inputs": {name: [value] for name, value in row.items()}},
+        {"inputs": row},
+    ):
+        rows = _enforce_schema(infer_and_parse_data(request, schema), schema)
+        np.testing.assert_array_equal(model.predict(None, rows, {})["samples"][0], wanted)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from mlflow import MlflowClient
 from typer import Typer
@@ -73,3 +75,13 @@ def test_a_version_speaks_by_the_code_that_was_registered_with_it(sqlite: str, t
     [code] = (tmp_path / "mlartifacts").rglob("code/model/spelling.py")
     code.write_text(code.read_text().replace("characters that cannot be read", "signs that cannot be read"))
     assert "text contains signs that cannot be read" in call("one 2", "--prompt", "voice.wav").output
+
+
+def test_a_clipped_prompt_is_warned_of_and_a_sound_one_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    sound = np.sin(np.arange(16000) * 0.1)
+    soundfile.write(tmp_path / "good.wav", 0.5 * sound, 16000)
+    soundfile.write(tmp_path / "clipped.wav", np.clip(5 * sound, -1, 1), 16000)
+    (tmp_path / "none.wav").write_bytes(b"no sound")
+    for name in ("good.wav", "none.wav", "clipped.wav"):
+        say.check_clipping(tmp_path / name)
+        assert ("is clipped" in capsys.readouterr().err) == (name == "clipped.wav")
