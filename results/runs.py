@@ -177,10 +177,7 @@ def _check_name(name: str) -> None:
 
 
 def _entries(file: Path) -> dict[str, Any]:
-    content = read_json(file)
-    if not isinstance(content, dict):
-        raise DataError(f"{file} should hold named entries, found {type(content).__name__}")
-    return content
+    return read_json(file, dict)
 
 
 def commit_of(workspace: Path) -> str:

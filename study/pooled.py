@@ -56,7 +56,7 @@ class Results:
             "iteration": iteration,
             "seeds": seeds,
             "decoding": {
-                str(s): read_json(self._folder(name, s, iteration) / "metrics.json")["decoding"] for s in seeds
+                str(s): read_json(self._folder(name, s, iteration) / "metrics.json", dict)["decoding"] for s in seeds
             },
             "against": _title(self.study.by_name[other[0]], other[1]) if other else None,
             "sets": {},

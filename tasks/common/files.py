@@ -73,13 +73,27 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, kind: type | None = None) -> Any:
+    """Return the content of a JSON file.
+
+    Args:
+        kind: dict or list, where the content must be one.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds something else.
+    """
     if not path.is_file():
         raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON ({error}); delete it and run its stage again") from error
+    if kind is not None and not isinstance(content, kind):
+        wanted = "named entries" if kind is dict else "a list"
+        raise DataError(
+            f"{path} should hold {wanted}, found {type(content).__name__}; delete it and run its stage again"
+        )
+    return content
 
 
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
@@ -109,7 +123,7 @@ def open_table(path: Path, schema: pa.Schema | None = None) -> Iterator[pq.Parqu
             if schema is not None and not found.equals(schema):
                 raise DataError(f"{path} has columns {found.names}, expected {schema.names} with types {schema.types}")
             yield file
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if getattr(error, "errno", None):  # the machine's fault, not the file's
             raise
         raise DataError(f"{path} is not a readable parquet file: {error}") from error

@@ -13,6 +13,7 @@ from model.judges.panel import Panel
 from model.voice import Voice
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import DataError, read_token_rows, write_table
+from tasks.common.finished import check_finished
 from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
 from tasks.common.judging import SampleJudge
 from tasks.common.progress import Bar
@@ -38,6 +39,7 @@ def main(
         raise DataError(
             f"{paths.samples(iteration)} has voice prompts that are not in train: {sorted(unknown)[:5]}; sample again"
         )
+    check_finished([s["finished"] for s in samples], params)
     # The earlier pairs and the votes are read, and refused, before minutes of judging.
     earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.replay else []
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)

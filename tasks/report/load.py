@@ -138,7 +138,7 @@ def read(params: Params, params_text: str) -> Inputs:
 
 def json_or(path: Path, default: Any) -> Any:
     """Content of a JSON file, or ``default`` where there is none."""
-    return read_json(path) if path.is_file() else default
+    return read_json(path, None if default is None else type(default)) if path.is_file() else default
 
 
 def _run(name: str, previous: str | None) -> Run:

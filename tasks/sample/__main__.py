@@ -12,6 +12,7 @@ from model.sampling import Request, sample
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
 from tasks.common.files import write_table
+from tasks.common.finished import check_finished
 from tasks.common.pool import read_pool
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
@@ -55,6 +56,7 @@ def main(
             "max_frames_per_character": decoding.max_frames_per_character,
             "policy": digest,
         }
+    check_finished([s.finished for s in sampled], params)
     write_table(paths.samples(iteration), rows, schemas.SAMPLES)
     cut_off = sum(not s.finished for s in sampled)
     print(

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from tasks.common import yaml12
 from tasks.common.params.aligning import (
     LARGEST_IPO_MARGIN,
+    LEAST_BETA_OF_SIMPO,
     ON_SEGMENTS,
     USABLE_SOURCES,
     Align,
@@ -117,6 +118,16 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
+    def _beta_of_simpo(self):
+        for key, iteration in self.iterations.items() if self.align.method == "simpo" else ():
+            if iteration.beta < LEAST_BETA_OF_SIMPO:
+                raise ValueError(
+                    f"iterations.{key}.beta is {iteration.beta}, but simpo's rewards are means over tokens, at which "
+                    "such a beta hardly learns; set it to 2.0 to 10.0"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _on_policy(self):
         """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
         method, decoding = self.align.method, self.decoding
@@ -180,7 +191,8 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} should hold named blocks, but holds {type(content).__name__}")
-    for key in content.get("iterations") or {}:
+    iterations = content.get("iterations")
+    for key in iterations if isinstance(iterations, dict) else ():
         if not isinstance(key, str):
             raise ParamsError(f'{path}: iterations.{key} must be a quoted string ("{key}"): DVC drops integer keys')
     if named := _with_credentials(content, ""):

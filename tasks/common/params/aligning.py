@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
+from tasks.common.params.block import Above0, AtLeast0, Beta, Block, Positive, Rate, Share, Temperature
 
 # Methods that need a judge's score of both sides of a pair; the others can use every source.
 USABLE_SOURCES = {"rpo": ("own_samples",)}
+CHOOSE_FINISHED = ("own_samples", "random", "likelihood")  # sources whose chosen side is a sample that ended
+LEAST_BETA_OF_SIMPO = 0.5  # its rewards are means over tokens: a tenth of a nat, where a sum is ten
 # prefer.votes is a dependency of prefer@k in dvc.yaml, so it names a file that exists even where nobody voted.
 NO_VOTES = "tasks/prefer/votes/none.csv"
 # Options of align that some methods read: what means "off", and who reads it.
@@ -25,7 +27,7 @@ LARGEST_IPO_MARGIN = 1.0  # nats per token; what training reaches is a few tenth
 
 
 class Decoding(Block):
-    temperature: Above0
+    temperature: Temperature
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     max_frames_per_character: Above0
@@ -76,7 +78,7 @@ class Kto(Block):
 
 
 class RewardModel(Block):
-    lr: Above0
+    lr: Rate
     epochs: Positive
     held_out: Annotated[float, Field(ge=0, lt=1)]
 
@@ -88,7 +90,7 @@ class Ppo(Block):
     clip: Above0
     kl_weight: AtLeast0
     value_weight: Above0
-    value_lr: Above0
+    value_lr: Rate
     gae_lambda: Share
     unfinished_penalty: AtLeast0
 
@@ -115,7 +117,7 @@ class BestOfN(Block):
 class Align(Block):
     method: Literal["dpo", "ipo", "rpo", "simpo", "kto", "coh", "ppo", "grpo", "best_of_n", "rejection", "sft"]
     parameters: Literal["all", "lora", "final_norm", "final_norm_directions"]
-    lr: Above0
+    lr: Rate
     epochs: Positive
     batch_pairs: Positive
     micro_pairs: Positive
@@ -163,4 +165,4 @@ class Align(Block):
 
 class Iteration(Block):
     prev: str
-    beta: Above0
+    beta: Beta

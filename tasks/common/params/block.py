@@ -13,6 +13,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]
 
+# Far from these bounds nothing is learned, or drawn, and nothing would say so.
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
+Rate = Annotated[float, Field(ge=1e-9, le=10)]  # of learning
+Beta = Annotated[float, Field(ge=1e-3, le=100)]
+
 
 class ParamsError(SpeechAlignError):
     """``params.yaml`` is missing, unreadable or holds something impossible."""

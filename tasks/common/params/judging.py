@@ -6,14 +6,14 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tasks.common.params.block import Above0, Block, Positive, Share
+from tasks.common.params.block import Above0, Block, Positive, Share, Temperature
 
 
 class Evaluate(Block):
     draws: Positive
     dev_draws: Annotated[int, Field(ge=0)]
     loop_draws: Positive
-    temperatures: Annotated[list[Above0], Field(min_length=1)]
+    temperatures: Annotated[list[Temperature], Field(min_length=1)]
     top_k: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     top_p: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     batch_size: Positive

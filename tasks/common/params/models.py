@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
+from tasks.common.params.block import AtLeast0, Block, Positive, Rate, Share
 
 TRAIN = "train"  # policy.start: no folder, train AR and NAR here
 # Published names of one file, from whisper's own table: importing the package here would load torch for every command.
@@ -73,7 +73,7 @@ class SftAr(Block):
     epochs: Positive
     batch_tokens: Positive
     optimizer: Literal["adamw", "muon"]
-    lr: Above0
+    lr: Rate
     warmup: Share
     weight_decay: AtLeast0
     dropout: Share
@@ -83,6 +83,6 @@ class SftNar(Block):
     epochs: Positive
     batch_frames: Positive
     optimizer: Literal["adamw", "muon"]
-    lr: Above0
+    lr: Rate
     warmup: Share
     weight_decay: AtLeast0

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 
 import numpy as np
@@ -107,3 +108,25 @@ def test_a_torn_json_file_is_named(tmp_path):
     (tmp_path / "a.json").write_text('{"wer": ')
     with pytest.raises(DataError, match=r"a\.json is not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("content", "kind"), [("[1]", dict), ("3", dict), ('{"a": 1}', list), ("[" * 100_000, dict)])
+def test_json_of_another_shape_is_named(tmp_path, content, kind):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DataError, match=r"a\.json (should hold|is not valid JSON).*run its stage again"):
+        read_json(tmp_path / "a.json", kind)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_table_with_damaged_pages_is_named_or_read(tmp_path, share):
+    file, schema = tmp_path / "a.parquet", pa.schema([("id", pa.string()), ("n", pa.int64())])
+    write_table(file, [{"id": f"utterance {i} é", "n": i * i} for i in range(5000)], schema)
+    content = bytearray(file.read_bytes())
+    at = int(share * len(content))
+    content[at : at + 64] = bytes(255 - b for b in content[at : at + 64])
+    file.write_bytes(content)
+    with contextlib.suppress(DataError):
+        read_table(file, schema)
+    file.write_bytes(content[:at])
+    with pytest.raises(DataError, match=r"a\.parquet is not a readable parquet file"):
+        read_table(file, schema)

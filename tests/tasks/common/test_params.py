@@ -41,7 +41,7 @@ def test_the_defaults_are_valid(tmp_path):
         ("lr: 4.0e-3", "lr: '4e-3'", "lr: Input should be a valid number"),
         ("corpus: synthetic", "corpus: librespeech", "prepare.corpus: Input should be"),
         ("corpus: synthetic", "corpus: librispeech", "prepare.path must say where"),
-        ("temperature: 1.0", "temperature: 0", "decoding.temperature: Input should be greater than 0"),
+        ("temperature: 1.0", "temperature: 0", "decoding.temperature: Input should be greater than or equal to 0.01"),
         ('"2": {prev: "1"', '"2": {prev: "7"', 'iterations.2.prev is "7"'),
         ('"2": {prev: "1"', '2: {prev: "1"', "must be a quoted string"),
         ("heads: 4", "heads: 5", "must be a multiple of twice the heads"),
@@ -210,6 +210,54 @@ def test_ipo_is_not_asked_for_a_margin_out_of_reach(tmp_path):
         load(path)
     path.write_text(path.read_text().replace("beta: 0.1}", "beta: 1.0}"))
     load(path)
+
+
+@pytest.mark.parametrize("wrong", ["5", "[]", "null", '"1"', "true", "{1: {prev: '0', beta: 0.1}}"])
+def test_iterations_of_another_shape_are_one_message(tmp_path, wrong):
+    text = DEFAULTS.read_text(encoding="utf-8")
+    before, _, rest = text.partition("iterations:\n")
+    (tmp_path / "params.yaml").write_text(f"{before}iterations: {wrong}\n{rest[rest.index('evaluate:') :]}")
+    with pytest.raises(ParamsError, match=r"params\.yaml.*iterations"):
+        load(tmp_path / "params.yaml")
+
+
+def test_simpo_needs_a_beta_for_means_over_tokens(tmp_path):
+    path = changed(tmp_path, "method: dpo", "method: simpo")
+    with pytest.raises(ParamsError, match=r"iterations\.1\.beta is 0\.1, but simpo's rewards are means.*2\.0 to 10\.0"):
+        load(path)
+    path.write_text(path.read_text().replace("beta: 0.1}", "beta: 2.0}"))
+    load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("temperature: 1.0", "temperature: 1.0e-40"),
+        ("temperatures: [1.0, 0.7", "temperatures: [1.0e-40, 0.7"),
+        ("lr: 3.0e-4", "lr: 1.0e-30"),
+        ("lr: 3.0e-4", "lr: .inf"),
+        ("lr: 4.0e-3", "lr: 1.0e+30"),
+        ("value_lr: 1.0e-3", "value_lr: 1.0e+9"),
+        ("beta: 0.1}", "beta: 1.0e-30}"),
+        ("beta: 0.1}", "beta: 1.0e+30}"),
+    ],
+)
+def test_numbers_that_can_have_no_effect_or_only_a_ruinous_one_are_refused(tmp_path, old, new):
+    path = changed(tmp_path, old, new)
+    with pytest.raises(ParamsError, match=old.partition(":")[0]):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["ipo", "rpo", "kto"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("label_smoothing: 0.0", "label_smoothing: 0.1"), ("length_normalized: false", "length_normalized: true")],
+)
+def test_options_that_a_method_does_not_use_are_refused(tmp_path, name, old, new):
+    path = method(tmp_path, name)
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ParamsError, match=rf"align.method {name} does not use {new.partition(':')[0]}"):
+        load(path)
 
 
 def test_a_method_that_cannot_use_the_pair_source_says_which_it_can(tmp_path):

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from model import policy
-from tasks.common import paths, schemas
-from tasks.common.files import read_table, write_table
+from tasks.common import params, paths, schemas
+from tasks.common.files import DataError, read_table, write_table
+from tasks.common.finished import check_finished
 from tasks.sample import __main__ as stage
 from tests.tasks import sampled
 
@@ -58,3 +59,30 @@ def test_a_pool_with_unknown_voice_prompts_is_refused(small, capsys):
     with pytest.raises(SystemExit):
         stage.main("1")
     assert "names voice prompts that train lacks: ['gone']; run `texts`" in capsys.readouterr().err
+
+
+def test_samples_that_were_all_cut_off_stop_the_stage_with_what_would_help(small, capsys):
+    content = yaml.safe_load((small / "params.yaml").read_text())
+    content["decoding"]["max_frames_per_character"] = 0.1  # one frame each
+    paths.samples("1").unlink()
+    (small / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(SystemExit):
+        stage.main("1")
+    assert "12 of 12 samples were cut off at 0.1 frames per character; raise decoding" in capsys.readouterr().err
+    assert not paths.samples("1").exists()
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "source", "outcome"),
+    [(5, "own_samples", ""), (7, "own_samples", "warning"), (12, "golden", "warning"), (12, "likelihood", "error")],
+)
+def test_cut_off_samples_are_told_as_far_as_they_matter(small, capsys, cut_off, source, outcome):
+    loaded = params.load()
+    loaded = loaded.model_copy(update={"prefer": loaded.prefer.model_copy(update={"source": source})})
+    finished = [False] * cut_off + [True] * (12 - cut_off)
+    if outcome == "error":
+        with pytest.raises(DataError, match=r"12 of 12 samples were cut off .* prefer\.source likelihood chooses none"):
+            check_finished(finished, loaded)
+    else:
+        check_finished(finished, loaded)
+        assert ("of 12 samples were cut off at" in capsys.readouterr().err) == bool(outcome)
