@@ -165,6 +165,12 @@ def gate(context: typer.Context) -> None:
 
 
 @app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
+def layout(context: typer.Context) -> None:
+    """Show how models write text and codes as tokens; check a checkpoint against a layout."""
+    _forward("tasks.policy.layouts", context)
+
+
+@app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
 def profile(context: typer.Context) -> None:
     """Show or use the settings for another corpus or machine."""
     _forward("profiles.__main__", context)

@@ -240,6 +240,16 @@ def test_no_module_imports_a_command(file):
     assert not commands - {own}
 
 
+@pytest.mark.parametrize(
+    "file", [f for f in SOURCES if f.relative_to(ROOT).parts[0] in ("tasks", "flows")], ids=relative
+)
+def test_no_stage_or_flow_knows_a_familys_name(file):
+    families = {path.stem for path in (ROOT / "model/layouts").glob("*.yaml")} - {"own", "template"}
+    words = set(re.findall(r"[a-z]+[0-9]*", file.read_text().lower()))
+
+    assert not words & families, "what is particular to a family belongs in its layout"
+
+
 # --- nothing is unpickled ---------------------------------------------------------------------------------------
 
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -32,6 +32,11 @@ PUBLISHED_FACTS = {
 }
 
 
+def published(kind: str) -> str | None:
+    """Return the name of a published codec of this kind, or None."""
+    return next((name for name, facts in PUBLISHED_FACTS.items() if facts.kind == kind), None)
+
+
 def codec_facts(name_or_path: str) -> Facts:
     """Return the facts of a codec folder or of a published codec.
 

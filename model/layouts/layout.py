@@ -64,8 +64,13 @@ class Layout:
         return cls.resolve(Path(name_or_file).stem, read_layout(name_or_file), Tokenizer.load(folder))
 
     @classmethod
-    def resolve(cls, name: str, spec: LayoutSpec, tokenizer: Tokenizer) -> Layout:
+    def resolve(
+        cls, name: str, spec: LayoutSpec, tokenizer: Tokenizer, code_tokens: CodeTokens | None = None
+    ) -> Layout:
         """Join a layout with a tokenizer.
+
+        Args:
+            code_tokens: the layout's, if they are known: finding 65,536 of them takes a moment.
 
         Raises:
             LayoutError: tokens that are missing, overlap, or number other than the layout says.
@@ -84,7 +89,7 @@ class Layout:
                 name=name,
                 spec=spec,
                 tokenizer=tokenizer,
-                code_tokens=resolve_codes(spec.codes, tokenizer),
+                code_tokens=code_tokens or resolve_codes(spec.codes, tokenizer),
                 global_tokens=_global_tokens(spec, tokenizer),
                 stops=stops,
                 contexts=contexts,
@@ -164,6 +169,8 @@ class Layout:
     def _speaker(self, voice: VoicePrompt) -> str:
         if not voice.speaker.strip():
             raise InputError(f"layout {self.name} needs the name of a speaker, as the model was trained with")
+        if {"<", ">"} & set(voice.speaker):
+            raise InputError(f"the speaker's name {voice.speaker!r} may hold no angle brackets: they are for tokens")
         return voice.speaker
 
     def _codes(self, levels: Sequence[npt.ArrayLike]) -> list[int]:

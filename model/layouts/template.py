@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from model.errors import InputError
 from model.layouts.tokenizer import Tokenizer
 
 TOKEN = re.compile(r"<[^<>{}\s]+>")  # in a template, anything in angle brackets is one token
@@ -18,11 +19,22 @@ class Literal:
     """A stretch of a template that is encoded as one string: its pieces are text (str) or text fields."""
 
     pieces: tuple[tuple[str, bool], ...]  # (text, False) or (name of a field, True)
-    names: tuple[str, ...]  # the tokens named in it, in order
+    names: tuple[str, ...]  # the tokens named in it, in order, except those with a speaker's name
 
     def ids(self, tokenizer: Tokenizer, texts: Mapping[str, str]) -> list[int]:
-        """Return the stretch's ids with its text fields filled in."""
-        return tokenizer.encode("".join(texts[text] if field else text for text, field in self.pieces), self.names)
+        """Return the stretch's ids with its text fields filled in.
+
+        Raises:
+            InputError: a text that the tokenizer cannot read, or a speaker without a token of his own.
+        """
+        names: Sequence[str] = self.names
+        if any(field and text == "speaker" for text, field in self.pieces):
+            # Speakers may be tokens: <spk_{speaker}>. Other texts must not name any, so they are left out here.
+            named = (texts[text] if text == "speaker" else " " if field else text for text, field in self.pieces)
+            names = TOKEN.findall("".join(named))
+            if unknown := [name for name in names if tokenizer.find(name) is None]:
+                raise InputError(f"the tokenizer {tokenizer.where} has no token {unknown[0]}")
+        return tokenizer.encode("".join(texts[text] if field else text for text, field in self.pieces), names)
 
 
 @dataclass(frozen=True)
