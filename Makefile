@@ -83,11 +83,14 @@ results: env ## write the tables of README.md and docs/ from the runs kept in re
 ui: env ## MLflow's pages on 127.0.0.1:5000
 	@case "$(MLFLOW_TRACKING_URI)" in http*) \
 	  echo "MLflow's pages are at $$(echo "$(MLFLOW_TRACKING_URI)" | sed -e 's#//[^/@]*@#//#' -e 's#?.*##')" ;; *) \
+	  $(BIN)/python -m tasks.common.tracking || exit 1; \
 	  echo "the runs: http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"; \
 	  $(BIN)/mlflow ui --backend-store-uri "$(MLFLOW_TRACKING_URI)" --host 127.0.0.1 --port 5000 ;; esac
 
 prefect: env ## Prefect's server and pages on 127.0.0.1:4200
-	@PREFECT_HOME="$(CURDIR)/.prefect" $(BIN)/prefect server start --host 127.0.0.1 --port 4200
+	@# Leases on disk: kept in memory, those of running flows would be lost with a restart.
+	@PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem \
+	  PREFECT_HOME="$(CURDIR)/.prefect" $(BIN)/prefect server start --host 127.0.0.1 --port 4200
 
 test: env lint ## lint, types and all tests, two files at a time
 	@# One thread per process: two processes with two threads each slow one another.

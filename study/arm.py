@@ -24,7 +24,7 @@ from tasks.common import digests, paths, schemas, tracking, yaml12
 from tasks.common.files import DataError, atomic_path, read_table, write_json
 from tasks.common.params import load as load_params
 from tasks.common.stage import failure, stage
-from tasks.common.tracking.client import LOCAL_ARTIFACTS
+from tasks.common.tracking import place
 
 WORK = Path("study/.work")
 DONE = "done.json"  # the steps that have run in a workspace
@@ -142,8 +142,8 @@ def tracked(environment: Mapping[str, str]) -> dict[str, str]:
     whichever arm comes first and serves all of them, and a workspace is removed when what it rests on has changed.
     """
     own = {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{Path('mlflow.db').resolve()}",
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": Path(LOCAL_ARTIFACTS).absolute().as_uri(),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place.project() / 'mlflow.db'}",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": place.artifacts(),
     }
     named = {name: environment.get(name) or value for name, value in own.items()}
     return {**environment, **named, "MLFLOW_EXPERIMENT_NAME": "speechalign-study"}

@@ -21,6 +21,7 @@ from tasks.common.files import DataError, write_json
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.tracking.client import connect, failures
+from tasks.common.tracking.place import registry_alone
 from tasks.register import champion as champions
 from tasks.register import versions
 
@@ -152,7 +153,8 @@ def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
 def main() -> None:
     """Register every iteration's policy; move `champion` if the gate allows it."""
     params, device = runtime.start()
-    report = register(params, device)
+    with registry_alone():
+        report = register(params, device)
     write_json(paths.REGISTRATION, report)
     print(f"register: {report['model']}@champion is version {report['champion']}")
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import digests, paths, secrets, workers
@@ -31,6 +32,7 @@ from tasks.common.tracking.client import (
     failures,
     tracking_uri,
 )
+from tasks.common.tracking.outbox import send_unsent_quietly
 from tasks.common.tracking.run import Run, Unlogged, log_params
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ __all__ = ["Run", "TrackingError", "read", "resume", "start_iteration", "start_l
 
 PARENT = "mlflow.parentRunId"  # the tag by which MLflow's pages nest runs
 ITERATION, SOURCE, SUPERSEDED = "iteration", "source_run_id", "superseded_by"
+WORKSPACE = "speechalign.workspace"  # the folder that a loop runs in
 
 
 def start_loop(params: Params) -> dict[str, Any]:
@@ -54,8 +57,9 @@ def start_loop(params: Params) -> dict[str, Any]:
     client = connect()
     experiment = experiment_id(client)
     with failures():
-        parent = _create(client, experiment, "loop", {})
+        parent = _create(client, experiment, "loop", {WORKSPACE: str(Path.cwd())})
         log_params(client, parent, flatten(params))
+    _supersede_killed(client, experiment, parent)
     return _start_child(client, experiment, parent, "0", params)
 
 
@@ -94,6 +98,7 @@ def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
         yield Unlogged()
         return
     client = connect()
+    send_unsent_quietly(client)
     experiment = experiment_id(client)
     parent = _known(client, experiment, ids, None)
     child = _known(client, experiment, ids, iteration, parent)
@@ -155,6 +160,18 @@ def make_current(client: MlflowClient, experiment: str, parent: str, child: str,
                     client.set_terminated(run.info.run_id, "KILLED")
 
 
+def _supersede_killed(client: MlflowClient, experiment: str, parent: str) -> None:
+    """Tag the loops of this folder that a kill left running, and their iterations, as superseded by ``parent``."""
+    with failures():
+        for loop in _search(client, experiment, {WORKSPACE: str(Path.cwd())}):
+            if loop.info.run_id == parent or loop.info.status != "RUNNING":
+                continue
+            for run in (loop, *_search(client, experiment, {PARENT: loop.info.run_id})):
+                client.set_tag(run.info.run_id, SUPERSEDED, parent)
+                if run.info.status == "RUNNING":
+                    client.set_terminated(run.info.run_id, "KILLED")
+
+
 def _start_child(client: MlflowClient, experiment: str, parent: str, iteration: str, params: Params) -> dict[str, Any]:
     keys = list(params.iterations)
     own = {f"iteration.{key}": value for key, value in params.iterations[iteration]} if iteration in keys else {}
@@ -200,7 +217,8 @@ def _known(
 
 
 def _search(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> list[MlflowRun]:
-    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    quoted = {key: f'"{value}"' if "'" in value else f"'{value}'" for key, value in tags.items()}
+    query = " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items())
     return list(client.search_runs([experiment], query, max_results=1000))
 
 

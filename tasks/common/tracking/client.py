@@ -13,18 +13,16 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import secrets
-from tasks.common.tracking import database
+from tasks.common.tracking import database, place
 from tasks.common.tracking.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCAL_URI = "sqlite:///mlflow.db"
-LOCAL_ARTIFACTS = "mlartifacts"
 EXPERIMENT = "speechalign"
 # Otherwise MLflow's pages open on traces of a language-model application, which are empty here.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -33,7 +31,8 @@ _FOREIGN = {"mlflow", "sqlalchemy", "sqlite3", "botocore", "boto3", "requests", 
 
 
 def tracking_uri() -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
+    """Return the address of the store, by default the SQLite file in the project's folder."""
+    return place.in_project(os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI)
 
 
 def without_database() -> bool:
@@ -49,7 +48,7 @@ def connect() -> MlflowClient:
         TrackingError: nothing answers, or MLflow does not know this kind of address.
     """
     uri = tracking_uri()
-    _check_answers(uri)
+    answers(uri)
     # A server that has just answered fails briefly at most; MLflow's own default retries for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -63,7 +62,12 @@ def connect() -> MlflowClient:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # an environment made by uv has no pip
     with failures(), database.opened(uri):
+        if file := database.file_of(uri):
+            place.follow(file)
+        uri, named = place.absolute(uri), os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(uri)  # log_model and load_model take it from here
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # which MLflow has set, for every folder from now on
+        os.environ.update({} if named is None else {"MLFLOW_TRACKING_URI": named})
         client = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)  # opens the database: its errors belong here
     return client
@@ -78,7 +82,7 @@ def experiment_id(client: MlflowClient) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
-                return client.create_experiment(name, artifact_location=_artifact_location(), tags=KIND)
+                return client.create_experiment(name, artifact_location=_artifact_location(), tags=_tags())
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -112,15 +116,24 @@ def failures() -> Iterator[None]:
         ) from error
 
 
+def _tags() -> dict[str, str]:
+    return KIND if database.file_of(tracking_uri()) is None else {**KIND, place.ROOT: str(place.project())}
+
+
 def _artifact_location() -> str | None:
     if tracking_uri().startswith(("http://", "https://", "databricks")):
         return None  # the server decides
     # The same variable as `mlflow server` reads, so s3://bucket/prefix is one setting for both.
     root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT")
-    return root or Path(LOCAL_ARTIFACTS).absolute().as_uri()
+    return root or place.artifacts()
 
 
-def _check_answers(uri: str) -> None:
+def answers(uri: str) -> None:
+    """Ask a server whether it is there; a database is asked when it is opened.
+
+    Raises:
+        TrackingError: nothing answers within a few seconds.
+    """
     if not uri.startswith(("http://", "https://")):
         return
     try:

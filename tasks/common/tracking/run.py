@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import digests, secrets
-from tasks.common.tracking.client import TrackingError, failures
+from tasks.common.tracking.client import TrackingError, answers, failures, tracking_uri
+from tasks.common.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
-
-FLUSH_SECONDS, FLUSH_POINTS = 5.0, 500  # MLflow takes at most 1,000 metrics per request
 
 
 class Run:
@@ -25,15 +24,11 @@ class Run:
     def __init__(self, client: MlflowClient, run_id: str, parent_run_id: str, position: int):
         self.run_id, self.parent_run_id, self.position = run_id, parent_run_id, position
         self._client = client
-        self._points: list[Metric] = []
-        self._flushed = time.monotonic()
-        self._warned = False
+        self._outbox = Outbox(client, run_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics at a step. Cheap: points are sent every few seconds, many in one request."""
-        self._points += _points(metrics, step)
-        if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
-            self._flush()
+        """Log metrics at a step. Returns at once: points are sent in the background, many in one request."""
+        self._outbox.add(_points(metrics, step))
 
     def log_curve(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
         """Log rows of a training curve, each at its step, as ``name/metric``."""
@@ -84,35 +79,15 @@ class Run:
 
     def close(self, status: str) -> None:
         """Send the remaining points, and end this run and the loop's."""
-        self._flush()
+        if not self._outbox.close(status):
+            return  # the status is kept with the points
         for run_id in (self.run_id, self.parent_run_id):
             try:
+                answers(tracking_uri())  # in seconds; MLflow's own retries take longer
                 with failures():
                     self._client.set_terminated(run_id, status)
             except TrackingError as error:
-                self._warn(error)
-        if self._points:
-            print(f"warning: {len(self._points)} metric points never reached MLflow", file=sys.stderr)
-
-    def _flush(self) -> None:
-        self._flushed = time.monotonic()
-        while self._points:
-            try:
-                with failures():
-                    self._client.log_batch(self.run_id, metrics=self._points[:FLUSH_POINTS])
-            except TrackingError as error:
-                # The training goes on without its curve, which the stage also writes to a CSV.
-                self._warn(error)
-                return
-            self._points = self._points[FLUSH_POINTS:]
-
-    def _warn(self, error: TrackingError) -> None:
-        if not self._warned:
-            print(
-                f"warning: {secrets.masked(str(error))}. The work goes on; metrics are kept for a later attempt",
-                file=sys.stderr,
-            )
-        self._warned = True
+                print(f"warning: {secrets.masked(str(error))}", file=sys.stderr)
 
 
 class Unlogged(Run):

@@ -56,8 +56,8 @@ NEUTRAL = {
     "progress module": ("tasks/common", r"LOG_EVERY_SECONDS = 5\.0", "LOG_EVERY_SECONDS = 50.0"),
     "MLflow wrapper": (
         "tasks/common",
-        r"FLUSH_SECONDS, FLUSH_POINTS = 5\.0, 500",
-        "FLUSH_SECONDS, FLUSH_POINTS = 1, 9",
+        r"SECONDS, POINTS = 5\.0, 500",
+        "SECONDS, POINTS = 1, 9",
     ),
 }
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from tasks.common import digests, paths, tracking
 from tasks.common.files import DataError
 from tasks.common.params import Params, load
+from tasks.common.tracking import outbox
 from tasks.common.tracking.client import TrackingError, connect
 from tasks.common.tracking.run import Run
 from tests.mlflow_server import Forwarder, free_port
@@ -229,20 +234,67 @@ def test_a_server_that_is_down_is_named_with_what_to_do(params: Params, monkeypa
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_goes_away_costs_metrics_not_training(
+def test_a_server_that_goes_away_slows_no_training_and_gets_what_it_missed_later(
     params: Params, mlflow_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     gate = Forwarder(mlflow_server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", gate.address)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     ids = tracking.start_loop(params)
     with tracking.resume(ids, "0") as run:
         gate.shut()
-        for step in range(600):  # past the size at which points are sent
+        asked = threading.Event()
+        monkeypatch.setattr(run._client, "log_batch", lambda *_, **__: (asked.set(), time.sleep(600)))
+        for step in range(1200):  # past the size at which points are sent
             run.log_metrics({"loss": 1.0}, step)
-        trained = True
-    assert trained
-    assert "600 metric points never reached MLflow" in capsys.readouterr().err
+        assert asked.wait(60)  # a request that hangs, while the training goes on to its end
+        monkeypatch.setattr(outbox, "SECONDS_TO_END", 0.1)
+    assert "1200 metric points are kept in runs/.state/mlflow" in capsys.readouterr().err
+
+    [kept] = outbox.UNSENT.glob("*.json")
+    kept.write_text(kept.read_text().replace(gate.address, mlflow_server))  # the same server, back at its address
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    assert outbox.send_unsent(connect()) == (1200, 1)
+    assert outbox.send_unsent(connect()) == (0, 0)
+    client = connect()
+    assert len(client.get_metric_history(ids["run_id"], "loss")) == 1200
+    assert client.get_run(ids["run_id"]).info.status == "FINISHED"
+
+
+def test_points_of_a_server_that_refuses_are_kept_with_the_status(params: Params, sqlite: str, monkeypatch, capsys):
+    ids = tracking.start_loop(params)
+    with pytest.raises(RuntimeError), tracking.resume(ids, "0") as run:
+        monkeypatch.setattr(run._client, "log_batch", partial(_refuse, "at https://me:hunter22@host"))
+        run.log_metrics({"loss": 1.0}, 1)
+        raise RuntimeError("of the training")
+    assert "hunter22" not in capsys.readouterr().err
+    assert json.loads(next(outbox.UNSENT.glob("*.json")).read_text())["status"] == "FAILED"
+
+
+def _refuse(message: str, *_: object, **__: object) -> None:
+    raise MlflowException(message)
+
+
+def test_a_loop_that_a_kill_left_running_is_superseded_with_its_iterations(params: Params, sqlite: str):
+    finished = tracking.start_loop(params)
+    with tracking.resume(finished, "0"):
+        pass
+    killed = tracking.start_loop(params)
+    now = tracking.start_loop(params)
+
+    client = connect()
+    for name in ("parent_run_id", "run_id"):
+        run = client.get_run(killed[name])
+        assert (run.info.status, run.data.tags["superseded_by"]) == ("KILLED", now["parent_run_id"])
+        assert "superseded_by" not in client.get_run(finished[name]).data.tags
+        assert client.get_run(now[name]).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"points": [[1]], "status": "FINISHED", "tracking_uri": "x"}'])
+def test_a_damaged_file_of_points_is_named(params: Params, sqlite: str, content: str):
+    outbox.UNSENT.mkdir(parents=True)
+    (outbox.UNSENT / "a.json").write_text(content)
+    with pytest.raises(DataError, match=r"runs/\.state/mlflow/a\.json"):
+        outbox.send_unsent(connect())
 
 
 def test_a_deleted_experiment_is_refused(params: Params, sqlite: str):
