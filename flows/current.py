@@ -18,11 +18,11 @@ def current(pipeline: str = PIPELINE) -> Graph:
     Raises:
         GraphError: as :func:`flows.graph.read`, or a module cannot be parsed.
     """
+    process.allow()
     graph = read(pipeline)
     code = graph.stages.get(CODE)
     if code is None or not code.changed:
         return graph
-    process.allow()
     outcome = repro(code.address, threads=1, timeout=None, show=lambda line: None)
     if outcome.how == FAILED:
         raise GraphError(f"{code.address}: {outcome.message}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows import waiting
 from model.errors import SpeechAlignError
 from tasks.common import paths, yaml12
 
@@ -103,52 +104,62 @@ class Graph:
 def read(pipeline: str = PIPELINE) -> Graph:
     """The graph of one ``dvc.yaml`` and what has changed since each stage last ran.
 
-    Other pipelines (``bootstrap/``) are left out.
+    Other pipelines (``bootstrap/``) are left out. Another DVC process that holds files of the graph is waited for.
 
     Raises:
         GraphError: there is no pipeline, DVC cannot read it, or foreach stages are lost.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+    from dvc.lock import LockError
 
     if not Path(pipeline).is_file():
         raise GraphError(f"no {pipeline} in {Path.cwd()}: run from the repository's top folder")
     try:
-        with Repo(".", _wait_for_lock=True) as repo:
-            own = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == pipeline}
-            _check_foreach(pipeline)
-            graph = repo.index.graph
-            edges = {
-                name: [above.name for above in graph.successors(stage) if above.path_in_repo == pipeline]
-                for name, stage in own.items()
-            }
-            stages = {}
-            with repo.lock:
-                for name in _ordered(edges, by_iteration=pipeline == PIPELINE):
-                    stage = own[name]
-                    meta = stage.meta or {}
-                    stages[name] = Stage(
-                        name=name,
-                        upstream=tuple(sorted(edges[name])),
-                        deps=tuple(dep.def_path for dep in stage.deps),
-                        outs=tuple(out.def_path for out in stage.outs),
-                        changed=bool(stage.changed()),
-                        all_cores=meta.get("cores") == "all",
-                        ahead=meta.get("ahead") is True,
-                        pipeline=pipeline,
-                    )
-            return Graph(stages)
+        return waiting.patiently(lambda: _read(pipeline), LockError, waiting.holder_of)
     except DvcException as error:
         raise GraphError(f"DVC cannot use {pipeline}: {error}") from error
 
 
-def discard_outputs(name: str) -> None:
-    """Remove what a stage wrote, as DVC does before it runs one; ``dvc checkout`` brings it back from DVC's cache."""
+def _read(pipeline: str) -> Graph:
     from dvc.repo import Repo
 
-    with Repo(".", _wait_for_lock=True) as repo, repo.lock:
-        for stage in repo.stage.collect(name):
-            stage.remove_outs(ignore_remove=False)
+    with Repo(".", _wait_for_lock=True) as repo:
+        own = {stage.name: stage for stage in repo.index.stages if stage.path_in_repo == pipeline}
+        _check_foreach(pipeline)
+        graph = repo.index.graph
+        edges = {
+            name: [above.name for above in graph.successors(stage) if above.path_in_repo == pipeline]
+            for name, stage in own.items()
+        }
+        stages = {}
+        with repo.lock:
+            for name in _ordered(edges, by_iteration=pipeline == PIPELINE):
+                stage = own[name]
+                meta = stage.meta or {}
+                stages[name] = Stage(
+                    name=name,
+                    upstream=tuple(sorted(edges[name])),
+                    deps=tuple(dep.def_path for dep in stage.deps),
+                    outs=tuple(out.def_path for out in stage.outs),
+                    changed=bool(stage.changed()),
+                    all_cores=meta.get("cores") == "all",
+                    ahead=meta.get("ahead") is True,
+                    pipeline=pipeline,
+                )
+        return Graph(stages)
+
+
+def discard_outputs(name: str) -> None:
+    """Remove what a stage wrote, as DVC does before it runs one; ``dvc checkout`` brings it back from DVC's cache."""
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    def discard() -> None:
+        with Repo(".", _wait_for_lock=True) as repo, repo.lock:
+            for stage in repo.stage.collect(name):
+                stage.remove_outs(ignore_remove=False)
+
+    waiting.patiently(discard, LockError, waiting.holder_of)
 
 
 def _check_foreach(pipeline: str) -> None:

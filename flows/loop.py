@@ -7,8 +7,9 @@ Works without a server (Prefect starts a temporary one) and as a deployment (``p
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from prefect import flow, get_run_logger
@@ -16,11 +17,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from pydantic import Field
 
-from flows import results
+from flows import process, results, waiting
 from flows.current import current
 from flows.graph import Graph, GraphError
 from flows.schedule import Options, Schedule
 from flows.stage import SKIPPED, UNCHANGED
+from tasks.common.secrets import masked
 
 Choice = tuple[Graph, set[str]]  # the graph and the names of the stages to run
 
@@ -62,12 +64,14 @@ def run_chosen(
     Returns:
         What became of each stage, or a failed state that names the errors.
     """
-    try:
-        graph, chosen = choose()
-    except GraphError as error:
-        return Failed(message=str(error))
-    schedule = Schedule(graph, chosen, options)
-    outcomes = schedule.run()
+    process.allow()
+    with waiting.turn(get_run_logger().warning):
+        try:
+            graph, chosen = choose()
+        except GraphError as error:
+            return Failed(message=str(error))
+        schedule = Schedule(graph, chosen, options)
+        outcomes = schedule.run()
     get_run_logger().info(summary(schedule))
     if failed := schedule.failed:
         return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
@@ -78,8 +82,18 @@ def run_chosen(
 def show_results(graph: Graph, _chosen: set[str]) -> None:
     """Print the table of results and keep it with the flow run."""
     table = results.rows(graph)
-    results.publish(table)
     results.show(table)
+    with artifacts_are_extra():
+        results.publish(table)
+
+
+@contextlib.contextmanager
+def artifacts_are_extra() -> Iterator[None]:
+    """Keep a run that is finished from failing where Prefect's server does not take its artifacts."""
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning(f"Prefect keeps no artifacts of this run: {masked(str(error))}")
 
 
 def summary(schedule: Schedule) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows import QUIET, process
+from flows import QUIET, process, waiting
 from tasks.common.secrets import masked
 from tasks.common.stage import failure
 
@@ -29,7 +29,7 @@ _SAYS = {
     UNCHANGED: "Stage '{}' didn't change, skipping",
 }
 _LOCKED = re.compile(r"is busy, it is being blocked by|Unable to acquire lock")
-_LOCK_TRIES, _LOCK_SECONDS = 60, 2.0
+_HINTS = {9: "; was there enough memory?"}
 # Advice that DVC repeats after every stage.
 _NOISE = re.compile(
     r"Updating lock file|Generating lock file|Use `dvc push`|To track the changes|git add |To enable auto"
@@ -63,31 +63,37 @@ class _Output:
         if stream == "stderr" and (text.startswith("ERROR: ") or self.dvc_errors):
             self.dvc_errors.append(text.removeprefix("ERROR: "))
             return
-        if stream == "stderr":
+        if stream == "stderr" and not text.startswith("WARNING: "):  # DVC's, such as of a process killed long ago
             self.errors.append(text)
         if not _NOISE.search(text):
             self.show(text)
 
-    def reason(self) -> str:
-        """Return why it failed, by the stage's own message if there is one."""
+    def reason(self, code: int) -> str:
+        """Return why it failed, by the stage's own message if there is one.
+
+        Args:
+            code: DVC's exit status; a negative one is the signal that killed DVC itself.
+        """
+        if code < 0:
+            return f"DVC was killed by signal {-code}{_HINTS.get(-code, '')}"
         exited = re.search(r"exited with (-?\d+)", " ".join(self.dvc_errors))
         if exited and int(exited[1]) < 0:  # its last message is no explanation
-            hint = "; was there enough memory?" if exited[1] == "-9" else ""
-            return f"killed by signal {exited[1][1:]}{hint}"
+            return f"killed by signal {exited[1][1:]}{_HINTS.get(-int(exited[1]), '')}"
         return failure(self.errors) or "\n".join(self.dvc_errors) or "DVC failed and did not say why"
 
 
 def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:
     """Bring one stage (its address) up to date; what it depends on must be.
 
-    Another DVC process may hold the stage's files for a moment, so only that error is tried again here.
+    Another DVC process may hold the stage's files: it is waited for, and named.
 
     Raises:
         process.StoppedError: the flow ended meanwhile.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     started = time.monotonic()
-    for _ in range(_LOCK_TRIES):
+
+    def attempt() -> Outcome:
         output = _Output(stage, show)
         try:
             code = process.run(command, _environment(threads), output.line, timeout)
@@ -97,11 +103,16 @@ def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str],
         if code == 0:
             # Only an unknown wording of DVC leaves this unset; having run is then the safe reading.
             return Outcome(output.how or RAN, seconds)
-        if output.how == RAN or not _LOCKED.search(" ".join(output.dvc_errors)):
-            return Outcome(FAILED, seconds, output.reason())
-        show("another DVC process holds these files; trying again")
-        process.wait(_LOCK_SECONDS)
-    return Outcome(FAILED, time.monotonic() - started, output.reason())
+        said = "\n".join(output.dvc_errors)
+        if code > 0 and output.how != RAN and _LOCKED.search(said):
+            raise _HeldError(said)
+        return Outcome(FAILED, seconds, output.reason(code))
+
+    return waiting.patiently(attempt, _HeldError, waiting.holder_of, show)
+
+
+class _HeldError(Exception):
+    """Another DVC process holds the stage's files."""
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from flows.current import current
 from flows.graph import STUDY, Graph
-from flows.loop import Choice, run_chosen
+from flows.loop import Choice, artifacts_are_extra, run_chosen
 from flows.schedule import Options
 
 
@@ -60,5 +60,6 @@ def tables(graph: Graph, chosen: set[str]) -> dict[str, str]:
 def publish(graph: Graph, chosen: set[str]) -> None:
     """Print the pages and keep them with the flow run."""
     for name, text in tables(graph, chosen).items():
-        create_markdown_artifact(text, key=f"speechalign-study-{name}")
         print(text)
+        with artifacts_are_extra():
+            create_markdown_artifact(text, key=f"speechalign-study-{name}")

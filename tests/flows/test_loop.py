@@ -7,7 +7,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
-from flows import schedule
+from flows import results, schedule
 from flows.evaluate import speechalign_evaluate
 from flows.loop import speechalign_loop
 from tests.flows.conftest import gone
@@ -160,3 +160,15 @@ def test_evaluation_alone_judges_a_whole_chain_of_policies_that_nobody_judged(to
     toy.calls()
     assert set(speechalign_evaluate().values()) == {"ran"}
     assert toy.calls() == ["evaluate@0", "evaluate@1", "evaluate@2", "evaluate@3", "report"]
+
+
+def test_a_finished_run_whose_artifacts_nobody_takes_is_finished_and_shows_its_table(
+    finished, prefect_api, monkeypatch, capsys
+):
+    def refuse(_: object) -> None:
+        raise ConnectionError("the server is gone")
+
+    monkeypatch.setattr(results, "publish", refuse)
+    finished.set(prepare={"words": 5})
+    assert speechalign_loop(return_state=True).is_completed()
+    assert "10.0 [9.0, 11.0]" in capsys.readouterr().out
