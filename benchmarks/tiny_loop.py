@@ -1,0 +1,84 @@
+"""The stages of a loop that takes seconds, in the frame of the real ones: ``python -m benchmarks.tiny_loop make``.
+
+What a kill may spoil is as in the real loop: tables, folders and JSON written through ``tasks.common.files``, a stage
+that logs to MLflow, two stages side by side. Nothing is learned. ``benchmarks/reliability.py`` runs it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import typer
+
+from tasks.common import params as settings
+from tasks.common import paths, tracking
+from tasks.common.files import atomic_path, read_table, write_json, write_table
+from tasks.common.stage import stage
+
+SCHEMA = pa.schema([("id", pa.int64()), ("value", pa.float64())])
+TABLE, REPORT = Path("data/table.parquet"), Path("reports/tiny.json")
+SIDES = ("left", "right")
+PAUSE = 0.05  # seconds of a step, in which a kill may come
+
+PIPELINE: dict[str, Any] = {
+    "stages": {
+        "make": {"cmd": "python -m benchmarks.tiny_loop make", "params": ["seed"], "outs": [str(TABLE)]},
+        "track": {
+            "cmd": "python -m benchmarks.tiny_loop track",
+            "deps": [str(TABLE)],
+            "params": ["seed"],
+            "outs": [str(paths.tracking("0"))],
+        },
+        **{
+            side: {
+                "cmd": f"python -m benchmarks.tiny_loop {side}",
+                "deps": [str(TABLE)],
+                "params": ["seed"],
+                "outs": [f"runs/{side}"],
+            }
+            for side in SIDES
+        },
+        "report": {
+            "cmd": "python -m benchmarks.tiny_loop report",
+            "deps": [*(f"runs/{side}" for side in SIDES), str(paths.tracking("0"))],
+            "outs": [str(REPORT)],
+        },
+    }
+}
+OWN_IDS = {str(paths.tracking("0"))}  # a run of MLflow has another id every time
+
+
+@stage
+def main(name: Annotated[str, typer.Argument(help="a stage of the pipeline")]) -> None:
+    """Run one stage."""
+    params = settings.load()
+    if name == "make":
+        values = np.random.default_rng(params.seed).random(2000)
+        write_table(TABLE, [{"id": i, "value": float(value)} for i, value in enumerate(values)], SCHEMA)
+    elif name == "track":
+        ids = tracking.start_loop(params)
+        with tracking.resume(ids, "0") as run:
+            for step, row in enumerate(read_table(TABLE, SCHEMA)[:40]):
+                run.log_metrics({"value": row["value"]}, step)
+                time.sleep(PAUSE)
+        write_json(paths.tracking("0"), ids)
+    elif name in SIDES:
+        values = np.array([row["value"] for row in read_table(TABLE, SCHEMA)])
+        with atomic_path(Path("runs") / name) as folder:
+            folder.mkdir()
+            for part in range(20):
+                np.save(folder / f"{part}.npy", np.sort(values * (part + 1)))
+                time.sleep(PAUSE)
+    else:
+        sums = {
+            side: float(sum(np.load(file).sum() for file in sorted(Path("runs", side).iterdir()))) for side in SIDES
+        }
+        write_json(REPORT, sums)
+
+
+if __name__ == "__main__":
+    typer.run(main)
