@@ -19,7 +19,7 @@ import typer
 from parselmouth.praat import call
 
 from tasks.common.systems import load, read_system
-from tasks.common.text_lists import read_texts
+from tasks.common.text_lists import Text, read_texts
 
 Wave = np.ndarray
 
@@ -112,6 +112,25 @@ def lacking(folder: Path, source: Path, every: int) -> Path:
     return folder
 
 
+def chosen(corpus: Path, each: int = 0) -> tuple[dict[str, Text], dict[str, list[Path]]]:
+    """Return texts and recordings of a corpus in LibriSpeech's layout; ``each`` speaker's shortest, 0: all."""
+    texts = read_texts(str(corpus)).texts
+    if each:
+        short = sorted(texts.values(), key=lambda text: len(text.text))
+        of_speaker = {text.speaker: [t for t in short if t.speaker == text.speaker][:each] for text in short}
+        texts = {text.id: text for own in of_speaker.values() for text in own}
+    return texts, read_system(str(corpus), texts).recordings
+
+
+def write_texts(path: Path, texts: Mapping[str, Text], recordings: Mapping[str, list[Path]]) -> None:
+    """Write a list of texts, each prompted by another utterance of its speaker."""
+    table = ["id\ttext\tspeaker\tprompt"]
+    for name, text in texts.items():
+        other = next(t for t in reversed(texts) if texts[t].speaker == text.speaker and t != name)
+        table.append(f"{name}\t{text.text}\t{text.speaker}\t{recordings[other][0].resolve()}")
+    path.write_text("\n".join(table) + "\n", encoding="utf-8")
+
+
 def main(
     corpus: Annotated[Path, typer.Argument(help="LibriSpeech's layout, with transcripts")],
     recognizer: Annotated[str, typer.Option(help="Whisper, by name or folder")] = "tiny.en",
@@ -122,19 +141,10 @@ def main(
     from tasks.gate import margins, run, verdict
     from tasks.gate.judges import Named
 
-    texts = read_texts(str(corpus)).texts
-    if each:
-        short = sorted(texts.values(), key=lambda text: len(text.text))
-        of_speaker = {text.speaker: [t for t in short if t.speaker == text.speaker][:each] for text in short}
-        texts = {text.id: text for own in of_speaker.values() for text in own}
-    recordings = read_system(str(corpus), texts).recordings
+    texts, recordings = chosen(corpus, each)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        table = ["id\ttext\tspeaker\tprompt"]
-        for name, text in texts.items():
-            other = next(t for t in reversed(texts) if texts[t].speaker == text.speaker and t != name)
-            table.append(f"{name}\t{text.text}\t{text.speaker}\t{recordings[other][0].resolve()}")
-        (root / "texts.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        write_texts(root / "texts.tsv", texts, recordings)
         made = {"the same": make(root / "the same", recordings, None)}
         made |= {name: make(root / name, recordings, fault) for name, fault in FAULTS.items()}
         made["every tenth missing"] = lacking(root / "every tenth missing", made["the same"], 10)
@@ -145,7 +155,7 @@ def main(
     pairs = [("the same", name) for name in made] + [(name, "the same") for name in ("words dropped", "noise")]
     for before, after in pairs:
         found = verdict.judge(rows[before], rows[after], margins.Margins(), (f'"{before}"', f'"{after}"'))
-        print(f"* {found.answer}: {found.sentence}.")
+        print(f"* {found.answer}: {found.sentence.removeprefix('not shown: ')}.")
         for reason in found.reasons:
             print(f"  {reason}")
 

@@ -20,6 +20,7 @@ import numpy as np
 from model.errors import InputError
 
 LEVEL = 0.95
+ONE_SIDE = (1 - LEVEL) / 2  # of a 95 % interval: equal systems that seem to win, or to lose, by chance
 FEW_SPEAKERS = 20  # below it, texts are resampled within speakers
 COUNTS_AT_ONCE = 4_000_000  # how often a text was drawn, times resamples: 32 MB
 

@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from model.errors import InputError
-from model.statistics import LEVEL, holm
+from model.statistics import ONE_SIDE, holm
 from tasks.common.changes import FAILED, Change, changes, comparable, partners
 from tasks.common.metrics import METRICS
 from tasks.common.params import Params
@@ -43,7 +43,6 @@ Verdict = Literal["promoted", "refused", "not confirmed"]
 GAINS = ("wer", "similarity")  # metrics in which a candidate can win
 LOSSES = ("wer", "held_out_wer", "similarity", "failed")  # metrics in which it must not lose
 LEAST_RESAMPLES = 1000  # with fewer, no loss in one of six measures could be significant
-ONE_SIDE = (1 - LEVEL) / 2  # of a 95 % interval: equal candidates that seem to win, or to lose, by chance
 
 
 @dataclass(frozen=True, kw_only=True)

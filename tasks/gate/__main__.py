@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,7 +86,7 @@ def compare(
 ) -> None:
     """Compare two systems: is B better than A, and was it bought with something else?"""
     with _one_answer(quiet=as_json):
-        from tasks.gate import margins, run, show, verdict
+        from tasks.gate import margins, printing, run, show, verdict
 
         allowed = margins.parse(_pairs(margin or []))
         material = run.read(texts, [before, after, *(against or [])], prompts)
@@ -105,9 +104,9 @@ def compare(
 
             page.write(out, verdicts, judged, answer, examples)
         if github:
-            _summary(show.markdown(verdicts, judged, answer), answer)
+            printing.summary(show.markdown(verdicts, judged, answer), answer)
         if not as_json:
-            _tell(verdicts, judged, answer, out)
+            printing.tell(verdicts, judged, answer, out)
         content = json.dumps(show.as_dict(verdicts, judged, answer), indent=2, allow_nan=False) if as_json else ""
     if as_json:
         print(content)
@@ -131,7 +130,7 @@ def table(
 ) -> None:
     """Rank many systems under one reader, with intervals and groups that can't be told apart."""
     with _one_answer(quiet=as_json):
-        from tasks.gate import ranking, run
+        from tasks.gate import printing, ranking, run
 
         if by not in ranking.RANKED_BY:
             raise InputError(f"--by {by}: expected one of {', '.join(ranking.RANKED_BY)}")
@@ -142,10 +141,12 @@ def table(
         places = ranking.rank(rows, by, resamples, seed)
         content = ""
         if as_json:
-            found = [{**asdict(place), "measures": _scores(rows[place.name], resamples, seed)} for place in places]
+            found = [
+                {**asdict(place), "measures": printing.scores(rows[place.name], resamples, seed)} for place in places
+            ]
             content = json.dumps({"by": by, "systems": found, "judges": judged.judges, "notes": judged.notes}, indent=2)
         else:
-            _tell_places(places, rows, by, judged, resamples, seed)
+            printing.tell_places(places, rows, by, judged, resamples, seed)
     if as_json:
         print(content)
 
@@ -162,80 +163,6 @@ def power(
         from tasks.gate import power as planned
 
         print("\n".join(planned.lines(planned.design(texts, draws, wer, words))))
-
-
-def _scores(rows: Sequence[Any], resamples: int, seed: int) -> dict[str, Any]:
-    from tasks.gate import ranking
-    from tasks.gate.findings import metric_of
-
-    found = {name: ranking.score(rows, metric_of(name), resamples, seed) for name in ranking.COLUMNS}
-    return {name: asdict(value) for name, value in found.items() if value is not None}
-
-
-def _tell_places(places: list[Any], rows: dict[str, Any], by: str, judged: Any, resamples: int, seed: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from model.statistics import Interval
-    from tasks.gate import show
-    from tasks.gate.findings import metric_of
-
-    scores = {place.name: _scores(rows[place.name], resamples, seed) for place in places}
-    shown = [name for name in next(iter(scores.values())) if all(name in own for own in scores.values())]
-    grid = Table()
-    for title in ("rank", "group", "system", *(show.heading(metric_of(name)) for name in shown)):
-        grid.add_column(title, justify="left" if title == "system" else "right")
-    for place in places:
-        rank = f"{place.best}" if place.best == place.worst else f"{place.best}–{place.worst}"
-        texts = []
-        for name in shown:
-            metric, interval = metric_of(name), Interval.from_json(scores[place.name][name])
-            texts.append(metric.text(interval) if name == by else show.value(interval.value, metric))
-        grid.add_row(rank, place.groups, place.name, *texts)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(grid)
-    for note in judged.notes:
-        print(f"note: {note}")
-    print("Systems that share a letter can't be told apart; a rank is what the significant differences leave open.")
-
-
-def _tell(verdicts: list[Any], judged: Any, answer: str, out: Path | None) -> None:
-    """Print the tables and the verdict, which comes last."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from tasks.gate import show
-
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    for verdict in verdicts:
-        table = Table(title=f"{verdict.after} against {verdict.before}, {verdict.texts} texts", title_justify="left")
-        for i, name in enumerate(show.HEADER):
-            table.add_column(name, justify="right" if i in (1, 2, 3) else "left")
-        for line in show.lines(verdict):
-            table.add_row(*line)
-        console.print(table)
-    for note in [reason for verdict in verdicts for reason in verdict.reasons] + judged.notes:
-        print(f"note: {note}")
-    print(f"judges: {show.judges_text(judged)}; {judged.seconds:.0f} s")
-    if out is not None:
-        print(f"page: {out}")
-    for verdict in verdicts:
-        print(f"{verdict.sentence[0].upper()}{verdict.sentence[1:]}." if len(verdicts) == 1 else
-              f"Against {verdict.before}: {verdict.sentence}.")  # fmt: skip
-    if len(verdicts) > 1:
-        print(f"Together: {answer}.")
-
-
-def _summary(text: str, answer: str) -> None:
-    """Append to the job's summary and outputs, as GitHub Actions names their files; print where it names none."""
-    target = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not target:
-        print(text)
-        return
-    with Path(target).open("a", encoding="utf-8") as file:
-        file.write(text)
-    if outputs := os.environ.get("GITHUB_OUTPUT"):
-        with Path(outputs).open("a", encoding="utf-8") as file:
-            file.write(f"answer={answer}\n")
 
 
 def _named(recognizer: str, second: str, voice: str, mos: bool, device: str) -> Named:

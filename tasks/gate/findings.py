@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.errors import InputError
-from model.statistics import Interval, holm
+from model.statistics import ONE_SIDE, Interval, holm
 from tasks.common.changes import FAILED, Change, changes
-from tasks.common.gate import ONE_SIDE
 from tasks.common.metrics import METRICS, RATE, Metric
 from tasks.common.reward_hacking import Outcome, cross_checks, has_pitch, pitched
 from tasks.gate.margins import Margins

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.page.numbers import count
 from tasks.common.progress import Bar
 from tasks.common.systems import Sound, System, read_system
-from tasks.common.text_lists import TextList, read_texts
+from tasks.common.text_lists import TextList, read_texts, some
 from tasks.gate import prompts as voice_prompts
 
 if TYPE_CHECKING:
@@ -105,15 +106,10 @@ def _notes(material: Material, rows: Sequence[Sequence[Row]]) -> list[str]:
         notes.append(f"draws per text differ ({listed}); each text counts once for either")
     for system, own in zip(material.systems, rows, strict=True):
         if system.strangers:
-            notes.append(
-                f"{len(system.strangers)} files of {system.name} belong to no text: {', '.join(system.strangers[:5])}"
-                + (" and others" if len(system.strangers) > 5 else "")
-            )
+            files = count(len(system.strangers), "file")
+            notes.append(f"of no text: {files} of {system.name} ({some(system.strangers)})")
         if missing := system.missing(material.texts.texts):
-            notes.append(
-                f"{len(missing)} texts have no recording by {system.name}: {', '.join(missing[:5])}"
-                + (" and others" if len(missing) > 5 else "")
-            )
+            notes.append(f"without a recording by {system.name}: {count(len(missing), 'text')} ({some(missing)})")
         failed = Counter(row["problem"].partition(":")[0] for row in own if row["problem"])
         if failed:
             listed = ", ".join(f"{n} {reason}" for reason, n in failed.most_common())

@@ -30,6 +30,12 @@ def lines(verdict: Verdict) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
+def headline(verdict: Verdict) -> str:
+    """The verdict as a sentence: a capital, unless it begins with a system's own name."""
+    sentence = verdict.sentence
+    return sentence if sentence.startswith(verdict.after) else sentence[0].upper() + sentence[1:]
+
+
 def heading(metric: Quantity) -> str:
     """Short title with its unit."""
     return metric.heading

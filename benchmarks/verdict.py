@@ -1,0 +1,73 @@
+"""How often `speechalign gate` decides right: ``python -m benchmarks.verdict``.
+
+Systems of known true quality are made up, and compared by the gate's own verdict with its default margins. Prints
+
+1. the operating curve: of systems that are equal, worse, better, or better at something else's expense, the share with
+   each verdict;
+2. how often a reduction of word errors is found, next to what ``speechalign gate power`` says.
+
+Errors vary from text to text and from draw to draw as those of 2,000 samples of this project's policies did
+(``benchmarks/gate.py``). The second recognizer has three times the word errors of the first, on the same texts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+from benchmarks.made_systems import WORDS, system
+from tasks.gate.margins import Margins
+from tasks.gate.power import DRAW_SHAPE, TEXT_SHAPE, Design
+from tasks.gate.verdict import Verdict, judge
+
+SECOND = 3.0  # word errors of the second recognizer over those of the first
+
+
+def compared(quality: dict[str, Any], *, wer: float, texts: int, draws: int, seed: int, resamples: int) -> Verdict:
+    """The verdict on a system of this quality; the system before has ``wer`` and the defaults."""
+    shapes: dict[str, Any] = {"text_shape": TEXT_SHAPE, "draw_shape": DRAW_SHAPE, "material": seed}
+    before = system(texts, draws, wer=wer, second=SECOND * wer, seed=2 * seed, **shapes)
+    asked = {"wer": wer, **quality}
+    asked.setdefault("second", SECOND * asked["wer"])
+    after = system(texts, draws, seed=2 * seed + 1, **shapes, **asked)
+    return judge(before, after, Margins(), ("before", "after"), resamples, seed)
+
+
+def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 50, resamples: int = 1000) -> None:
+    """Measure the verdict; ``wer`` is that of the system before, ``systems`` the number of pairs per line."""
+    print(f"{texts} texts of {WORDS} words, {draws} draws, {wer:.0%} WER before; {systems} pairs of systems per line\n")
+    cases: dict[str, dict[str, Any]] = {
+        "equal": {},
+        "WER 20 % lower": {"wer": 0.8 * wer},
+        "WER 30 % lower": {"wer": 0.7 * wer},
+        "WER 50 % lower": {"wer": 0.5 * wer},
+        "WER 50 % lower, first recognizer only": {"wer": 0.5 * wer, "second": SECOND * wer},
+        "WER 30 % higher": {"wer": 1.3 * wer},
+        "WER 50 % lower, similarity -0.05": {"wer": 0.5 * wer, "similarity": 0.65},
+        "WER 50 % lower, MOS -0.3": {"wer": 0.5 * wer, "mos": 3.2},
+        "WER 50 % lower, pitch 30 % flatter": {"wer": 0.5 * wer, "f0_spread": 3.5},
+        "WER 50 % lower, 30 % slower": {"wer": 0.5 * wer, "speed": 1.75},
+        "WER 50 % lower, 5 % of files missing": {"wer": 0.5 * wer, "failed": 0.05},
+        "similarity +0.03": {"similarity": 0.73},
+        "MOS +0.1": {"mos": 3.6},
+    }
+    options = {"wer": wer, "texts": texts, "draws": draws, "resamples": resamples}
+    print(f"{'system after':42}{'better':>10}{'not shown':>12}{'worse':>10}")
+    found_of: dict[str, list[Verdict]] = {}
+    for name, quality in cases.items():
+        found_of[name] = [compared(quality, seed=seed, **options) for seed in range(systems)]  # type: ignore[arg-type]
+        counts = Counter(verdict.answer for verdict in found_of[name])
+        shares = [counts[answer] / systems for answer in ("better", "not shown", "worse")]
+        print(f"{name:42}{shares[0]:10.0%}{shares[1]:12.0%}{shares[2]:10.0%}", flush=True)
+    print("\nhow often the lower WER alone is significant, and what `gate power` says")
+    plan = Design(texts, draws, wer, WORDS)
+    for share in (20, 30, 50):
+        verdicts = found_of[f"WER {share} % lower"]
+        seen = sum(any(f.name == "wer" and f.state == "better" for f in v.findings) for v in verdicts)
+        print(f"{share} % lower: {seen / systems:.0%}, {plan.chance(share / 100):.0%}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
