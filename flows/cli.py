@@ -240,4 +240,5 @@ def main() -> None:
     except SystemExit:
         if stopping.begun():  # wherever Ctrl-C arrived
             stopping.leave()
+        stopping.finish()
         raise

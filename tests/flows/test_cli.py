@@ -14,7 +14,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli
+from flows import cli, stopping
 from tests.flows.conftest import PROJECT, gone
 from tests.tasks.prefer.votes.listening import systems
 
@@ -209,6 +209,14 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stderr.count("stopped")) == (130, 1)
+
+
+def test_ctrl_c_after_the_work_prints_no_frames(tmp_path):
+    code = "import os, signal, time; from flows import stopping; stopping.install(); stopping.finish(); "
+    code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "http://no-such-host.invalid/api"])
