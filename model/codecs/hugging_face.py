@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+from model.checkpoint import check_finite
 from model.codecs.base import Codec
 from model.codecs.folders import encodec_bandwidth, encodec_levels
 from model.errors import CheckpointError
@@ -18,7 +19,7 @@ def load_pretrained(loader: Callable[..., Any], name_or_path: str, device: str |
     """Load a ``transformers`` codec for inference, from safetensors only.
 
     Raises:
-        CheckpointError: weights that are missing, pickled or do not fit, or a failed download.
+        CheckpointError: weights that are missing, pickled, not finite or do not fit, or a failed download.
     """
     try:
         # transformers keeps some codecs' layers in half precision where their files have it.
@@ -34,6 +35,7 @@ def load_pretrained(loader: Callable[..., Any], name_or_path: str, device: str |
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
         raise CheckpointError(f"the weights of the codec {name_or_path} do not fit its config.json: {wrong}")
+    check_finite(model, Path(name_or_path))
     return model.eval().to(device)
 
 

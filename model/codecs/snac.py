@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from model.checkpoint import check_finite
 from model.codecs.base import Codec
 from model.config import read
 from model.errors import CheckpointError
@@ -48,6 +49,7 @@ class Snac(Codec):
             model.load_state_dict(state)
         except Exception as error:  # a missing or damaged file, other fields, or weights of another shape
             raise CheckpointError(f"the SNAC in {folder} does not load: {error}") from error
+        check_finite(model, folder)
         return cls(model.eval().to(device))
 
     def encode_batch(self, waves: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:

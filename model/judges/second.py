@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.checkpoint import check_finite
 from model.errors import CheckpointError
 from model.fast.parallel import with_shared_weights
 from model.judges.grammar import as_pcm, best_words
@@ -76,6 +77,7 @@ class Ctc:
                 f"no CTC model {name}: expected {POCKETSPHINX}, none, or a folder or name of transformers' "
                 f"AutoModelForCTC; {first}"
             ) from error
+        check_finite(self.model, Path(name))
         self.name = f"CTC model {Path(name).name}"
 
     def for_thread(self) -> Ctc:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.checkpoint import check_finite
 from model.errors import CheckpointError
 from model.fast.parallel import with_shared_weights
 from model.judges.waves import SAMPLE_RATE, audible
@@ -31,6 +32,7 @@ class XVectors:
             raise CheckpointError(
                 f"no speaker model {name}: expected a folder or name of transformers' AutoModelForAudioXVector; {first}"
             ) from error
+        check_finite(self.model, Path(name))
         self.name = Path(name).name
 
     def for_thread(self) -> XVectors:

@@ -23,6 +23,7 @@ from tasks.common.params import Params
 from tasks.common.policy_evaluation import Evaluated, evaluate_policy, per_thread
 from tasks.common.scores import METRICS, sets_of, table_of, tables
 from tasks.common.stage import stage
+from tasks.common.tracking.client import connect
 from tasks.evaluate.change import change
 from tasks.evaluate.choice import choose
 
@@ -37,6 +38,8 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
     panel = Panel(params.models.recognizer, device)
     everyone = per_thread(Judges(panel, judges.load_held_out(params, device, dev.texts + test.texts)))
+    tracking.read(iteration)  # what the results are logged to is found before minutes of judging
+    connect()
 
     best, tried = choose(voice, dev, everyone, params, f"{title} dev")
     loop = decoding_of(params)

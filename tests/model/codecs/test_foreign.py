@@ -12,7 +12,7 @@ import torch
 from model.codecs.facts import PUBLISHED_FACTS, Facts, codec_facts
 from model.codecs.registry import CODECS, load_codec
 from model.errors import CheckpointError, InputError
-from tests.model.codecs.foreign import save
+from tests.model.codecs.foreign import MAKERS, save
 
 # rate of the decoder and encoder, samples per frame of each, levels, codes
 SIZES = {
@@ -185,3 +185,13 @@ def test_a_published_codec_that_cannot_be_fetched_is_named(monkeypatch, tmp_path
 
 def test_every_published_codec_has_a_class():
     assert {facts.kind for facts in PUBLISHED_FACTS.values()} <= set(CODECS)
+
+
+@pytest.mark.parametrize("kind", ["encodec_hf", "dac"])
+def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path, kind: str):
+    model = MAKERS[kind]()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = float("nan")
+    model.save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"1 of .* are not finite"):
+        load_codec(str(tmp_path))

@@ -81,6 +81,18 @@ def outputs() -> list[bytes]:
     return [path("0").read_bytes() for path in (paths.metrics, paths.dev, paths.utterances, paths.test_samples)]
 
 
+def test_a_tracking_server_that_is_not_there_is_found_before_the_judging(
+    loop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(evaluate, "choose", lambda *_: pytest.fail("it judges already"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    before = outputs()
+    with pytest.raises(SystemExit):
+        evaluate.main("0")
+    assert "127.0.0.1:9" in capsys.readouterr().err
+    assert outputs() == before
+
+
 def test_every_text_is_drawn_and_judged_at_the_best_decoding_and_at_the_loops(loop: Path):
     found = metrics("0")
     assert [tried["temperature"] for tried in found["choice"]] == [0.5]
