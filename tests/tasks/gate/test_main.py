@@ -84,6 +84,22 @@ def test_a_job_summary_for_github(spoken, tmp_path, monkeypatch):
     assert "Not shown: no measure is significantly better" in done.output.replace("\n", " ")
 
 
+@embedded
+def test_nothing_from_outside_can_get_a_script_into_the_page(spoken, tmp_path):
+    hostile = "</script><script>alert(1)</script>"
+    for name in ("[bold]a", "<img src=x onerror=alert(2)>"):
+        (tmp_path / name).mkdir()
+        for text in ("t0", "t1"):
+            shutil.copy(spoken / "a" / f"{text}.flac", tmp_path / name)
+    texts = write_texts(tmp_path, f"id,text\nt0,Seven {hostile}\nt1,One four\n")
+    page, systems = tmp_path / "gate.html", [tmp_path / "[bold]a", tmp_path / "<img src=x onerror=alert(2)>"]
+    done = gate(*systems, "--texts", texts, "--no-mos", "--out", page, *JUDGES)
+    assert done.exit_code in (1, 2) and "[bold]a" in done.output, done.output
+    content = page.read_text()
+    assert "<script>alert" not in content and "<img src=x" not in content
+    assert "Seven &lt;/script&gt;" in content and content.count("<script") == 2
+
+
 def write_texts(root: Path, content: str) -> Path:
     (root / "texts.csv").write_text(content)
     return root / "texts.csv"
