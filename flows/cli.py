@@ -176,6 +176,12 @@ def profile(context: typer.Context) -> None:
     _forward("profiles.__main__", context)
 
 
+@app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
+def plan(context: typer.Context) -> None:
+    """Print what a run would take: tokens, steps, pairs, memory, disk and hours. Starts nothing."""
+    _forward("profiles.plan", context)
+
+
 def _forward(module: str, context: typer.Context, anywhere: bool = False) -> None:
     """Call another package's command with the arguments as they came; ``anywhere``: outside the repository too."""
     if "--help" not in context.args and context.args and not anywhere:

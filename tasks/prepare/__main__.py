@@ -25,17 +25,7 @@ from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.prepare import splits
 from tasks.prepare.intake import Intake
-from tasks.prepare.readers import folder, fsdd, published, synthetic
-
-READERS = {
-    "synthetic": synthetic.read,
-    "librispeech": published.librispeech,
-    "libritts": published.libritts,
-    "vctk": published.vctk,
-    "ljspeech": published.ljspeech,
-    "fsdd": fsdd.read,
-    "folder": folder.read,
-}
+from tasks.prepare.readers.corpora import READERS
 
 
 def run(p: params.Params) -> Table:

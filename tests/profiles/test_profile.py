@@ -80,7 +80,7 @@ def test_wrong_profile_is_one_message_and_changes_nothing(folder: Path, content:
 @pytest.mark.parametrize("name", ["nope", "../params"])
 def test_unknown_profile_names_the_known_ones(name: str) -> None:
     done = call("use", name)
-    assert done.exit_code == 1 and "expected one of fsdd" in done.output
+    assert done.exit_code == 1 and "expected one of folder, fsdd" in done.output
 
 
 def test_profile_may_add_an_iteration(folder: Path) -> None:

@@ -1,0 +1,103 @@
+"""``speechalign plan``: its numbers against runs, schedules and checkpoints; and that it starts nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from typer import Typer
+from typer.testing import CliRunner, Result
+
+from profiles.corpus_size import Size, size_of
+from profiles.plan import SPEEDS, Plan, main
+from tasks.common import params, yaml12
+from tasks.common.epochs import Epochs
+from tests.conftest import REPOSITORY
+from tests.prepared import folder_corpus, good_rows
+
+APP = Typer()
+APP.command()(main)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "profiles", "checkpoints"):
+        source = REPOSITORY / name
+        shutil.copy(source, tmp_path) if source.is_file() else (tmp_path / name).symlink_to(source)
+    return tmp_path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(APP, list(arguments))
+
+
+def plan_of(settings: params.Params, size: Size | None = None) -> Plan:
+    speeds = yaml12.loads(SPEEDS.read_text())
+    return Plan(settings, size or size_of(settings, speeds), speeds, "cpu")
+
+
+def test_the_demos_plan_is_what_its_run_found() -> None:
+    plan = plan_of(params.load())
+    rows = {row.stage: row for row in plan.rows()}
+    assert plan.train == 2400  # 2,398 were used
+    assert rows["align@1"].steps == 54  # 427 pairs, twice, 16 at a time
+    assert rows["prefer@1"].utterances == 3200
+    assert rows["prefer@1"].hours * 3600 == pytest.approx(148, rel=0.35)  # texts of five words are read faster
+    assert "sft_ar" not in rows  # adopted
+
+
+def test_parameters_are_those_of_the_checkpoints() -> None:
+    plan = plan_of(params.load())
+    for name, count in (("ar", plan.ar), ("nar", plan.nar)):
+        with safe_open(f"checkpoints/policy/{name}/model.safetensors", "np") as file:
+            assert count == sum(int(np.prod(file.get_slice(key).get_shape())) for key in file.keys())  # noqa: SIM118
+
+
+def test_the_steps_of_sft_are_those_of_its_schedule() -> None:
+    settings = params.load()
+    settings = settings.model_copy(update={"policy": settings.policy.model_copy(update={"start": "train"})})
+    size = Size(3000 + settings.prepare.dev_utterances + settings.prepare.test_utterances, 2.0, 20.0, "made")
+    row = next(row for row in plan_of(settings, size).rows() if row.stage == "sft_ar")
+    lengths = np.random.default_rng(0).normal(20 + 100 + settings.prompt_frames + 3, 20, 3000).astype(int)
+    epochs, capacity = settings.sft_ar.epochs, settings.sft_ar.batch_tokens
+    assert row.steps == pytest.approx(len(Epochs(lengths, capacity, [[e] for e in range(epochs)])), rel=0.15)
+
+
+def test_a_folder_is_counted_and_only_headers_are_read(folder: Path) -> None:
+    corpus = folder / "corpus"
+    folder_corpus(corpus, [*good_rows(corpus), ("gone", "gone.wav", "no audio", "s0")])
+    done = call("folder", "--path", str(corpus))
+    assert done.exit_code == 0, done.output
+    assert "folder: 31 utterances, 0.0 h (counted; length from 30 headers)" in done.output
+    settings = params.load()
+    prepare = settings.prepare.model_copy(update={"corpus": "folder", "path": str(corpus)})
+    size = size_of(settings.model_copy(update={"prepare": prepare}), {})
+    assert size.seconds == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", sorted({p.stem for p in (REPOSITORY / "profiles").glob("*.yaml")} - {"fsdd_models"}))
+def test_every_profile_has_a_plan_and_nothing_is_written(folder: Path, name: str, device: str) -> None:
+    before = (folder / "params.yaml").read_bytes(), sorted(folder.iterdir())
+    done = call(name, "--device", device)
+    assert done.exit_code == 0, done.output
+    assert "results/speeds.yaml" in done.output and "align@1" in done.output
+    assert ("not measured" in done.output) == (device == "cuda")
+    assert before == ((folder / "params.yaml").read_bytes(), sorted(folder.iterdir()))
+
+
+def test_a_published_corpus_that_is_not_here_is_said_to_be_assumed() -> None:
+    assert "292,367 utterances, 982.0 h (published; corpora is no folder)" in call("librispeech").output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["--device", "tpu"], ["folder", "--path", "profiles"], ["fsdd_models"]]
+)
+def test_bad_input_is_one_message(arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert done.output.startswith("error: ")
