@@ -15,6 +15,7 @@ from transformers import LlamaForCausalLM
 
 from model.fast.kv_cache import GROWTH, Cache, SharedCache
 from model.fast.onednn import packed
+from model.fast.supported import check_supported
 from model.tokens import PAD
 
 SHARED_BY = 2  # mean rows per context from which on a SharedCache pays
@@ -25,10 +26,11 @@ class Decoder:
     """Llama forward pass of one policy with its present weights.
 
     Raises:
-        ValueError: a policy with fewer key/value heads than query heads.
+        InputError: a model that this pass would compute wrongly (:mod:`model.fast.supported`).
     """
 
     def __init__(self, model: LlamaForCausalLM):
+        check_supported(model)
         config = model.config
         self.heads, self.width = config.num_attention_heads, config.hidden_size
         self.head_width = self.width // self.heads
@@ -39,8 +41,6 @@ class Decoder:
         self.layers = []
         for layer in model.model.layers:
             a, m = layer.self_attn, layer.mlp
-            if a.k_proj.out_features != self.width:
-                raise ValueError("sampling expects as many key/value heads as query heads")
             self.layers.append(
                 (
                     layer.input_layernorm.weight,
