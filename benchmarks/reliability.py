@@ -192,6 +192,8 @@ class Campaign:
             database.unlink()
             with contextlib.closing(sqlite3.connect(database)) as opened, opened:
                 opened.execute("CREATE TABLE runs (run_uuid VARCHAR(32))")
+            (self.folder / "dvc.lock").unlink(missing_ok=True)  # or no stage would open it
+            shutil.rmtree(self.folder / ".dvc/cache/runs", ignore_errors=True)
         self.done[what] += 1
 
     def recover(self) -> None:

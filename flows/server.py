@@ -24,7 +24,6 @@ from tasks.common import secrets
 
 SECONDS_TO_ANSWER = 5.0
 APP = "prefect.server.api.server:create_app"
-_SHUTS_DOWN = 3.0  # Prefect's services end within a second
 
 
 class ServerError(SpeechAlignError):
@@ -46,6 +45,16 @@ def api() -> Iterator[str]:
         return
     with _temporary() as address, temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}):
         yield address
+        _deliver()
+
+
+def _deliver() -> None:
+    """Let Prefect send its last log lines and events, or it would find no server and say so on the screen."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=SECONDS_TO_ANSWER)
 
 
 def _check(address: str) -> None:
