@@ -228,7 +228,7 @@ def _finish(flow: Callable[..., Any], jobs: int, retries: int, timeout: float | 
         try:
             state = flow(jobs=jobs, retries=retries, stage_timeout_seconds=timeout, **options, return_state=True)
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("httpx", "prefect"):
+            if not _of_prefect(error):
                 raise
             raise SpeechAlignError(
                 f"the Prefect server at {address} failed: {error or type(error).__name__}. Finished stages are kept; "
@@ -236,6 +236,15 @@ def _finish(flow: Callable[..., Any], jobs: int, retries: int, timeout: float | 
             ) from error
     if not state.is_completed():
         raise SpeechAlignError(state.message or f"the flow ended as {state.name}")
+
+
+def _of_prefect(error: BaseException | None) -> bool:
+    """Return whether an exception, or one behind it, is of Prefect or its connection."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "prefect"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def main() -> None:
