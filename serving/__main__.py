@@ -33,6 +33,9 @@ def main(
         int, typer.Option(min=0, help="Requests that may wait; more are refused with 429.")
     ] = Limits.waiting,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a text may take.")] = Limits.synthesis_seconds,
+    wait: Annotated[
+        float, typer.Option(min=0.1, help="Seconds in the queue; more are refused with 503.")
+    ] = Limits.queue_seconds,
     max_characters: Annotated[int, typer.Option(min=1, help="Longest text.")] = Limits.characters,
     max_prompt_bytes: Annotated[int, typer.Option(min=1, help="Largest voice prompt.")] = Limits.prompt_bytes,
     poll: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the registry.")] = 10.0,
@@ -48,7 +51,11 @@ def main(
         from serving.champion import Source
 
         limits = Limits(
-            characters=max_characters, prompt_bytes=max_prompt_bytes, waiting=queue, synthesis_seconds=timeout
+            characters=max_characters,
+            prompt_bytes=max_prompt_bytes,
+            waiting=queue,
+            queue_seconds=wait,
+            synthesis_seconds=timeout,
         )
         known = prompts.read_folder(voices, limits.prompt_bytes) if voices else {}
         source = Source.parse(model)

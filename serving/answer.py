@@ -12,6 +12,8 @@ from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.process import Piece, Sentence, Worker, WorkerError
 
+HARD = 2.0  # times the limit of a text: then its worker is ended in the middle of a sentence
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,6 +36,7 @@ class Answer:
         self._left = False
         self._has_worker = False
         self._task = asyncio.create_task(self._produce())
+        pool.keep(self._task)
 
     def leave(self) -> None:
         """Say that the client has gone: what waits leaves the queue, what computes ends after its sentence."""
@@ -67,10 +70,12 @@ class Answer:
     async def _ask(self, worker: Worker) -> None:
         began, seconds = time.monotonic(), self._pool.limits.synthesis_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(HARD * seconds):
                 for number, text in enumerate(self._job.sentences):
                     if self._left:
                         break
+                    if time.monotonic() - began > seconds:
+                        raise RefusedError(504, f"the text took longer than {seconds:g} s; shorten it")
                     sentence = Sentence(text, self._job.seed + number, self._job.temperature, number, self.count)
                     piece = await worker.ask(sentence, self._job.prompt)
                     self._metrics.audio.inc(len(piece.samples) / piece.rate)

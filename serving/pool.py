@@ -139,6 +139,7 @@ class Pool:
     def _replace(self, worker: Worker) -> None:
         """Start another worker in the place of one that has ended."""
         self._all.discard(worker)
+        worker.clean()
         if worker.version == self.version and not self._closed:
             self.metrics.restarts.inc()
             self._start(self._restart(worker.version))
@@ -160,6 +161,9 @@ class Pool:
         self._all.discard(worker)
 
     def _start(self, work: asyncio._CoroutineLike[None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        self.keep(asyncio.get_running_loop().create_task(work))
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task until it ends; the loop alone would not."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 from itertools import count
@@ -49,8 +51,8 @@ class Piece:
 class Worker:
     """One process that holds one version."""
 
-    def __init__(self, process: Process, version: str):
-        self.process, self.version = process, version
+    def __init__(self, process: Process, version: str, folder: str):
+        self.process, self.version, self._folder = process, version, folder
 
     @classmethod
     async def start(cls, name: str, version: str, seconds: float, program: str = PROGRAM) -> Worker:
@@ -60,18 +62,20 @@ class Worker:
             WorkerError: it does not load, or not within ``seconds``.
         """
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        folder = tempfile.mkdtemp(prefix="speechalign-serve-")  # MLflow leaves there what it downloads
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", program, f"models:/{name}/{version}"),
             stdin=PIPE,
             stdout=PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": folder},
         )
-        worker = cls(process, version)
+        worker = cls(process, version, folder)
         try:
             assert process.stdout is not None
             async with asyncio.timeout(seconds):
                 hello, _ = await frames.receive(process.stdout)
         except frames.EndedError:
+            await worker.kill()
             raise WorkerError(f"version {version} of {name} ended while it loaded; its output says why") from None
         except TimeoutError:
             await worker.kill()
@@ -121,9 +125,15 @@ class Worker:
                 await self.process.wait()
         except TimeoutError:
             await self.kill()
+        self.clean()
 
     async def kill(self) -> None:
         """End a worker at once."""
         if self.alive:
             self.process.kill()
         await self.process.wait()
+        self.clean()
+
+    def clean(self) -> None:
+        """Delete what an ended worker left on the disk."""
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from serving.errors import RefusedError
 from serving.limits import Limits
 
 LARGEST_SEED = 2**53  # what every JSON reader keeps exactly
-DRAIN_SECONDS, DRAIN_BYTES = 0.5, 256_000_000  # of a body that is refused: a client that still sends reads no answer
+DRAIN_SECONDS, DRAIN_BYTES = 0.3, 256_000_000  # of a body that is refused: a client that still sends reads no answer
 WORDS = {"extra_forbidden": "this server knows no such field", "json_invalid": "the body is not valid JSON"}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from model import audio
 from serving.formats import DATA_SIZE, RIFF_SIZE, Stream, encode
 
 STREAMINFO = slice(8, 42)  # of a FLAC file: length and checksum, which a stream does not know
@@ -43,11 +44,14 @@ def test_a_stream_differs_from_the_whole_file_in_its_header_only(samples: np.nda
     assert sent == whole
 
 
-def test_a_streamed_wav_can_be_read(samples: np.ndarray):
-    stream = Stream("wav")
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_a_stream_can_be_read(samples: np.ndarray, kind: str):
+    stream = Stream(kind)
     sent = stream.write(samples, 16000) + stream.close()
 
-    read, rate = soundfile.read(io.BytesIO(sent), dtype="int16")
+    with audio.Stream(io.BytesIO(sent)) as file:
+        read, rate = file.read(30_000, dtype="int16"), file.samplerate
 
     assert rate == 16000
-    np.testing.assert_array_equal(read, np.frombuffer(encode(samples, 16000, "pcm"), "<i2"))
+    whole, _ = soundfile.read(io.BytesIO(encode(samples, 16000, kind)), dtype="int16")
+    np.testing.assert_array_equal(read, whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,28 @@ def test_a_worker_that_hangs_or_crashes_costs_one_request(start, text: str, stat
     assert post(server.address, {"input": text, "voice": "alice"}).status == status
     assert post(server.address, ONE).status == 200
     assert server.metrics.registry.get_sample_value("speechalign_worker_restarts_total") == 1
+
+
+def test_a_long_text_ends_after_the_sentence_at_which_its_time_was_up(start):
+    server = start(synthesis_seconds=0.5)
+
+    reply = post(server.address, {"input": "slow 0.6\nslow 0.6\n" + "slow 9\n" * 9, "voice": "alice"})
+
+    assert reply.status == 504 and "shorten it" in reply.message
+    assert server.metrics.registry.get_sample_value("speechalign_worker_restarts_total") == 0
+
+
+def test_what_an_ended_worker_left_on_the_disk_is_deleted(start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server = start()
+    assert len(list(tmp_path.iterdir())) == 1
+    server.call(server.pool.move_to("2"))
+    server.wait(lambda: len(list(tmp_path.iterdir())) == 1)
+    post(server.address, {"input": "crash", "voice": "alice"})
+    assert post(server.address, ONE).status == 200
+    assert len(list(tmp_path.iterdir())) == 1
+    server.stop()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("text", "status"), [("refuse", 400), ("fail", 500), ("nothing", 422)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import subprocess
@@ -13,6 +15,8 @@ import pytest
 import soundfile
 import torch
 from mlflow import MlflowClient
+from mlflow.pyfunc import scoring_server
+from starlette.testclient import TestClient
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -29,7 +33,7 @@ from tasks.common.policy_evaluation import evaluate_policy, per_thread
 from tasks.common.scores import table_of
 from tasks.common.tracking.client import connect
 from tasks.register import __main__ as register
-from tasks.register import champion, say, versions
+from tasks.register import champion, say, speech, versions
 from tests.tasks.register import tiny
 
 CPU = torch.device("cpu")
@@ -241,3 +245,22 @@ def test_from_a_server_another_process_elsewhere_loads_the_champion_and_speaks(
     assert rate == tiny.SAMPLE_RATE
     with np.load(elsewhere / "out.npz") as out:
         assert len(samples) == len(out["0"])
+
+
+def test_mlflows_own_server_answers_with_audio(sqlite: str, tmp_path: Path):
+    params = tiny.params(tmp_path, iterations=1)
+    tiny.write_loop(tmp_path, params, [GOOD])
+    register.register(params, CPU)
+    voice = base64.b64encode(tiny.write_prompt(tmp_path / "voice.wav").read_bytes()).decode()
+    with speech.code_of_the_version():
+        client = TestClient(scoring_server.init(speech.load(f"models:/{NAME}@champion")))
+        rows = {"columns": ["text", "prompt_audio"], "data": [["Seven, two!", voice], ["nine", voice]]}
+
+        answer = client.post("/invocations", json={"dataframe_split": rows, "params": {"seed": 3}})
+        refused = client.post("/invocations", json={"dataframe_split": {**rows, "data": [["7", voice]]}})
+
+    assert answer.status_code == 200, answer.text
+    for row in answer.json()["predictions"]:
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(row["audio"])))
+        assert rate == tiny.SAMPLE_RATE and len(samples) == len(row["samples"]) > 0
+    assert refused.status_code == 400
