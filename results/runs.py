@@ -24,6 +24,8 @@ from tasks.common.scores import table_of
 FOLDER = Path("results")
 NAME = re.compile("[a-z0-9_-]+")
 REQUIRED = ("dvc.lock", "params.yaml", "runs/0/metrics.json", "runs/ceiling/metrics.json")
+# Of a study alone, which needs no loop of the workspace's own. A stopped study has what its arms have made so far.
+STUDY = ("study/dvc.lock", "params.yaml", "study/params.yaml", "reports/study.json", "reports/study.md")
 OPTIONAL = (
     "runs/*/metrics.json",
     "runs/*/gap.json",
@@ -121,9 +123,13 @@ def keep(name: str, workspace: Path, command: str, commit: str = "", machine: st
             machine.
     """
     _check_name(name)
-    if missing := [path for path in REQUIRED if not (workspace / path).is_file()]:
-        raise DataError(f"{workspace} has no finished run: {', '.join(missing)} not found; run `make demo` there first")
-    metrics = workspace / "runs/0/metrics.json"
+    loop, study = ([path for path in paths if not (workspace / path).is_file()] for paths in (REQUIRED, STUDY))
+    loops = sorted(workspace.glob("study/results/loop/*/0/metrics.json"))
+    if loop and (study or not loops):
+        raise DataError(
+            f"{workspace} has no finished run: {', '.join(loop)} not found; run `make demo` or `make study` there first"
+        )
+    metrics = loops[0] if loop else workspace / "runs/0/metrics.json"
     environment = _entries(metrics).get("environment")
     if isinstance(environment, dict):
         machine = machine or str(environment.get("processor") or "")
@@ -139,7 +145,7 @@ def keep(name: str, workspace: Path, command: str, commit: str = "", machine: st
         printed = FOLDER / name / "printed"
         if printed.is_dir():
             shutil.copytree(printed, folder / "printed")
-        for pattern in (*REQUIRED, *OPTIONAL):
+        for pattern in dict.fromkeys((*REQUIRED, *STUDY, *OPTIONAL)):
             for source in workspace.glob(pattern):
                 target = folder / source.relative_to(workspace)
                 target.parent.mkdir(parents=True, exist_ok=True)

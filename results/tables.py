@@ -24,10 +24,13 @@ VOICES = ("seen", "unseen")
 def origin(run: Run) -> str:
     """Return where the numbers come from, as one line."""
     o = run.origin
+    where = f"`{o.command}` at commit `{o.commit}`, {o.date}, {o.machine}"
+    if not run.iterations():  # a study, whose page has the sizes
+        return where
     sets = run.metrics("0")["scores"]["test"]["best"]
     texts = " and ".join(f"{table['texts']} {name}" for name, table in sets.items())
     draws = next(iter(sets.values()))["draws"]
-    return f"`{o.command}` at commit `{o.commit}`, {o.date}, {o.machine}; test: {texts} texts, {draws} draws each"
+    return f"{where}; test: {texts} texts, {draws} draws each"
 
 
 def value(run: Run, iteration: str, split: str, decoding: str, texts: str, part: str, metric: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from results import runs
+from results import runs, tables
 from tasks.common.files import DataError
 from tests.results import kept
 
@@ -26,6 +27,22 @@ def test_small_files_are_kept_with_their_origin(tmp_path: Path) -> None:
     assert {"dvc.lock", "params.yaml", "run.yaml", "runs/1/gap.json", "reports/study.md"} <= files
     assert not [file for file in files if file.endswith(".parquet")]
     assert runs.load("demo") == run and runs.load("other") is None
+
+
+def test_a_study_is_kept_without_a_loop_of_the_workspaces_own(tmp_path: Path) -> None:
+    work = kept.workspace(tmp_path / "work")
+    loop = work / "study/results/loop/17/0"
+    loop.mkdir(parents=True)
+    (work / "runs/0/metrics.json").rename(loop / "metrics.json")
+    with pytest.raises(DataError, match=r"no finished run: .*runs/0/metrics\.json not found.*make study"):
+        runs.keep("study", work, "make study", commit="abc123")  # stopped before its table
+    shutil.rmtree(work / "runs")
+    (work / "dvc.lock").rename(work / "study/dvc.lock")
+    run = runs.keep("study", work, "make study", commit="abc123")
+    assert run.origin.machine == "Some CPU" and run.iterations() == []
+    assert tables.origin(run).startswith("`make study` at commit `abc123`")
+    assert tables.study(run, "dpo", "1", "long", "all", "wer") == "8.0 [7.0, 9.0]"
+    assert (run.folder / "study/dvc.lock").is_file() and "results/loop" not in str(list(run.folder.rglob("*")))
 
 
 def test_keeping_again_replaces_the_run_and_leaves_printed_outputs(tmp_path: Path) -> None:
