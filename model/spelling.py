@@ -11,8 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from model.alphabet import CHARACTERS
 from model.errors import InputError
-from model.tokens import CHARACTERS
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u0060\u00b4\uff07", "'"))
 # Punctuation that is not read aloud. Digits and signs such as % and & are, so a text with them is refused.

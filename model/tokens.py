@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.alphabet import CHARACTERS
 from model.errors import InputError
 
 Codes = Sequence[int] | npt.NDArray[np.integer]  # level-1 codes of one utterance
-CHARACTERS = " 'abcdefghijklmnopqrstuvwxyz"
 PAD, BOS, EOS, PROMPT, SPEECH = range(5)
 _FIRST_CHARACTER = 5
 FIRST_CODE = _FIRST_CHARACTER + len(CHARACTERS)

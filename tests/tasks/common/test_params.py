@@ -217,7 +217,7 @@ def test_iterations_of_another_shape_are_one_message(tmp_path, wrong):
     text = DEFAULTS.read_text(encoding="utf-8")
     before, _, rest = text.partition("iterations:\n")
     (tmp_path / "params.yaml").write_text(f"{before}iterations: {wrong}\n{rest[rest.index('evaluate:') :]}")
-    with pytest.raises(ParamsError, match=r"params\.yaml.*iterations"):
+    with pytest.raises(ParamsError, match=r"(?s)params\.yaml.*iterations"):
         load(tmp_path / "params.yaml")
 
 
