@@ -43,7 +43,10 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
     try:
         return whisper.load_model(name, device=device).float().eval()
     except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published
-        raise CheckpointError(f"the published recognizer {name} could not be fetched: {error}") from error
+        raise CheckpointError(
+            f"the published recognizer {name} could not be fetched: {error}; name a folder that holds it, "
+            "or another recognizer"
+        ) from error
 
 
 def context_samples(model: Whisper) -> int:

@@ -56,7 +56,7 @@ Second = Annotated[str, typer.Option(help="pocketsphinx, a CTC model of transfor
 Voice = Annotated[str, typer.Option(help="second measure of voice: an x-vector model of transformers, or none")]
 Mos = Annotated[bool, typer.Option(help="predict MOS (DNSMOS P.808)")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Resamples = Annotated[int, typer.Option(min=1000, help="of the bootstrap")]
+Resamples = Annotated[int, typer.Option(min=1000, max=100_000, help="of the bootstrap")]
 Seed = Annotated[int, typer.Option(min=0, help="of the bootstrap")]
 
 
