@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from tasks.common import params
+from tasks.common import params, yaml12
 from tasks.common.files import DataError
 from tasks.common.params.overlay import Change, overlay
 
@@ -34,8 +33,8 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
     if name not in available():
         raise DataError(f"there is no profile {name!r}; expected one of {', '.join(available()) or 'none'}")
     try:
-        profile = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
-    except YAMLError as error:
+        profile = yaml12.loads(file.read_text(encoding="utf-8")) or {}
+    except yaml12.YAMLError as error:
         raise DataError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(profile, dict):
         raise DataError(f"{file} should hold named blocks, but holds {type(profile).__name__}")

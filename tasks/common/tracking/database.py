@@ -57,7 +57,7 @@ def opened(uri: str) -> Iterator[None]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Return whether the file has all of MLflow's tables; False where it may be made anew.
+    """Return whether the file has all of MLflow's tables; False where it may be made again.
 
     Raises:
         TrackingError: it can neither be used nor be replaced without a loss.
