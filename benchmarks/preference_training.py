@@ -54,6 +54,7 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
             for i, (c, r) in enumerate(zip(contexts, rows, strict=True))
         ],
         decoding,
+        vocabulary.drawable,
     )
     pairs = []
     for row, prompt, context, target, s in zip(rows, prompts, contexts, targets, sampled, strict=True):
@@ -65,7 +66,7 @@ def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list
                 "text": row["text"],
                 "prompt": prompt,
                 "chosen": row["codes"][0],
-                "rejected": s.tokens,
+                "rejected": vocabulary.read(s.tokens),
                 "chosen_finished": True,
                 "rejected_finished": s.finished,
                 "chosen_from": 0,

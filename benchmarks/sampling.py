@@ -65,7 +65,7 @@ def main(utterances: int = 256, batch_size: int = 64, one_by_one: int = 8, round
         def ours(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
             pairs = [pair for pair in zip(contexts, limits, strict=True) for _ in range(draws)]
             requests = [Request(tuple(c), m, s) for s, (c, m) in enumerate(pairs)]
-            return sum(len(s.logprobs) for s in sample(ar, requests, decoding, batch_size))
+            return sum(len(s.logprobs) for s in sample(ar, requests, decoding, vocabulary.drawable, batch_size))
 
         def batched(contexts: list[list[int]] = contexts, limits: list[int] = limits) -> int:
             order = sorted(range(len(contexts)), key=lambda i: len(contexts[i]))

@@ -103,8 +103,9 @@ def sample_and_judge(texts: list[str], seed: int, temperature: float = 1.0) -> t
     decoding = Decoding(temperature)
     contexts = [tuple(vocabulary.context(text, prompt[0].tolist())) for text in texts]
     requests = [Request(contexts[i], decoding.max_frames(text), seed + i) for i, text in enumerate(texts)]
-    samples = sample(ar, requests, decoding)
-    codes = nar.complete(completer, [torch.from_numpy(s.tokens) for s in samples], [prompt] * len(texts))
+    samples = sample(ar, requests, decoding, vocabulary.drawable)
+    level1 = [torch.from_numpy(vocabulary.read(s.tokens)) for s in samples]
+    codes = nar.complete(completer, level1, [prompt] * len(texts))
     audio = [resample(wave.numpy(), from_rate=codec.sample_rate, to_rate=16000) for wave in codec.decode(codes)]
     pairs_of_text = zip(texts, asr.transcribe(recognizer, audio), strict=True)
     return samples, np.array([compare(a, b).words.errors for a, b in pairs_of_text])
@@ -125,9 +126,7 @@ print(f"{len(pairs)} pairs from {len(for_pairs) // args.draws} texts with {2 * a
 if not pairs:
     raise SystemExit("no two draws differ in word errors; raise --draws")
 contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
-chosen_targets, rejected_targets = (
-    [vocabulary.target(s.tokens.tolist(), s.finished) for s in side] for side in (chosen_samples, rejected_samples)
-)
+chosen_targets, rejected_targets = ([s.target for s in side] for side in (chosen_samples, rejected_samples))
 
 # --- 5. DPO: L = -log sigmoid(beta * margin), where a side's log-ratio is log pi - log ref, and -----------------------
 #        margin = the chosen side's log-ratio - the rejected side's.

@@ -145,7 +145,7 @@ class Voice:
             RewardError: a reward that is not finite, with the text.
         """
         sampled = self.sample(texts, prompts, seeds, decoding or Decoding(), batch_size, on_done)
-        codes, waves = self.render([torch.from_numpy(s.tokens) for s in sampled], prompts, batch_size)
+        codes, waves = self.render([self.codes(s) for s in sampled], prompts, batch_size)
         return [Utterance(s, c, w) for s, c, w in zip(sampled, codes, waves, strict=True)]
 
     def sample(
@@ -157,18 +157,22 @@ class Voice:
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Sampled]:
-        """Return level 1 of each utterance, as :meth:`synthesize` takes them: the only sample, or the best of N."""
+        """Return the sample of each utterance: the only one, or the best of N."""
         requests = [self.request(t, p, decoding, s) for t, p, s in zip(texts, prompts, seeds, strict=True)]
+        drawable = policy.vocabulary_of(self.ar).drawable
         if self.reward is None:
-            return sample(self.ar, requests, decoding, batch_size, on_done)
-        n, vocabulary = policy.best_of_n(self.ar), policy.vocabulary_of(self.ar)
+            return sample(self.ar, requests, decoding, drawable, batch_size, on_done)
+        n = policy.best_of_n(self.ar)
         draws = [draw for request in requests for draw in draws_of(request, n)]
-        sampled = sample(self.ar, draws, decoding, batch_size, reporting_utterances(n, on_done))
-        targets = [vocabulary.target(s.tokens.tolist(), s.finished) for s in sampled]
-        sequences = [(draw.context, target) for draw, target in zip(draws, targets, strict=True)]
+        sampled = sample(self.ar, draws, decoding, drawable, batch_size, reporting_utterances(n, on_done))
+        sequences = [(draw.context, s.target) for draw, s in zip(draws, sampled, strict=True)]
         rewards = reward_lib.score(self.reward, sequences, [text for text in texts for _ in range(n)], batch_size)
         groups = [slice(first, first + n) for first in range(0, len(draws), n)]
         return [sampled[group][best(sampled[group], rewards[group])] for group in groups]
+
+    def codes(self, sampled: Sampled) -> torch.Tensor:
+        """Return the level-1 codes ``(frames,)`` of a sample."""
+        return torch.from_numpy(policy.vocabulary_of(self.ar).read(sampled.tokens))
 
     def render(
         self, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64

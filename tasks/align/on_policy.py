@@ -96,16 +96,16 @@ class OnPolicy(Method):
                 seed = int(rng.integers(2**62))
                 drawn.append({"id": f"{row['id']}#{draw}", "text": row["text"], "prompt_id": row["prompt_id"]})
                 requests.append(Request(tuple(context), decoding.max_frames(row["text"]), seed))
-        batch_size = job.params.decoding.batch_size
+        drawable, batch_size = job.vocabulary.drawable, job.params.decoding.batch_size
         with lora.merged(job.ar):
-            samples = processes.each(lambda own: sample(job.ar, own, decoding, batch_size), requests)
+            samples = processes.each(lambda own: sample(job.ar, own, decoding, drawable, batch_size), requests)
         episodes = [
             Episode(
                 **about,
-                tokens=s.tokens,
+                tokens=job.vocabulary.read(s.tokens),
                 finished=s.finished,
                 context=list(request.context),
-                target=job.vocabulary.target(s.tokens.tolist(), s.finished),
+                target=s.target,
                 old=torch.from_numpy(s.logprobs),
             )
             for about, request, s in zip(drawn, requests, samples, strict=True)

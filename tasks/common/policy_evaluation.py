@@ -126,7 +126,7 @@ def _rendered(
     with Bar(f"{title} judge", len(sampled)) as bar:
 
         def one(worker: int, part: list[int]) -> list[R]:
-            level1 = [torch.from_numpy(sampled[i].tokens) for i in part]
+            level1 = [voice.codes(sampled[i]) for i in part]
             prompts = [texts.prompts[i % len(texts)] for i in part]
             _, waves = voice.render(level1, prompts, params.evaluate.batch_size)
             found = work(judges[worker], part, waves)

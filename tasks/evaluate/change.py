@@ -35,7 +35,7 @@ def change(
     def logprobs(model: LlamaForCausalLM) -> torch.Tensor:
         vocabulary = policy.vocabulary_of(model)  # its own: Chain of Hindsight puts words before the text
         contexts = [vocabulary.context(texts.rows[i]["text"], texts.prompts[i][0].tolist()) for i in chosen]
-        targets = [vocabulary.target(sampled[i].tokens.tolist(), sampled[i].finished) for i in chosen]
+        targets = [sampled[i].target for i in chosen]
         return divergence.code_logprobs(model, contexts, targets)
 
     own = logprobs(ar)

@@ -44,10 +44,10 @@ def main(
             rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
             requests.append(Request(context, decoding.max_frames(text["text"]), seed))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
-        sampled = sample(ar, requests, decoding, params.decoding.batch_size, bar.advance)
+        sampled = sample(ar, requests, decoding, vocabulary.drawable, params.decoding.batch_size, bar.advance)
     for row, s in zip(rows, sampled, strict=True):
         row |= {
-            "tokens": s.tokens,
+            "tokens": vocabulary.read(s.tokens),
             "logprobs": s.logprobs,
             "finished": s.finished,
             "temperature": decoding.temperature,

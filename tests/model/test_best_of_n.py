@@ -36,7 +36,8 @@ def prompts(n):
 
 
 def sampled(n_frames, finished):
-    return Sampled(np.zeros(n_frames, np.int16), np.zeros(n_frames + finished, np.float32), finished)
+    logprobs = np.zeros(n_frames + finished, np.float32)
+    return Sampled(np.zeros(n_frames, np.int32), logprobs, logprobs, finished, EOS if finished else None)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +73,8 @@ def test_it_renders_the_draw_with_the_highest_reward(voice):
     spoken = voice.synthesize(TEXTS, prompts(4), [1, 2, 3, 4], DECODING)
     for text, seed, utterance in zip(TEXTS, [1, 2, 3, 4], spoken, strict=True):
         draws = draws_of(voice.request(text, prompts(1)[0], DECODING, seed), 4)
-        drawn = sample(voice.ar, draws, DECODING)
-        vocabulary = policy.vocabulary_of(voice.ar)
-        sequences = [
-            (d.context, vocabulary.target(s.tokens.tolist(), s.finished)) for d, s in zip(draws, drawn, strict=True)
-        ]
+        drawn = sample(voice.ar, draws, DECODING, policy.vocabulary_of(voice.ar).drawable)
+        sequences = [(d.context, s.target) for d, s in zip(draws, drawn, strict=True)]
         rewards = reward.score(voice.reward, sequences, [text] * 4).tolist()
         usable = [i for i in range(4) if drawn[i].finished] or list(range(4))
         expected = max(usable, key=lambda i: rewards[i])

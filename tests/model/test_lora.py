@@ -6,6 +6,7 @@ from model.fast.onednn import use_onednn
 from model.sampling import Decoding, Request, sample
 from model.tokens import Vocabulary
 
+DRAWABLE = Vocabulary(8).drawable
 SHAPE = policy.ArShape(layers=2, width=32, heads=2)
 TOKENS = torch.tensor([[1, 7, 8, 9, 12, 30, 31]])
 
@@ -62,15 +63,16 @@ def test_a_merged_policy_is_an_ordinary_one_that_computes_the_same(ar, tmp_path)
 
 def test_sampling_sees_the_adapters_and_leaves_them_bit_for_bit(ar):
     request = [Request((1, 7, 8, 2, 33, 34, 3), 20, seed) for seed in range(8)]
-    before = [s.tokens.tolist() for s in sample(ar, request, Decoding(), 8)]
+    before = [s.tokens.tolist() for s in sample(ar, request, Decoding(), DRAWABLE, 8)]
     trained(ar, steps=10)
     kept = {name: value.clone() for name, value in ar.state_dict().items()}
     with lora.merged(ar):
-        inside = sample(ar, request, Decoding(), 8)
+        inside = sample(ar, request, Decoding(), DRAWABLE, 8)
     assert [s.tokens.tolist() for s in inside] != before
     assert all(torch.equal(kept[name], value) for name, value in ar.state_dict().items())
     lora.merge(ar)
-    assert [s.tokens.tolist() for s in sample(ar, request, Decoding(), 8)] == [s.tokens.tolist() for s in inside]
+    after = sample(ar, request, Decoding(), DRAWABLE, 8)
+    assert [s.tokens.tolist() for s in after] == [s.tokens.tolist() for s in inside]
 
 
 def test_weights_are_put_back_after_an_error(ar):

@@ -12,6 +12,7 @@ from model.sampling import Decoding, Request, sample
 from model.tokens import EOS, Vocabulary
 
 VOCABULARY = Vocabulary(32)
+DRAWABLE = VOCABULARY.drawable
 
 
 @pytest.fixture(scope="module")
@@ -34,44 +35,67 @@ def requests():
     return made
 
 
+def firsts_of(sampled):
+    """First codes of samples."""
+    return [int(VOCABULARY.read(s.tokens)[0]) for s in sampled]
+
+
 def test_logprobs_equal_a_teacher_forced_pass(ar, requests):
-    for request, sampled in zip(requests, sample(ar, requests, Decoding(), 8), strict=True):
-        target = VOCABULARY.target(sampled.tokens.tolist(), sampled.finished)
+    for request, sampled in zip(requests, sample(ar, requests, Decoding(), DRAWABLE, 8), strict=True):
+        target = sampled.target
+        assert target == VOCABULARY.target(VOCABULARY.read(sampled.tokens), sampled.finished)
         sequence = torch.tensor([[*request.context, *target]])
         logprobs = ar(sequence).logits.log_softmax(-1)[0, len(request.context) - 1 : -1]
         expected = logprobs.gather(1, torch.tensor(target)[:, None])[:, 0]
         torch.testing.assert_close(torch.from_numpy(sampled.logprobs), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("decoding", [Decoding(), Decoding(0.7, top_k=9, top_p=0.8)])
+def test_behavior_is_the_log_probability_of_the_distribution_that_was_drawn_from(ar, requests, decoding):
+    ids = [EOS, *DRAWABLE.codes]
+    for request, sampled in zip(requests, sample(ar, requests, decoding, DRAWABLE, 8), strict=True):
+        with torch.no_grad():
+            logits = ar(torch.tensor([[*request.context, *sampled.target]])).logits[0, len(request.context) - 1 : -1]
+        for step, (scores, token) in enumerate(zip(logits[:, ids] / decoding.temperature, sampled.target, strict=True)):
+            if step == 0:
+                scores[0] = -torch.inf
+            order = scores.argsort(descending=True)[: decoding.top_k or None]
+            falling = scores[order].softmax(-1)
+            kept = order[: int((falling.cumsum(-1) - falling < decoding.top_p).sum())].tolist()
+            expected = scores[kept].log_softmax(-1)[[ids[i] for i in kept].index(token)]
+            assert abs(sampled.behavior[step] - float(expected)) < 1e-4
+
+
 def test_a_sample_depends_on_its_own_seed_and_context_only(ar, requests):
-    together = sample(ar, requests, Decoding(), 24)
+    together = sample(ar, requests, Decoding(), DRAWABLE, 24)
     for batch_size in (1, 5):
-        for a, b in zip(together, sample(ar, requests, Decoding(), batch_size), strict=True):
+        for a, b in zip(together, sample(ar, requests, Decoding(), DRAWABLE, batch_size), strict=True):
             assert np.array_equal(a.tokens, b.tokens)
-    backwards = sample(ar, requests[::-1], Decoding(), 7)[::-1]
+    backwards = sample(ar, requests[::-1], Decoding(), DRAWABLE, 7)[::-1]
     assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(together, backwards, strict=True))
 
 
 def test_another_seed_gives_another_sample(ar, requests):
     request = requests[0]
-    a, b = sample(ar, [Request(request.context, 60, 1), Request(request.context, 60, 2)], Decoding())
+    a, b = sample(ar, [Request(request.context, 60, 1), Request(request.context, 60, 2)], Decoding(), DRAWABLE)
     assert not np.array_equal(a.tokens, b.tokens)
 
 
 def test_limits_hold_and_cut_off_samples_say_so(ar, requests):
-    sampled = sample(ar, requests, Decoding(), 8)
+    sampled = sample(ar, requests, Decoding(), DRAWABLE, 8)
     assert {s.finished for s in sampled} == {True, False}
     for request, s in zip(requests, sampled, strict=True):
-        assert 1 <= len(s.tokens) <= request.max_frames
-        assert s.finished or len(s.tokens) == request.max_frames
+        assert 1 <= len(s.tokens) <= request.max_tokens
+        assert s.finished or len(s.tokens) == request.max_tokens
         assert len(s.logprobs) == len(s.tokens) + s.finished
-        assert s.tokens.min() >= 0 and s.tokens.max() < 32
+        assert s.tokens.dtype == np.int32 and set(s.tokens.tolist()) <= set(DRAWABLE.codes)
+        assert (s.stop == EOS) is s.finished
 
 
 def test_draws_follow_the_policy(ar, requests):
     """First tokens of many seeds against the policy's own distribution over codes (chi-square)."""
     context = requests[0].context
-    firsts = [s.tokens[0] for s in sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(), 500)]
+    firsts = firsts_of(sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(), DRAWABLE, 500))
     probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
     counts = np.bincount(firsts, minlength=32)
     chi2 = ((counts - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
@@ -81,7 +105,7 @@ def test_draws_follow_the_policy(ar, requests):
 def test_a_temperature_sharpens_the_policy(ar, requests):
     """First tokens of many seeds against the policy's distribution to the power of 2, normalized (chi-square)."""
     context = requests[0].context
-    firsts = [s.tokens[0] for s in sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(0.5), 500)]
+    firsts = firsts_of(sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(0.5), DRAWABLE, 500))
     logits = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :]
     probabilities = (logits / 0.5).softmax(-1).detach().numpy()
     chi2 = ((np.bincount(firsts, minlength=32) - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
@@ -93,32 +117,32 @@ def test_top_p_draws_from_the_fewest_codes_that_reach_it(ar, requests):
     probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
     order = np.argsort(-probabilities)
     reached = int((np.cumsum(probabilities[order]) < 0.5).sum()) + 1
-    drawn = sample(ar, [Request(context, 1, seed) for seed in range(2000)], Decoding(top_p=0.5), 500)
-    assert {int(s.tokens[0]) for s in drawn} == set(order[:reached].tolist())
+    drawn = sample(ar, [Request(context, 1, seed) for seed in range(2000)], Decoding(top_p=0.5), DRAWABLE, 500)
+    assert set(firsts_of(drawn)) == set(order[:reached].tolist())
 
 
 def test_a_tiny_top_p_is_greedy(ar, requests):
     request = Request(requests[0].context, 30, 1)
-    [a], [b] = (sample(ar, [request], decoding) for decoding in (Decoding(top_p=1e-6), Decoding(top_k=1)))
+    [a], [b] = (sample(ar, [request], decoding, DRAWABLE) for decoding in (Decoding(top_p=1e-6), Decoding(top_k=1)))
     assert np.array_equal(a.tokens, b.tokens)
 
 
 def test_top_k_one_is_greedy(ar, requests):
-    [a] = sample(ar, [Request(requests[0].context, 30, 1)], Decoding(top_k=1))
-    [b] = sample(ar, [Request(requests[0].context, 30, 2)], Decoding(top_k=1))
+    [a] = sample(ar, [Request(requests[0].context, 30, 1)], Decoding(top_k=1), DRAWABLE)
+    [b] = sample(ar, [Request(requests[0].context, 30, 2)], Decoding(top_k=1), DRAWABLE)
     assert np.array_equal(a.tokens, b.tokens)
 
 
 def test_a_context_too_long_for_the_model_is_refused(ar):
     with pytest.raises(ValueError, match="exceed the model's 128 positions"):
-        sample(ar, [Request(tuple([1] * 100), 60, 0)], Decoding())
+        sample(ar, [Request(tuple([1] * 100), 60, 0)], Decoding(), DRAWABLE)
 
 
 def test_requests_of_one_context_share_its_computation_and_nothing_else(ar, requests):
     context = requests[0].context
-    together = sample(ar, [Request(context, 40, s) for s in range(4)] + list(requests[1:6]), Decoding())
+    together = sample(ar, [Request(context, 40, s) for s in range(4)] + list(requests[1:6]), Decoding(), DRAWABLE)
     for seed in range(4):
-        [alone] = sample(ar, [Request(context, 40, seed)], Decoding())
+        [alone] = sample(ar, [Request(context, 40, seed)], Decoding(), DRAWABLE)
         assert np.array_equal(together[seed].tokens, alone.tokens)
         np.testing.assert_allclose(together[seed].logprobs, alone.logprobs, atol=1e-5)
 
@@ -128,7 +152,7 @@ def test_a_policy_with_a_nan_is_refused_when_it_is_loaded_and_when_it_is_sampled
     with torch.no_grad():
         broken.model.layers[0].mlp.up_proj.weight[0, 0] = float("nan")
     with pytest.raises(InputError, match="not finite, so nothing can be drawn"):
-        sample(broken, requests, Decoding())
+        sample(broken, requests, Decoding(), DRAWABLE)
     policy.save(broken, tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"up_proj\.weight are not finite"):
         policy.load(tmp_path / "broken")
@@ -140,4 +164,4 @@ def test_a_policy_with_a_nan_is_refused_when_it_is_loaded_and_when_it_is_sampled
 )  # fmt: skip
 def test_a_decoding_out_of_its_bounds_is_refused(ar, requests, wrong):
     with pytest.raises(InputError, match=r"expected a temperature of at least 0\.01"):
-        sample(ar, requests, Decoding(**wrong))
+        sample(ar, requests, Decoding(**wrong), DRAWABLE)

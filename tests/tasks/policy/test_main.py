@@ -51,9 +51,9 @@ def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
     context = tuple(vocabulary.context(TEXT, [0] * 10))
     request = Request(context, decoding.max_frames(TEXT), seed=1)
     torch.manual_seed(0)
-    assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding)
+    assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding, vocabulary.drawable)
     with pytest.raises(ValueError, match="positions"):
-        sample(policy.build(policy.ArShape(1, 16, 2, needed - 1), vocabulary), [request], decoding)
+        sample(policy.build(policy.ArShape(1, 16, 2, needed - 1), vocabulary), [request], decoding, vocabulary.drawable)
 
 
 def test_a_recording_that_is_too_long_for_the_policy_is_named_though_its_text_is_short():

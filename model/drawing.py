@@ -1,0 +1,84 @@
+"""One draw per row of a batch: from scores to tokens and their log-probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from model.drawable import Drawable
+from model.errors import InputError
+
+LEAST_TEMPERATURE = 0.01  # as good as always the likeliest code; far below, scores overflow
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to sample: temperature, top-k (0: off), top-p (1: off) and the limit of frames per character of text."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    max_frames_per_character: float = 12.0
+
+    def check(self) -> None:
+        """Refuse settings that nothing can be drawn at.
+
+        Raises:
+            InputError: with the bounds.
+        """
+        if not LEAST_TEMPERATURE <= self.temperature <= 1e3 or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise InputError(
+                f"temperature is {self.temperature}, top_k {self.top_k} and top_p {self.top_p}; expected a "
+                f"temperature of at least {LEAST_TEMPERATURE} and at most 1000, a top_k of 0 (no limit) or more, and a "
+                "top_p above 0 and at most 1 (no limit)"
+            )
+
+    def max_frames(self, text: str) -> int:
+        """Return the frame limit of a text."""
+        return max(1, int(self.max_frames_per_character * len(text)))
+
+
+class Drawer:
+    """Draws what is drawable, with one uniform number per row."""
+
+    def __init__(self, drawable: Drawable, decoding: Decoding, device: torch.device):
+        stops = torch.tensor(drawable.stops, device=device)
+        self.decoding = decoding
+        self.ids = torch.cat([stops, torch.as_tensor(drawable.codes, device=device)]).sort().values
+        self.ends = torch.isin(self.ids, stops)
+
+    def draw(
+        self, logits: torch.Tensor, uniform: torch.Tensor, first: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return tokens ``(rows,)`` by inverse CDF, whether each is a stop, and two log-probabilities of each.
+
+        The first is the policy's own (temperature 1, whole vocabulary), the second that of the distribution drawn from.
+        Temperature comes first, then top-k, then top-p (Holtzman et al. 2020, arXiv 1904.09751): the fewest tokens
+        whose probabilities reach it.
+
+        Args:
+            logits: ``(rows, vocabulary)``.
+            uniform: ``(rows,)``, from 0 to 1.
+            first: no stop may be drawn.
+        """
+        logprobs = F.log_softmax(logits.float(), dim=-1)[:, self.ids]
+        scores = logprobs / self.decoding.temperature
+        if first:
+            scores = scores.masked_fill(self.ends, float("-inf"))
+        if self.decoding.top_k:
+            threshold = scores.topk(min(self.decoding.top_k, scores.shape[-1]), dim=-1).values[:, -1:]
+            scores = scores.masked_fill(scores < threshold, float("-inf"))
+        probabilities = scores.double().softmax(dim=-1)
+        if self.decoding.top_p < 1:
+            falling, order = probabilities.sort(dim=-1, descending=True)
+            likelier = falling.cumsum(dim=-1) - falling  # the mass of all likelier tokens
+            probabilities = probabilities.scatter(1, order, falling.masked_fill(likelier >= self.decoding.top_p, 0.0))
+        cdf = probabilities.cumsum(dim=-1)
+        # Rounding may leave the last value just below 1: scale, so that no draw falls past the end.
+        total = cdf[:, -1:]
+        place = torch.searchsorted(cdf, uniform[:, None] * total, right=True).clamp(max=cdf.shape[-1] - 1)
+        behavior = (probabilities.gather(1, place) / total).log()
+        drawn = place[:, 0]
+        return self.ids[drawn], self.ends[drawn], logprobs.gather(1, place)[:, 0], behavior[:, 0].float()
