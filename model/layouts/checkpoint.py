@@ -14,6 +14,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from model.checkpoint import check_finite
 from model.config import read
 from model.errors import CheckpointError
+from model.frames.families import class_of
+from model.frames.tokenizer import FrameTokenizer
 from model.layouts.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -28,6 +30,8 @@ def load_causal_lm(
 ) -> PreTrainedModel:
     """Load a causal language model in evaluation mode, from safetensors only; no code of the folder runs.
 
+    A frame-parallel model (:mod:`model.frames`) is loaded by its own class.
+
     Raises:
         CheckpointError: a folder without a model, half a download, pickled weights, a model that needs code of its own,
             weights that do not fit the configuration, a weight that is not finite, or fewer embeddings than tokens.
@@ -36,7 +40,7 @@ def load_causal_lm(
     check_files(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = (class_of(config.model_type) or AutoModelForCausalLM).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -73,10 +77,10 @@ def check_files(folder: Path) -> None:
         )
     for name in names:
         _check_whole(folder / name)
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and class_of(kind) is None:
         raise CheckpointError(
             f"{folder}/{CONFIG} has model_type {kind!r}, which is no causal language model of one token stream; "
-            "expected one that AutoModelForCausalLM knows, such as llama, qwen2 or qwen3"
+            "expected one that AutoModelForCausalLM knows, such as llama, qwen2 or qwen3, or a frame-parallel one (csm)"
         )
 
 
@@ -86,6 +90,9 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path)
     Raises:
         CheckpointError: the two do not belong together.
     """
+    if isinstance(tokenizer, FrameTokenizer):
+        tokenizer.check(folder)
+        return
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < tokenizer.size:
         raise CheckpointError(

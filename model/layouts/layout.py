@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import InputError
+from model.frames.tokenizer import load_tokenizer
 from model.layouts import template as templates
 from model.layouts.codes import CodeTokens, resolve_codes
 from model.layouts.front_ends import prepare_text
@@ -61,7 +62,7 @@ class Layout:
         Raises:
             LayoutError: no such layout, no tokenizer, or the two do not fit together.
         """
-        return cls.resolve(Path(name_or_file).stem, read_layout(name_or_file), Tokenizer.load(folder))
+        return cls.resolve(Path(name_or_file).stem, read_layout(name_or_file), load_tokenizer(folder))
 
     @classmethod
     def resolve(

@@ -82,5 +82,5 @@ def test_a_file_that_is_no_layout_is_refused(tmp_path, content, message):
 
 @pytest.mark.parametrize("name", ["nobody", "/nowhere/mine.yaml", "params.txt"])
 def test_an_unknown_layout_names_the_shipped_ones(name):
-    with pytest.raises(LayoutError, match=r"expected one of cosyvoice2, llasa, .*or a YAML file"):
+    with pytest.raises(LayoutError, match=r"expected one of cosyvoice2, csm, .*or a YAML file"):
         layout_file(name)
