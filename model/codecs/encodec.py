@@ -17,6 +17,7 @@ from model import checkpoint
 from model.codecs.base import Codec
 from model.errors import CheckpointError, InputError
 from model.fast.codec import mixes_lengths, real_lengths, speed_up
+from model.fast.seanet import Layer, as_products
 
 MODEL_TYPE = "encodec"
 PUBLISHED_MODELS = {"encodec_24khz": EncodecModel.encodec_model_24khz}
@@ -47,13 +48,16 @@ class Encodec(Codec):
         self.n_codebooks = model.quantizer.get_num_quantizers_for_bandwidth(model.frame_rate, model.bandwidth)
         self.codebook_size = model.quantizer.bins
         self.device = next(model.parameters()).device
+        self._products: Layer | None = None  # the decoder's layers, where they are faster as matrix products
 
     @classmethod
     def load(cls, name_or_path: str, device: str | torch.device = "cpu") -> Encodec:
-        """Load for inference, on a CPU with the layers of :mod:`model.fast.codec`."""
+        """Load for inference, on a CPU with the layers of :mod:`model.fast.codec` and :mod:`model.fast.seanet`."""
         codec = cls(load_model(name_or_path).to(device))
         if torch.device(device).type == "cpu":
-            codec.mixes_lengths = mixes_lengths(speed_up(codec.model))
+            model = speed_up(codec.model)
+            codec._products = None if model.normalize else as_products(model.decoder.model)
+            codec.mixes_lengths = codec._products is not None and mixes_lengths(model)
         return codec
 
     def encode_batch(self, waves: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
@@ -62,8 +66,13 @@ class Encodec(Codec):
         return codes
 
     def decode_batch(self, codes: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
-        with real_lengths(frames, codes.shape[-1]):
+        if self._products is None:
             return self.model.decode([(codes, None)])[:, 0]
+        latent = self.model.quantizer.decode(codes.transpose(0, 1)).transpose(1, 2)  # (batch, longest, dimension)
+        waves = latent.new_zeros(len(codes), codes.shape[-1] * self.hop_length)
+        for wave, row, n in zip(waves, latent, frames, strict=True):
+            wave[: n * self.hop_length] = self._products(row[:n])[:, 0]
+        return waves
 
     @torch.inference_mode()
     def requantize(self, wave: torch.Tensor, level1: torch.Tensor, n_codebooks: int) -> torch.Tensor:

@@ -4,8 +4,8 @@ Half of the package's time on a CPU goes to three things: ``reflection_pad1d``, 
 nothing is padded; weight norms, computed again in every call; and activations that leave the processor's cache.
 
 Then there are the lengths. oneDNN compiles every layer for every shape, which takes as long as a second of speech takes
-to decode. Waveforms of several lengths therefore share a shape, padded, and each one's own end is kept as it would be
-alone (:func:`real_lengths`).
+to encode. Waveforms of several lengths therefore share a shape, padded, and each one's own end is kept as it would be
+alone (:func:`real_lengths`). :mod:`model.fast.seanet` decodes, and needs none of this.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ def speed_up(model: EncodecModel) -> EncodecModel:
         for layer in model.modules():
             if isinstance(layer, SConv1d):
                 layer.forward = MethodType(_convolve, layer)  # type: ignore[method-assign]
-            if isinstance(layer, SConvTranspose1d):
-                layer.forward = MethodType(_transposed, layer)  # type: ignore[method-assign]
             if isinstance(layer, SConv1d | SConvTranspose1d):
                 inner = layer.conv.conv if isinstance(layer, SConv1d) else layer.convtr.convtr
                 if hasattr(inner, "weight_g"):
@@ -49,7 +47,7 @@ def speed_up(model: EncodecModel) -> EncodecModel:
 
 
 def mixes_lengths(model: EncodecModel) -> bool:
-    """Say whether a model that was made faster can take rows of several lengths, by :func:`real_lengths`.
+    """Say whether a model that was made faster can encode rows of several lengths, by :func:`real_lengths`.
 
     It can if nothing but its layers' ends depends on the length: no LSTM, no norm over time, no loudness.
     """
@@ -79,13 +77,6 @@ def _ends(length: int) -> list[tuple[int, int]]:
     """Return (row, real length) of the rows that end before ``length``, a layer's own length."""
     longest, frames = _REAL.get() or (1, ())
     return [(row, n * length // longest) for row, n in enumerate(frames) if n < longest]
-
-
-def _transposed(layer: SConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
-    """``SConvTranspose1d.forward`` without what follows each row's end; it overwrites ``x``."""
-    for row, end in _ends(x.shape[-1]):
-        x[row, :, end:] = 0.0
-    return SConvTranspose1d.forward(layer, x)
 
 
 def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
