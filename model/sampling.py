@@ -1,8 +1,8 @@
-"""Batched sampling of the AR.
+"""Batched sampling of any causal language model.
 
-``generate`` of ``transformers`` carries every row to the end of the longest. Here finished rows leave the batch, and
-:mod:`model.fast.decoder` computes the forward pass. Each row draws from its own seeded generator, so a sample depends
-on its own seed and context only, never on its neighbors.
+``generate`` of ``transformers`` carries every row to the end of the longest. Here finished rows leave the batch.
+:mod:`model.fast.decoder` computes the forward pass of a plain Llama, :mod:`model.forward` that of others. Each row
+draws from its own seeded generator, so a sample depends on its own seed and context only, never on its neighbors.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from model.drawable import Drawable
 from model.drawing import Decoding, Drawer
 from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
+from model.fast.supported import unsupported
+from model.forward import CausalForward, Forward, position_limit
 
 __all__ = ["Decoding", "Drawable", "Request", "Sampled", "sample"]
 
@@ -58,7 +60,7 @@ class Sampled:
 
 @torch.inference_mode()
 def sample(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     requests: Sequence[Request],
     decoding: Decoding,
     drawable: Drawable,
@@ -75,15 +77,15 @@ def sample(
             bounds, or log-probabilities that are not finite.
     """
     decoding.check()
-    limit = model.config.max_position_embeddings
+    limit = position_limit(model)
     for request in requests:
         if len(request.context) + request.max_tokens > limit:
             raise InputError(
                 f"a context of {len(request.context)} tokens and up to {request.max_tokens} more exceed the model's "
                 f"{limit} positions; shorten the text or take a policy with more positions (ar.max_positions)"
             )
-    decoder = Decoder(model)
-    drawer = Drawer(drawable, decoding, decoder.embed.device)
+    decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
+    drawer = Drawer(drawable, decoding, decoder.device)
     order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].context), requests[i].context))
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
@@ -94,7 +96,7 @@ def sample(
             on_done(len(chosen))
         return sampled
 
-    parts = parallel_map(one, batches, decoder.embed.device.type)
+    parts = parallel_map(one, batches, decoder.device.type)
     place = {
         index: sampled
         for chosen, part in zip(batches, parts, strict=True)
@@ -103,15 +105,19 @@ def sample(
     return [place[i] for i in range(len(requests))]
 
 
-def _batch(decoder: Decoder, drawer: Drawer, requests: list[Request]) -> list[Sampled]:
-    device = decoder.embed.device
+def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sampled]:
+    device = decoder.device
     limits = torch.tensor([r.max_tokens for r in requests])
     most = int(limits.max()) + 1  # draws: after the last allowed token only a stop counts
     # Uniform draws of each request's own generator, made up front: inverse-CDF sampling then needs no loop over rows.
     uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
     logits, cache = decoder.prefill([r.context for r in requests])
 
-    tokens = torch.zeros(len(requests), most, dtype=torch.long)
+    longest = max(len(r.context) for r in requests)
+    # Contexts and what follows. A context is left-padded with its own first token, which is in it anyway.
+    written = torch.tensor([[r.context[0]] * (longest - len(r.context)) + list(r.context) for r in requests])
+    written = torch.cat([written, torch.zeros(len(requests), most, dtype=torch.long)], dim=1)
+    tokens = written[:, longest:]
     logprobs, behavior = torch.zeros(2, len(requests), most)
     n_drawn = torch.zeros(len(requests), dtype=torch.long)
     finished = torch.zeros(len(requests), dtype=torch.bool)
@@ -119,7 +125,9 @@ def _batch(decoder: Decoder, drawer: Drawer, requests: list[Request]) -> list[Sa
     active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
     positions = torch.tensor([len(r.context) for r in requests])
     for step in range(most):
-        drawn, ended, own, of_draw = (x.cpu() for x in drawer.draw(logits, uniforms[rows, step], first=step == 0))
+        recent = written[rows, drawer.first_penalized(longest + step) : longest + step].to(device)
+        draws = drawer.draw(logits, uniforms[rows, step], recent, first=step == 0)
+        drawn, ended, own, of_draw = (x.cpu() for x in draws)
         tokens[rows, step], logprobs[rows, step], behavior[rows, step] = drawn, own, of_draw
         stopped = active & (ended | (step >= limits[rows]))
         n_drawn[rows[stopped]] = step + ended[stopped].long()  # a token past the limit is no part of the sample

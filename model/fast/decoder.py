@@ -37,6 +37,7 @@ class Decoder:
         self.eps, self.max_positions = config.rms_norm_eps, config.max_position_embeddings
         self.vocabulary = config.vocab_size
         self.embed = model.model.embed_tokens.weight
+        self.device = self.embed.device
         self.norm, self.head = model.model.norm.weight, packed(model.lm_head.weight)
         self.layers = []
         for layer in model.model.layers:

@@ -8,17 +8,16 @@ from transformers import PreTrainedModel
 from model.errors import InputError
 
 
-def check_supported(model: PreTrainedModel) -> None:
-    """Refuse a model that :class:`model.fast.decoder.Decoder` would compute wrongly.
+def unsupported(model: PreTrainedModel) -> list[str]:
+    """Return why :class:`model.fast.decoder.Decoder` would compute a model wrongly: nothing if it would not.
 
-    Raises:
-        InputError: another architecture than Llama, grouped key/value heads, biases, heads of another width, another
-            activation, or a rotary embedding that scales attention or depends on the length.
+    That is another architecture than Llama, grouped key/value heads, biases, heads of another width, another
+    activation, or a rotary embedding that scales attention or depends on the length.
     """
     config = model.config
-    problems = []
     if config.model_type != "llama":
-        problems.append(f"model_type {config.model_type!r} instead of 'llama'")
+        return [f"model_type {config.model_type!r} instead of 'llama'"]
+    problems = []
     if config.num_key_value_heads != config.num_attention_heads:
         problems.append(f"{config.num_key_value_heads} key/value heads for {config.num_attention_heads} query heads")
     if getattr(config, "head_dim", None) not in (None, config.hidden_size // config.num_attention_heads):
@@ -31,8 +30,17 @@ def check_supported(model: PreTrainedModel) -> None:
     kind = getattr(rotary, "rope_type", "default")
     if getattr(rotary, "attention_scaling", 1.0) != 1.0 or kind in ("dynamic", "longrope"):
         problems.append(f"rotary embedding {kind!r}")
-    if problems:
+    return problems
+
+
+def check_supported(model: PreTrainedModel) -> None:
+    """Refuse a model that :class:`model.fast.decoder.Decoder` would compute wrongly.
+
+    Raises:
+        InputError: with the reasons of :func:`unsupported`.
+    """
+    if problems := unsupported(model):
         raise InputError(
             f"the fast sampler computes a plain Llama, and this model has {'; '.join(problems)}; sample it by "
-            "`generate` of transformers"
+            "model.forward.CausalForward"
         )

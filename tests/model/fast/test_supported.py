@@ -31,11 +31,11 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0, "original_max
         (lambda: llama(head_dim=8), "heads of width 8"),
         (lambda: llama(hidden_act="gelu"), "activation 'gelu' instead of 'silu'"),
         (lambda: llama(rope_parameters=YARN), "rotary embedding 'yarn'"),
-        (lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)), r"model_type 'qwen2' instead of 'llama'; biases"),
+        (lambda: Qwen2ForCausalLM(Qwen2Config(**SHAPE)), r"model_type 'qwen2' instead of 'llama'; sample"),
     ],
 )
 def test_a_model_that_would_be_computed_wrongly_is_refused(model, message):
-    with pytest.raises(InputError, match=f"the fast sampler computes a plain Llama, .*{message}.*generate"):
+    with pytest.raises(InputError, match=f"the fast sampler computes a plain Llama, .*{message}.*CausalForward"):
         Decoder(model())
 
 
