@@ -10,7 +10,7 @@ from pathlib import Path
 from profiles import __main__ as profiles
 from tasks.common import yaml12
 
-CODE = ("model", "tasks", "flows", "study", "profiles", "checkpoints")
+CODE = ("model", "tasks", "flows", "serving", "study", "profiles", "checkpoints")
 FILES = ("dvc.yaml", ".dvcignore", "params.yaml", "pyproject.toml")
 
 

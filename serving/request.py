@@ -8,13 +8,12 @@ import binascii
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from serving.errors import RefusedError
 from serving.limits import Limits
 
 LARGEST_SEED = 2**53  # what every JSON reader keeps exactly
-DRAIN_SECONDS, DRAIN_BYTES = 0.3, 256_000_000  # of a body that is refused: a client that still sends reads no answer
 WORDS = {"extra_forbidden": "this server knows no such field", "json_invalid": "the body is not valid JSON"}
 
 
@@ -82,33 +81,16 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     if kind != "application/json":  # any page in a browser may send other types without asking
         raise RefusedError(415, f"Content-Type is {kind[:80] or 'missing'}; expected application/json", close=True)
     announced = request.headers.get("content-length", "0")
-    body, too_large = bytearray(), int(announced) > limits.body_bytes if announced.isdecimal() else False
+    too_large = RefusedError(413, f"the body is larger than the {limits.body_bytes} bytes allowed", close=True)
+    if announced.isdecimal() and int(announced) > limits.body_bytes:
+        raise too_large  # before a byte of it is read
+    body = bytearray()
     try:
         async with asyncio.timeout(limits.receive_seconds):
-            if not too_large or "expect" not in request.headers:
-                async for chunk in request.stream():
-                    body += chunk
-                    if too_large or len(body) > limits.body_bytes:
-                        too_large = True
-                        break
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limits.body_bytes:
+                    raise too_large
     except TimeoutError:
         raise RefusedError(408, f"the body did not arrive within {limits.receive_seconds:g} s", close=True) from None
-    if too_large:
-        if "expect" not in request.headers:
-            await _drain(request)
-        raise RefusedError(413, f"the body is larger than the {limits.body_bytes} bytes allowed", close=True)
     return bytes(body)
-
-
-async def _drain(request: Request) -> None:
-    """Read on for a moment and keep nothing: closing with unread data would reset the connection, answer and all."""
-    read = 0
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while read < DRAIN_BYTES:
-                message = await request.receive()
-                read += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-    except (TimeoutError, ClientDisconnect):
-        return

@@ -12,7 +12,8 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from profiles.corpus_size import Size, size_of
-from profiles.plan import SPEEDS, Plan, main
+from profiles.estimate import Plan
+from profiles.plan import main, read_speeds
 from tasks.common import params, yaml12
 from tasks.common.epochs import Epochs
 from tests.conftest import REPOSITORY
@@ -36,7 +37,7 @@ def call(*arguments: str) -> Result:
 
 
 def plan_of(settings: params.Params, size: Size | None = None) -> Plan:
-    speeds = yaml12.loads(SPEEDS.read_text())
+    speeds = read_speeds()
     return Plan(settings, size or size_of(settings, speeds), speeds, "cpu")
 
 
@@ -47,7 +48,26 @@ def test_the_demos_plan_is_what_its_run_found() -> None:
     assert rows["align@1"].steps == 54  # 427 pairs, twice, 16 at a time
     assert rows["prefer@1"].utterances == 3200
     assert rows["prefer@1"].hours * 3600 == pytest.approx(148, rel=0.35)  # texts of five words are read faster
-    assert "sft_ar" not in rows  # adopted
+    assert rows["sft_ar"].hours == 0 and rows["sft_ar"].speed == "adopted: checkpoints/policy"
+
+
+def test_every_stage_of_the_graph_has_a_row() -> None:
+    settings = params.load()
+    gap = settings.gap.model_copy(update={"train_synthetic_nar": True})
+    rows = {row.stage.partition("@")[0] for row in plan_of(settings.model_copy(update={"gap": gap})).rows()}
+    assert rows == set(yaml12.loads((REPOSITORY / "dvc.yaml").read_text())["stages"])
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "fast", None])
+@pytest.mark.parametrize("name", ["cpu.judge", "cuda.train_flops", "gap", "fixed.report"])
+def test_a_speed_that_none_can_be_is_refused_with_its_name(tmp_path: Path, name: str, value: object) -> None:
+    content = yaml12.loads((REPOSITORY / "results/speeds.yaml").read_text())
+    block = content[name.partition(".")[0]] if "." in name else content
+    block[name.rpartition(".")[2]] = value
+    file = tmp_path / "speeds.yaml"
+    file.write_text(yaml12.dumps(content))
+    with pytest.raises(params.ParamsError, match=f"{name}: "):
+        read_speeds(file)
 
 
 def test_parameters_are_those_of_the_checkpoints() -> None:
@@ -95,7 +115,15 @@ def test_a_published_corpus_that_is_not_here_is_said_to_be_assumed() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["--device", "tpu"], ["folder", "--path", "profiles"], ["fsdd_models"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["--device", "tpu"],
+        ["folder", "--path", "profiles"],
+        ["librispeech", "--path", "no/such/folder"],
+        ["--path", "profiles"],
+        ["fsdd_models"],
+    ],
 )
 def test_bad_input_is_one_message(arguments: list[str]) -> None:
     done = call(*arguments)

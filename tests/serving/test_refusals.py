@@ -133,6 +133,23 @@ def test_a_giant_body_is_refused_before_it_is_sent(server: Running):
         assert everything(client).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_client_that_sends_all_of_a_giant_body_first_reads_the_refusal(server: Running):
+    with connection(server) as client:
+        client.sendall(HEAD + b"Content-Length: 50000000\r\n\r\n")
+        for _ in range(50):  # a reset on the way would be an error here
+            client.sendall(b"A" * 1_000_000)
+
+        assert everything(client).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_refused_body_is_answered_before_it_comes(server: Running):
+    with connection(server) as client:
+        client.sendall(HEAD + b"Content-Length: 50000000\r\n\r\nA")
+
+        assert everything(client).startswith(b"HTTP/1.1 413 ")
+        assert len(server.server.server_state.connections) >= 1  # the rest may still come, and is thrown away
+
+
 def test_a_giant_body_without_a_length_is_refused_while_it_is_sent(server: Running):
     with connection(server) as client:
         client.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")

@@ -1,0 +1,200 @@
+"""What each stage of a run would take: utterances, tokens, steps, pairs, memory, disk and hours of work."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model import nar, policy
+from model.codecs.facts import codec_facts
+from model.tokens import Vocabulary
+from profiles.corpus_size import Size
+from tasks.common.params import Params
+from tasks.common.params.models import TRAIN
+
+FRAME_RATES = {"snac": 12.0, "mimi": 12.5, "xcodec2": 50.0, "neucodec": 50.0}  # per second; others have hops of 320
+# Millions of parameters, from Whisper's own card.
+WHISPER = {"tiny": 39, "base": 74, "small": 244, "medium": 769, "large": 1550, "turbo": 809}
+PUBLISHED_CODEC = 1.5e7  # parameters of EnCodec at 24 kHz
+RECOGNIZING = 0.5  # share of judging's time that is the recognizer's: an assumption
+STATE = 16  # bytes per parameter in training: weight, gradient and Adam's two moments in float32
+ACTIVATIONS = 34  # numbers per position, layer and unit of width that a backward pass needs (arXiv 2205.05198, eq. 2)
+FULL = 0.9  # share of a batch that isn't padding
+BASE = {"cuda": 1.5, "cpu": 0.7}  # GiB that libraries and judges take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one stage takes; 0 where a stage has none of it."""
+
+    stage: str
+    utterances: float = 0
+    speech: float = 0  # hours
+    tokens: float = 0
+    steps: int = 0
+    pairs: float = 0
+    memory: float  # GiB
+    disk: float = 0  # GiB
+    hours: float  # of work, on one core or GPU
+    speed: str  # what the hours rest on
+
+
+class Plan:
+    """The stages of ``params``, in the order in which they run."""
+
+    def __init__(self, params: Params, size: Size, speeds: dict[str, Any], kind: str):
+        self.p, self.size, self.kind, self.speed = params, size, kind, speeds[kind]
+        self.speeds, self.base = speeds, BASE[kind]
+        self.facts = codec_facts(params.models.codec)
+        self.rate = FRAME_RATES.get(self.facts.kind, self.facts.sample_rate / 320)
+        with torch.device("meta"):
+            ar = policy.build(policy.ArShape(**params.ar.model_dump()), Vocabulary(self.facts.codebook_size))
+            shape = {"n_codebooks": max(2, self.facts.n_codebooks), "codebook_size": self.facts.codebook_size}
+            second = nar.Nar(nar.NarConfig(**shape, layers=params.nar.layers, width=params.nar.width))
+        self.ar, self.nar = (sum(x.numel() for x in model.parameters()) for model in (ar, second))
+        self.codec_times = self.judge_times = 1.0  # how much slower than the models whose speeds are known
+        if kind == "cpu":  # known of the embedded models; on a GPU the guess is about published ones
+            if not Path(params.models.codec).is_dir():
+                self.codec_times = PUBLISHED_CODEC * self.rate / speeds["codec_size"]
+            if known := WHISPER.get(params.models.recognizer.partition(".")[0].partition("-")[0]):
+                self.judge_times += RECOGNIZING * (1e6 * known / speeds["recognizer_size"] - 1)
+
+    def rows(self) -> list[Row]:
+        """Return a row per stage, an iteration's stages once per iteration."""
+        rows = [self._fixed("code"), self._prepare(), self._extract(), self._fixed("texts")]
+        if self.p.policy.start == TRAIN:
+            rows += [self._sft_ar(), self._sft_nar("sft_nar")]
+        else:
+            adopted = f"adopted: {self.p.policy.start}"
+            rows += [Row(stage=name, memory=self.base, hours=0, speed=adopted) for name in ("sft_ar", "sft_nar")]
+        rows += [self._ceiling(), self._evaluate("0")]
+        if self.p.gap.train_synthetic_nar:
+            rows.append(self._sft_nar("nar_synthetic"))
+        rows.append(self._gap("gap_sft"))
+        for number, key in enumerate(self.p.iterations):
+            rows += [self._sample(key), self._prefer(key), self._align(key, number), self._evaluate(key)]
+            rows.append(self._gap(f"gap@{key}"))
+        return [*rows, self._fixed("report"), self._fixed("register")]
+
+    @property
+    def train(self) -> float:
+        """Utterances of train."""
+        return max(0, self.size.utterances - self.p.prepare.dev_utterances - self.p.prepare.test_utterances)
+
+    @property
+    def spoken(self) -> float:
+        """Seconds of a text that is sampled: made digits have words of their own."""
+        if self.p.texts.sample == "digits":
+            return sum(self.p.texts.sample_words) / 2 * self.speeds["seconds_per_word"]
+        return self.size.seconds
+
+    def positions(self, seconds: float) -> float:
+        """Return the tokens of one sequence: text, voice prompt and codes."""
+        return seconds * (self.size.characters / max(self.size.seconds, 1e-9) + self.rate) + self.p.prompt_frames + 3
+
+    def _prepare(self) -> Row:
+        disk = self.size.hours * 3600 * self.facts.sample_rate * 2 / 2**30
+        return Row(
+            stage="prepare", utterances=self.size.utterances, speech=self.size.hours, memory=BASE["cpu"],
+            disk=disk * (1 + self.speeds["flac"]),  # all audio is spooled once before it is compressed
+            hours=self.size.hours / self.speed["prepare"], speed=f"{self.speed['prepare']} × real time",
+        )  # fmt: skip
+
+    def _extract(self) -> Row:
+        frames = self.size.hours * 3600 * self.rate
+        times = self.speed["extract"] / self.codec_times
+        return Row(
+            stage="extract", utterances=self.size.utterances, speech=self.size.hours,
+            tokens=frames * self.facts.n_codebooks, memory=self.base, disk=2 * frames * self.facts.n_codebooks / 2**30,
+            hours=self.size.hours / times, speed=f"{times:.3g} × real time",
+        )  # fmt: skip
+
+    def _training(self, stage: str, weights: float, layers: int, width: int, tokens: float, together: float,
+                  vocabulary: int, **row: Any) -> Row:  # fmt: skip
+        """Return a training's row; ``together`` are the positions of one forward pass."""
+        activations = together * (ACTIVATIONS * layers * width + 3 * vocabulary) * 4
+        return Row(
+            stage=stage, tokens=tokens, memory=self.base + (STATE * weights + activations) / 2**30,
+            disk=STATE * weights / 2**30, hours=6 * weights * tokens / self.speed["train_flops"] / 3600,
+            speed=f"{self.speed['train_flops']:.2g} FLOP/s", **row,
+        )  # fmt: skip
+
+    def _sft_ar(self) -> Row:
+        p, length = self.p.sft_ar, self.positions(self.size.seconds)
+        tokens, vocabulary = p.epochs * self.train * length, Vocabulary(self.facts.codebook_size).size
+        steps = math.ceil(tokens / max(p.batch_tokens * FULL, length))
+        return self._training("sft_ar", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
+                              max(p.batch_tokens, length), vocabulary, steps=steps, utterances=self.train)  # fmt: skip
+
+    def _sft_nar(self, stage: str) -> Row:
+        p, length = self.p.sft_nar, self.size.seconds * self.rate
+        tokens = p.epochs * self.train * length
+        steps = math.ceil(tokens / max(p.batch_frames * FULL, length))
+        return self._training(stage, self.nar, self.p.nar.layers, self.p.nar.width, tokens,
+                              max(p.batch_frames, length), self.facts.codebook_size, steps=steps,
+                              utterances=self.train)  # fmt: skip
+
+    def _sample(self, key: str) -> Row:
+        samples = self.p.sample.prompts * self.p.sample.draws
+        return Row(stage=f"sample@{key}", utterances=samples, **self._drawn(samples))
+
+    def _drawn(self, samples: float) -> dict[str, Any]:
+        tokens = samples * self.spoken * self.rate
+        cache = self.p.decoding.batch_size * self.positions(self.spoken) * self.p.ar.layers * self.p.ar.width * 8
+        return {
+            "speech": samples * self.spoken / 3600, "tokens": tokens,
+            "memory": self.base + (4 * self.ar + cache) / 2**30,
+            "hours": 2 * self.ar * tokens / self.speed["sample_flops"] / 3600,
+            "speed": f"{self.speed['sample_flops'] / (2 * self.ar):.3g} codes/s",
+        }  # fmt: skip
+
+    def _judged(self, stage: str, samples: float, drawn: float, **row: Any) -> Row:
+        """Return a row of judging ``samples``, of which ``drawn`` are sampled too."""
+        speech = samples * self.spoken / 3600
+        times = self.speed["judge"] / self.judge_times
+        hours = speech / times + self._drawn(drawn)["hours"]
+        return Row(stage=stage, utterances=samples, speech=speech, memory=self.base + 4 * (self.ar + self.nar) / 2**30,
+                   hours=hours, speed=f"{times:.3g} × real time", **row)  # fmt: skip
+
+    def _prefer(self, key: str) -> Row:
+        return self._judged(f"prefer@{key}", self.p.sample.prompts * self.p.sample.draws, 0, pairs=self.pairs)
+
+    @property
+    def pairs(self) -> float:
+        """Pairs that an iteration finds."""
+        return self.p.sample.prompts * self.speeds["pairs_per_text"]
+
+    def _align(self, key: str, number: int) -> Row:
+        p, length = self.p.align, self.positions(self.spoken)
+        fresh = p.batch_pairs * (1 - (self.p.prefer.replay if number else 0))
+        steps = p.epochs * math.ceil(self.pairs / max(1, fresh))
+        tokens = steps * p.batch_pairs * 2 * length
+        return self._training(f"align@{key}", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
+                              2 * p.micro_pairs * length, Vocabulary(self.facts.codebook_size).size, steps=steps,
+                              pairs=self.pairs)  # fmt: skip
+
+    def _evaluate(self, key: str) -> Row:
+        e, texts = self.p.evaluate, self.p.texts
+        long = 0 if texts.long == "none" else texts.long_utterances
+        decodings = len(e.temperatures) * len(e.top_k) * len(e.top_p)
+        dev = (self.p.prepare.dev_utterances + long) * (decodings + e.dev_draws)
+        test = (self.p.prepare.test_utterances + long) * (e.draws + e.loop_draws)
+        return self._judged("evaluate_sft" if key == "0" else f"evaluate@{key}", dev + test, dev + test)
+
+    def _ceiling(self) -> Row:
+        golden = self.p.prepare.test_utterances * self.size.seconds * 3 / 3600  # golden, through the codec, the NAR
+        times = self.speed["judge"] / self.judge_times
+        return Row(stage="ceiling", utterances=self.p.prepare.test_utterances, speech=golden, memory=self.base,
+                   hours=golden / times, speed=f"{times:.3g} × real time")  # fmt: skip
+
+    def _gap(self, stage: str) -> Row:
+        n, each = self.p.prepare.test_utterances, self.speeds["gap"]
+        return Row(stage=stage, utterances=n, memory=self.base, hours=n * each / 3600, speed=f"{each} s per utterance")
+
+    def _fixed(self, stage: str) -> Row:
+        seconds = self.speeds["fixed"][stage]
+        return Row(stage=stage, memory=BASE["cpu"], hours=seconds / 3600, speed=f"{seconds} s, at any size")
