@@ -1,9 +1,9 @@
 """Bootstrap intervals of judged speech: of one system, and of the paired difference between two.
 
-Speakers are resampled, each with all of its texts. Resampling these too would count their variance twice (Davison and
-Hinkley 1997, section 3.8), which is right only where few speakers make the intervals too narrow: with fewer than
-``FEW_SPEAKERS``, each drawn speaker's texts are drawn as well. The draws of one text are summed first, since they share
-the text and the voice. So an interval says how far the value would move with other speakers and other texts.
+Speakers are resampled, then texts, then the draws of each text. Each of the lower levels is resampled only where the
+level above it has fewer than ``FEW`` units. The sums over many units already vary with everything below them, so
+resampling that too would count its variance twice (Davison and Hinkley 1997, section 3.8). Few units make the
+intervals too narrow, and the level below makes up for it. ``python -m benchmarks.verdict`` measures both.
 
 Percentile intervals (Efron and Tibshirani 1993, chapter 13). They refuse NaN: decide first what a missing value
 counts as (:func:`model.metrics.count_missing`).
@@ -21,8 +21,8 @@ from model.errors import InputError
 
 LEVEL = 0.95
 ONE_SIDE = (1 - LEVEL) / 2  # of a 95 % interval: equal systems that seem to win, or to lose, by chance
-FEW_SPEAKERS = 20  # below it, texts are resampled within speakers
-COUNTS_AT_ONCE = 4_000_000  # how often a text was drawn, times resamples: 32 MB
+FEW = 20  # units of a level; with fewer, the level below is resampled within them
+COUNTS_AT_ONCE = 4_000_000  # how often a unit was drawn, times resamples: 32 MB
 
 Column = Sequence[float] | np.ndarray
 Labels = Sequence[Hashable] | np.ndarray
@@ -150,12 +150,14 @@ def resampled(
     *,
     speakers: Labels | None = None,
     texts: Labels | None = None,
+    few: int = FEW,
 ) -> list[np.ndarray]:
-    """``(resamples,)`` ratios of sums or means per system; all systems share each resample's speakers and texts.
+    """``(resamples,)`` ratios of sums or means per system; all systems share each resample's units.
 
     Args:
         systems: numerators and denominators (None: a mean) of each, over the same rows.
         speakers, texts: as in :func:`bootstrap_interval`.
+        few: with fewer units of a level than this, the level below is resampled within them.
     Raises:
         ValueError: systems of different lengths, values that are not finite.
         InputError: a resample whose denominators sum to zero.
@@ -172,17 +174,19 @@ def resampled(
     if len({column.size for column in columns}) > 1:
         raise ValueError(f"systems of {sorted({c.size for c in columns})} rows; pair them by id first")
     of_text, per_speaker = _levels(columns[0].size, speakers, texts)
-    totals = np.stack([np.bincount(of_text, column) for column in columns], axis=1)  # (texts, columns)
+    unit, within = of_text, [per_speaker]  # what is summed first, and how many units each of the level above has
+    if len(per_speaker) >= few:
+        unit, within = np.repeat(np.arange(len(per_speaker)), per_speaker)[of_text], []
+    elif sum(per_speaker) < few:
+        per_text = np.bincount(of_text)
+        unit, within = np.argsort(np.argsort(of_text, kind="stable")), [per_speaker, per_text.tolist()]
+    totals = np.stack([np.bincount(unit, column) for column in columns], axis=1)  # (units, columns)
     rng = np.random.default_rng(seed)
-    if len(per_speaker) >= FEW_SPEAKERS:  # each one with all of its texts: sum these first
-        speaker_of_text = np.repeat(np.arange(len(per_speaker)), per_speaker)
-        totals = np.stack([np.bincount(speaker_of_text, total) for total in totals.T], axis=1)
-        per_speaker = [1] * len(per_speaker)
     sums = np.empty((resamples, len(columns)))
     step = max(1, COUNTS_AT_ONCE // len(totals))
     for start in range(0, resamples, step):  # blocks of resamples, to bound memory
         stop = min(resamples, start + step)
-        sums[start:stop] = _text_counts(per_speaker, stop - start, rng) @ totals
+        sums[start:stop] = _counts(len(per_speaker), within, stop - start, rng) @ totals
     if (sums[:, 1::2] == 0).any():
         raise InputError("a resample has no reference words: too few utterances with text for an interval")
     return [sums[:, i] / sums[:, i + 1] for i in range(0, len(columns), 2)]
@@ -204,13 +208,16 @@ def _levels(rows: int, speakers: Labels | None, texts: Labels | None) -> tuple[n
     return np.array([first[speaker] + i for speaker, i in zip(speakers, within, strict=True)]), per_speaker
 
 
-def _text_counts(per_speaker: list[int], resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """``(resamples, texts)``: how often each text was drawn.
+def _counts(speakers: int, within: Sequence[list[int]], resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """``(resamples, units)``: how often each unit of the lowest level was drawn.
 
-    A speaker with n texts who was drawn m times gives m n draws of them, each text equally likely.
+    A unit with n units below it that was drawn m times gives m n draws of them, each equally likely.
+
+    Args:
+        within: level by level, the number of units in each of the level above.
     """
-    drawn = rng.multinomial(len(per_speaker), np.full(len(per_speaker), 1 / len(per_speaker)), resamples)
-    if max(per_speaker) == 1:
-        return drawn.astype(np.float64)
-    counts = [rng.multinomial(m * n, np.full(n, 1 / n)) for m, n in zip(drawn.T, per_speaker, strict=True)]
-    return np.concatenate(counts, axis=1).astype(np.float64)
+    counts = rng.multinomial(speakers, np.full(speakers, 1 / speakers), resamples)
+    for sizes in within:
+        drawn = [rng.multinomial(m * n, np.full(n, 1 / n)) for m, n in zip(counts.T, sizes, strict=True)]
+        counts = np.concatenate(drawn, axis=1)
+    return counts.astype(np.float64)

@@ -92,11 +92,37 @@ def test_the_draws_of_a_text_are_one_unit():
     as_rows = bootstrap_interval(np.tile(errors, 4), np.tile(words, 4))
     assert as_rows.high - as_rows.low < 0.6 * (one.high - one.low)
     # A text with the same name by another speaker is another one.
-    assert bootstrap_interval(errors, words, speakers=names, texts=["same"] * 60) != bootstrap_interval(
+    assert bootstrap_interval(errors, words, speakers=voices, texts=["same"] * 60) != bootstrap_interval(
         errors, words, texts=["same"] * 60
     )
     with pytest.raises(ValueError, match="one of each per row"):
         bootstrap_interval(errors, words, texts=names[:-1])
+
+
+def drawn_sums(texts: int, few: int) -> np.ndarray:
+    """Resampled means of four draws of each text, without speakers."""
+    values = np.random.default_rng(11).normal(size=4 * texts)
+    [drawn] = resampled([(values, None)], 4000, 0, texts=np.arange(4 * texts) % texts, few=few)
+    return drawn
+
+
+def test_draws_are_resampled_within_few_texts_only():
+    n = 12
+    values = np.random.default_rng(11).normal(size=4 * n).reshape(4, n)  # as drawn_sums has them
+    between, within = values.mean(axis=0).var(), values.var(axis=0).mean()
+    assert drawn_sums(n, few=n).var() == pytest.approx(between / n, rel=0.1)
+    assert drawn_sums(n, few=n + 1).var() == pytest.approx(between / n + within / (4 * n), rel=0.1)
+
+
+@pytest.mark.parametrize(("texts", "least", "most"), [(8, 0.93, 1.0), (40, 0.9, 0.985)])
+def test_an_interval_over_draws_covers_the_truth(texts: int, least: float, most: float):
+    rng, covered, rounds = np.random.default_rng(12), 0, 300
+    of = np.repeat(np.arange(texts), 4)
+    for _ in range(rounds):
+        values = 0.3 * rng.normal(size=texts)[of] + rng.normal(size=4 * texts)
+        mean = bootstrap_interval(values, resamples=300, texts=of)
+        covered += mean.low <= 0 <= mean.high
+    assert least < covered / rounds < most
 
 
 def test_a_difference_between_paired_systems_needs_no_new_speakers():
