@@ -2,7 +2,8 @@
 
 ``pocketsphinx`` is a hidden Markov model with a trigram language model, whose weights come in its wheel. It is far
 weaker than Whisper: 65 % word errors on LibriSpeech's test-other excerpt, where Whisper tiny.en has 14. Any CTC model
-of ``transformers`` (wav2vec 2.0, HuBERT, WavLM, Parakeet) is a better second, by folder or by name.
+of ``transformers`` (wav2vec 2.0, HuBERT, WavLM, Parakeet) is a better second, by folder or by name. Its weights must be
+safetensors, and no code of the model's own is run.
 """
 
 from __future__ import annotations
@@ -69,13 +70,14 @@ class Ctc:
         from transformers import AutoModelForCTC, AutoProcessor  # seconds, which other recognizers need not wait for
 
         try:
-            self.processor = AutoProcessor.from_pretrained(name)
-            self.model = AutoModelForCTC.from_pretrained(name, weights_only=True).float().eval().to(device)
-        except (OSError, ValueError, KeyError) as error:
+            self.processor = AutoProcessor.from_pretrained(name, trust_remote_code=False)
+            model = AutoModelForCTC.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
+            self.model = model.float().eval().to(device)
+        except (OSError, ValueError, KeyError, ImportError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(
                 f"no CTC model {name}: expected {POCKETSPHINX}, none, or a folder or name of transformers' "
-                f"AutoModelForCTC; {first}"
+                f"AutoModelForCTC with its weights as safetensors, such as facebook/wav2vec2-base-960h; {first}"
             ) from error
         check_finite(self.model, Path(name))
         self.name = f"CTC model {Path(name).name}"

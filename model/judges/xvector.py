@@ -25,9 +25,11 @@ class XVectors:
         from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
 
         try:
-            self.extractor = AutoFeatureExtractor.from_pretrained(name)
-            self.model = AutoModelForAudioXVector.from_pretrained(name, weights_only=True).float().eval().to(device)
-        except (OSError, ValueError, KeyError) as error:
+            self.extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=False)
+            # Microsoft publishes WavLM's weights in PyTorch's format only; of it nothing but tensors is read.
+            model = AutoModelForAudioXVector.from_pretrained(name, weights_only=True, trust_remote_code=False)
+            self.model = model.float().eval().to(device)
+        except (OSError, ValueError, KeyError, ImportError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(
                 f"no speaker model {name}: expected a folder or name of transformers' AutoModelForAudioXVector; {first}"

@@ -8,11 +8,13 @@ Exit status: 0 better, 1 worse, 2 not shown, 3 bad input, 4 a fault of this prog
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,8 +91,10 @@ def compare(
         from tasks.gate import margins, printing, run, show, verdict
 
         allowed = margins.parse(_pairs(margin or []))
-        material = run.read(texts, [before, after, *(against or [])], prompts)
         _writable(out)
+        if github:
+            printing.check_summary()
+        material = run.read(texts, [before, after, *(against or [])], prompts)
         judged = run.judge(material, _named(recognizer, second, voice, mos, device))
         first, new, *others = judged.rows
         names = [system.name for system in judged.systems]
@@ -130,7 +134,7 @@ def table(
 ) -> None:
     """Rank many systems under one reader, with intervals and groups that can't be told apart."""
     with _one_answer(quiet=as_json):
-        from tasks.gate import printing, ranking, run
+        from tasks.gate import printing, ranking, run, show
 
         if by not in ranking.RANKED_BY:
             raise InputError(f"--by {by}: expected one of {', '.join(ranking.RANKED_BY)}")
@@ -141,10 +145,7 @@ def table(
         places = ranking.rank(rows, by, resamples, seed)
         content = ""
         if as_json:
-            found = [
-                {**asdict(place), "measures": printing.scores(rows[place.name], resamples, seed)} for place in places
-            ]
-            content = json.dumps({"by": by, "systems": found, "judges": judged.judges, "notes": judged.notes}, indent=2)
+            content = json.dumps(show.places_as_dict(places, rows, by, judged, resamples, seed), indent=2)
         else:
             printing.tell_places(places, rows, by, judged, resamples, seed)
     if as_json:
@@ -185,8 +186,18 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 def _writable(out: Path | None) -> None:
     """Refuse before the judging what could not be written after it."""
-    if out is not None and (out.is_dir() or (out.parent.exists() and not out.parent.is_dir())):
-        raise InputError(f"--out {out}: expected a file to write, such as gate.html")
+    if out is None:
+        return
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}."):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: expected a file that can be written, such as gate.html; {error.strerror}"
+        ) from error
 
 
 @contextlib.contextmanager

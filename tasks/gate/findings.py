@@ -1,8 +1,7 @@
 """What two systems' rows say about each measure: better, not worse, worse, or open. No torch.
 
-Differences are paired by text: each system's draws of a text are summed first, however many it has. Speakers are
-resampled with all of their texts, and texts within speakers where there are few (:mod:`model.statistics`). This covers
-the draws too: an interval of sums over texts varies with what was drawn for each.
+Differences are paired by text, and each text counts once, however many draws a system has of it. Speakers, texts and
+draws are resampled as everywhere in this project (:mod:`model.statistics`).
 """
 
 from __future__ import annotations
@@ -71,23 +70,27 @@ def metric_of(name: str) -> Metric:
     return replace(metric, title=title, short=short)
 
 
-def pair(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows of both systems text by text, repeated until both have as many draws of each.
+def aligned(*systems: Sequence[Row]) -> list[list[Row]]:
+    """Rows of all systems text by text, repeated until all have as many draws of each.
 
     Raises:
         InputError: draws that have no sensible common multiple.
     """
-    first, second = _by_text(before), _by_text(after)
-    draws = [len(next(iter(rows.values()))) for rows in (first, second)]
+    grouped = [_by_text(rows) for rows in systems]
+    draws = [len(next(iter(of_text.values()))) for of_text in grouped]
     common = math.lcm(*draws)
     if common > MOST_DRAWS:
-        raise InputError(f"the systems have {draws[0]} and {draws[1]} draws per text; leave out some of them")
-    pairs = [
-        ({**a[i % draws[0]], "seed": i}, {**b[i % draws[1]], "seed": i})
-        for a, b in ((first[text], second[text]) for text in first)
-        for i in range(common)
+        raise InputError(f"the systems have {' and '.join(map(str, draws))} draws per text; leave out some of them")
+    return [
+        [{**of_text[text][i % own], "seed": i} for text in grouped[0] for i in range(common)]
+        for of_text, own in zip(grouped, draws, strict=True)
     ]
-    return [old for old, _ in pairs], [new for _, new in pairs]
+
+
+def shared(systems: Sequence[Sequence[Row]], metric: Metric) -> list[list[Row]]:
+    """Of aligned rows those of which every system has a value: all are compared on the same recordings."""
+    kept = [own for own in zip(*systems, strict=True) if all(map(metric.measured, own))]
+    return [[own[place] for own in kept] for place in range(len(systems))]
 
 
 def findings(
@@ -98,7 +101,7 @@ def findings(
     Args:
         before, after: rows of :func:`tasks.gate.measure.measure`, of the same texts.
     """
-    old, new = pair(before, after)
+    old, new = aligned(before, after)
     measures = [metric_of(name) for name in (*GUARDS, *SHOWN)]
     try:
         changed = changes(old, new, resamples, seed, measures=measures)

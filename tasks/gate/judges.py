@@ -39,8 +39,8 @@ class Named:
 class Judges:
     """Two recognizers, two measures of voice, and predicted MOS; each but the first recognizer may be left out."""
 
-    def __init__(self, named: Named):
-        """Load them.
+    def __init__(self, named: Named, with_voice: bool = True):
+        """Load them; the measures of voice only if there are voice prompts to compare with.
 
         Raises:
             CheckpointError: one does not exist or does not load.
@@ -48,8 +48,8 @@ class Judges:
         self.device = named.device
         self.recognizer: Recognizer = GuardedWhisper(named.recognizer, named.device)
         self.second = None if named.second == NONE else load_second(named.second, named.device)
-        self.encoder: VoiceEncoder = speaker.load_speaker_encoder(named.device)
-        self.xvectors = None if named.voice == NONE else XVectors(named.voice, named.device)
+        self.encoder: VoiceEncoder | None = speaker.load_speaker_encoder(named.device) if with_voice else None
+        self.xvectors = XVectors(named.voice, named.device) if with_voice and named.voice != NONE else None
         self.mos: InferenceSession | None = mos.load_predictor() if named.mos else None
         self._read: dict[str, tuple[Reading, Reading | None]] = {}
 
@@ -59,7 +59,7 @@ class Judges:
         return {
             "recognizer": self.recognizer.name,
             "second_recognizer": self.second.name if self.second else None,
-            "similarity": "Resemblyzer",
+            "similarity": "Resemblyzer" if self.encoder else None,
             "second_similarity": self.xvectors.name if self.xvectors else None,
             "mos": "DNSMOS P.808" if self.mos else None,
         }
@@ -73,7 +73,7 @@ class Judges:
         other = copy.copy(self)
         other.recognizer = self.recognizer.for_thread()
         other.second = self.second.for_thread() if self.second else None
-        other.encoder = with_shared_weights(self.encoder)
+        other.encoder = with_shared_weights(self.encoder) if self.encoder else None
         other.xvectors = self.xvectors.for_thread() if self.xvectors else None
         return other
 
@@ -91,5 +91,7 @@ class Judges:
 
     def embed(self, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return voices ``(n, d)`` by each measure of voice; rows of NaN where there is nothing to compare."""
+        if self.encoder is None:
+            return []
         found = [speaker.embed(self.encoder, waves)]
         return found if self.xvectors is None else [*found, self.xvectors.embed(waves)]

@@ -74,7 +74,7 @@ def measure(
 
 
 class Voices:
-    """Voice prompts, embedded once by each measure of voice; without any, similarity is left out."""
+    """Voice prompts, embedded once by each measure of voice; texts without one have no similarity."""
 
     def __init__(self, judges: Judges, sounds: Mapping[str, Sound]):
         """``sounds``: the prompt of each text, by the text's id."""
@@ -108,19 +108,27 @@ def _judge(judges: Judges, texts: Sequence[Text], sounds: Sequence[Sound], voice
         row |= {"finished": not sound.problem, "problem": sound.problem}
         rows.append(row)
     scores = mos.predict(judges.mos, waves) if judges.mos is not None else [None] * len(waves)
-    similarities = [np.full(len(waves), np.nan)] * 2
-    with_voice = bool(voices.known)
-    if with_voice:
-        for i, embedded in enumerate(judges.embed(waves)):
-            prompts = np.stack([voices.known[text.id][i] for text in texts])
-            similarities[i] = count_missing(cosine(embedded, prompts))
+    similarities = _similarities(judges, waves, [voices.known.get(text.id) for text in texts])
     for i, (row, sound, wave) in enumerate(zip(rows, sounds, waves, strict=True)):
         row["mos"] = None if judges.mos is None else LOWEST_MOS if scores[i] is None else scores[i]
-        row["similarity"] = float(similarities[0][i]) if with_voice else None
-        row["held_out_similarity"] = float(similarities[1][i]) if with_voice and judges.xvectors else None
+        row["similarity"], row["held_out_similarity"] = similarities[i]
         row["f0_spread"] = pitch.f0_spread(sound.samples, sound.rate)
         row["silence"] = silence(wave)
     return rows
+
+
+def _similarities(
+    judges: Judges, waves: Sequence[np.ndarray], prompts: Sequence[tuple[np.ndarray, ...] | None]
+) -> list[tuple[float | None, float | None]]:
+    """Return the similarity to the prompt by either measure of voice; None without a prompt, or without the measure."""
+    found: list[list[float | None]] = [[None] * len(waves), [None] * len(waves)]
+    prompted = [i for i, prompt in enumerate(prompts) if prompt is not None]
+    if prompted:
+        for measure, embedded in enumerate(judges.embed([waves[i] for i in prompted])):
+            wanted = np.stack([prompt[measure] for prompt in prompts if prompt is not None])
+            for i, similarity in zip(prompted, count_missing(cosine(embedded, wanted)), strict=True):
+                found[measure][i] = float(similarity)
+    return list(zip(*found, strict=True))
 
 
 def _counts(text: str, hypothesis: str | None) -> Row:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from model.statistics import Interval
+from model.errors import InputError
 from tasks.gate import ranking, show
 from tasks.gate.findings import metric_of
 from tasks.gate.run import Judged
@@ -49,16 +47,15 @@ def tell_places(
     seed: int,
 ) -> None:
     """Print the ranking, with every measure that all systems have."""
-    measured = {place.name: scores(rows[place.name], resamples, seed) for place in places}
-    shown = [name for name in next(iter(measured.values())) if all(name in own for own in measured.values())]
+    measured = ranking.scores(rows, list(map(metric_of, ranking.MEASURES)), resamples, seed)
     grid = Table()
-    for title in ("rank", "group", "system", *(show.heading(metric_of(name)) for name in shown)):
+    for title in ("rank", "group", "system", *(show.heading(metric_of(name)) for name in measured)):
         grid.add_column(title, justify="left" if title == "system" else "right")
     for place in places:
         rank = f"{place.best}" if place.best == place.worst else f"{place.best}–{place.worst}"
         texts = []
-        for name in shown:
-            metric, interval = metric_of(name), Interval.from_json(measured[place.name][name])
+        for name, of_system in measured.items():
+            metric, interval = metric_of(name), of_system[place.name]
             texts.append(metric.text(interval) if name == by else show.value(interval.value, metric))
         grid.add_row(rank, place.groups, place.name, *texts)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(grid)
@@ -67,10 +64,20 @@ def tell_places(
     print("Systems that share a letter can't be told apart; a rank is what the significant differences leave open.")
 
 
-def scores(rows: Sequence[ranking.Row], resamples: int, seed: int) -> dict[str, Any]:
-    """Return one system's values with their intervals, by measure, as JSON holds them."""
-    found = {name: ranking.score(rows, metric_of(name), resamples, seed) for name in ranking.COLUMNS}
-    return {name: asdict(value) for name, value in found.items() if value is not None}
+def check_summary() -> None:
+    """Refuse before the judging a summary that could not be written after it.
+
+    Raises:
+        InputError: the file that GitHub Actions names can't be opened.
+    """
+    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
+        if target := os.environ.get(name):
+            try:
+                Path(target).open("a").close()
+            except OSError as error:
+                raise InputError(
+                    f"{name} is {target}: expected a file that can be written; {error.strerror}"
+                ) from error
 
 
 def summary(text: str, answer: Answer) -> None:

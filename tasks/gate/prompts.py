@@ -1,7 +1,8 @@
-"""Each text's voice prompt: a path in the list of texts, or a file named after the text or its speaker."""
+"""Each text's voice prompt, if it has one: a path in the list of texts, or a file named after it or its speaker."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,28 +10,27 @@ from model.errors import InputError
 from tasks.common.systems import ENDINGS, Sound, load, local_folder
 from tasks.common.text_lists import Text, TextList, some
 
+MARK = re.compile(r"[._-]prompt$", re.IGNORECASE)  # t1.prompt.flac is the prompt of t1
+
 
 def find(texts: TextList, location: str | None) -> dict[str, Path]:
-    """Return each text's prompt; empty where the list names none and no folder is given.
+    """Return the prompts of the texts that have one.
 
-    Without a folder, paths are relative to the list; if none of them exists, there are no prompts.
+    Without a folder, they are the paths in the list, relative to it, as far as the files exist.
 
     Raises:
-        InputError: some texts have a prompt and others have none.
+        InputError: the folder has a prompt of none of the texts.
         DataError: the folder does not exist.
     """
     asked = texts.texts
     if location is None:
-        found = {name: texts.folder / text.prompt for name, text in asked.items() if text.prompt}
-        found = {name: path for name, path in found.items() if path.is_file()}
-        if not found:
-            return {}
-    else:
-        found = _in_folder(asked, local_folder(location))
-    if missing := [name for name in asked if name not in found]:
+        named = {name: texts.folder / text.prompt for name, text in asked.items() if text.prompt}
+        return {name: path for name, path in named.items() if path.is_file()}
+    found = _in_folder(asked, local_folder(location))
+    if not found:
         raise InputError(
-            f"{len(missing)} of {len(asked)} texts have no voice prompt ({some(missing)}); expected a path in the "
-            "column prompt, or a file named after the text or its speaker in the folder of --prompts"
+            f"{location} has a voice prompt of none of the {len(asked)} texts ({some(asked)}); expected files named "
+            f"after a text or its speaker, such as {next(iter(asked))}.wav or {next(iter(asked))}.prompt.wav"
         )
     return found
 
@@ -52,8 +52,9 @@ def _in_folder(texts: Mapping[str, Text], folder: Path) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file():
-            by_name.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
-            by_name.setdefault(path.stem, path)
+            for name in (path.relative_to(folder).with_suffix("").as_posix(), path.stem):
+                by_name.setdefault(name, path)
+                by_name.setdefault(MARK.sub("", name), path)
     found = {}
     for name, text in texts.items():
         named = folder / text.prompt

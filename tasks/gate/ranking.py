@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,13 +10,13 @@ from typing import Any
 
 from model.errors import InputError
 from model.statistics import LEVEL, Interval, bootstrap_interval, holm
-from tasks.common.changes import changes
+from tasks.common.changes import changes, failed
 from tasks.common.metrics import Metric
 from tasks.common.scores import levels
-from tasks.gate.findings import metric_of, pair
+from tasks.gate.findings import aligned, metric_of, shared
 
 Row = Mapping[str, Any]
-COLUMNS = ("wer", "folded_wer", "cer", "held_out_wer", "similarity", "held_out_similarity", "mos", "f0_spread",
+MEASURES = ("wer", "folded_wer", "cer", "held_out_wer", "similarity", "held_out_similarity", "mos", "f0_spread",
            "words_per_second", "failed", "unjudged")  # fmt: skip
 RANKED_BY = ("wer", "cer", "held_out_wer", "similarity", "held_out_similarity", "mos", "failed")
 
@@ -36,7 +37,7 @@ class Place:
 
 
 def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 4000, seed: int = 0) -> list[Place]:
-    """Return the systems, the best first. Each two are compared paired by text, with Holm's correction over all pairs.
+    """Return the systems, the best first. Every pair of them is compared text by text, with Holm's correction.
 
     Raises:
         InputError: a measure that can't be ranked by, or that some system lacks.
@@ -44,17 +45,16 @@ def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 40
     if by not in RANKED_BY:
         raise InputError(f"--by {by}: expected one of {', '.join(RANKED_BY)}")
     metric = metric_of(by)
-    scores = {name: score(own, metric, resamples, seed) for name, own in rows.items()}
-    if lacking := [name for name, value in scores.items() if value is None]:
+    if lacking := [name for name, own in rows.items() if by != "failed" and not any(map(metric.measured, own))]:
         raise InputError(f"--by {by}: {', '.join(lacking)} was not measured by it")
-    known = {name: value for name, value in scores.items() if value is not None}
+    known = scores(rows, [metric], resamples, seed).get(by)
+    if known is None:
+        raise InputError(f"--by {by}: no recording was measured by it for every system")
     order = sorted(known, key=lambda name: (-metric.better * known[name].value, name))
+    common = comparable(rows, metric)
     p_values, better = {}, {}
     for first, second in combinations(order, 2):
-        found = changes(*pair(rows[first], rows[second]), resamples, seed, measures=[metric])
-        if not found:
-            continue
-        [change] = found
+        [change] = changes(common[first], common[second], resamples, seed, measures=[metric])
         key = f"{first}\0{second}"
         p_values[key] = min(1.0, 2 * min(change.p_gain, change.p_loss))
         better[key] = (second, first) if change.p_gain < change.p_loss else (first, second)
@@ -72,15 +72,31 @@ def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 40
     ]
 
 
-def score(rows: Sequence[Row], metric: Metric, resamples: int, seed: int) -> Interval | None:
-    """One system's value with its interval; None where nothing was measured. Unjudged recordings have no part in it."""
-    if metric.name == "failed":
-        rows = [{**row, "failed": int(not row["finished"])} for row in rows]
-    measured = [row for row in rows if metric.measured(row)]
-    if not measured:
-        return None
-    speakers, texts = levels(measured)
-    return bootstrap_interval(*metric.columns(measured), resamples, seed, speakers=speakers, texts=texts)
+def scores(
+    rows: Mapping[str, Sequence[Row]], measures: Sequence[Metric], resamples: int, seed: int
+) -> dict[str, dict[str, Interval]]:
+    """Each system's value with its interval, by measure and system; measures that some system lacks are left out.
+
+    Every value is over the recordings that all systems have a value of, as in a comparison of two.
+    """
+    found = {}
+    for metric in measures:
+        common = comparable(rows, metric)
+        if not any(common.values()):
+            continue
+        speakers, texts = levels(next(iter(common.values())))
+        with contextlib.suppress(InputError):  # so few recordings have this measure that a resample held none
+            found[metric.name] = {
+                name: bootstrap_interval(*metric.columns(own), resamples, seed, speakers=speakers, texts=texts)
+                for name, own in common.items()
+            }
+    return found
+
+
+def comparable(rows: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, list[Row]]:
+    """Rows of each system, of the same texts and as many draws, of which all have a value."""
+    with_failed = [[{**row, "failed": failed(row)} for row in own] for own in aligned(*rows.values())]
+    return dict(zip(rows, shared(with_failed, metric), strict=True))
 
 
 def _letters(order: Sequence[str], wins: set[tuple[str, str]]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.gate.judges import Named
 
 Row = dict[str, Any]
+BRACKETS = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]+\)")  # what Whisper's normalizer takes for remarks
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read(texts: str, locations: Sequence[str], prompts: str | None) -> Material:
 
     Raises:
         DataError: a list, folder or prompt that can't be used.
-        InputError: texts without a prompt, where others have one.
+        InputError: a folder of prompts that has none of these texts.
     """
     asked = read_texts(texts)
     systems = [
@@ -73,7 +75,7 @@ def judge(material: Material, named: Named) -> Judged:
     from tasks.gate.measure import Voices, measure
 
     started = time.monotonic()
-    judges = Judges(named)
+    judges = Judges(named, with_voice=bool(material.voices))
     voices = Voices(judges, material.voices)
     texts = material.texts.texts
     rows = []
@@ -84,40 +86,74 @@ def judge(material: Material, named: Named) -> Judged:
 
 
 def _names(locations: Sequence[str]) -> list[str]:
-    """Shortest ends of the paths that tell them apart: ``before``, or ``run1/wavs`` and ``run2/wavs``."""
+    """Shortest ends of the paths that tell them apart: ``before``, or ``run1/wavs`` and ``run2/wavs``.
+
+    A folder that is given twice has a number behind its name.
+    """
     parts = [location.rstrip("/").split("/") for location in locations]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(own[-length:]) for own in parts]
         if max(Counter(names).values()) == 1:
             return names
-    return list(locations)
+    return [
+        f"{location} ({locations[:i].count(location) + 1})" if location in locations[:i] else location
+        for i, location in enumerate(locations)
+    ]
 
 
 def _notes(material: Material, rows: Sequence[Sequence[Row]]) -> list[str]:
     """What was not compared, and why."""
-    notes = []
-    if not material.prompts:
-        notes.append("no voice prompts, so similarity is left out (--prompts, or a column prompt)")
-    if len({text.speaker for text in material.texts.texts.values()}) < 2:
-        notes.append("no speakers are named, so intervals resample texts only")
-    draws = {system.name: system.draws for system in material.systems}
-    if len(set(draws.values())) > 1:
-        listed = ", ".join(f"{name} {n}" for name, n in draws.items())
-        notes.append(f"draws per text differ ({listed}); each text counts once for either")
+    texts = material.texts.texts
+    notes = _about_input(material)
     for system, own in zip(material.systems, rows, strict=True):
         if system.strangers:
             files = count(len(system.strangers), "file")
             notes.append(f"of no text: {files} of {system.name} ({some(system.strangers)})")
-        if missing := system.missing(material.texts.texts):
+        if missing := system.missing(texts):
             notes.append(f"without a recording by {system.name}: {count(len(missing), 'text')} ({some(missing)})")
-        failed = Counter(row["problem"].partition(":")[0] for row in own if row["problem"])
-        if failed:
-            listed = ", ".join(f"{n} {reason}" for reason, n in failed.most_common())
-            notes.append(f"{sum(failed.values())} of {len(own)} recordings of {system.name} failed: {listed}")
+        by_reason: dict[str, list[str]] = {}
+        for row in own:
+            if row["problem"]:
+                by_reason.setdefault(row["problem"].partition(":")[0], []).append(row["file"] or row["id"])
+        if by_reason:
+            ordered = sorted(by_reason.items(), key=lambda one: -len(one[1]))
+            listed = ", ".join(f"{len(names)} {reason} ({some(names)})" for reason, names in ordered)
+            notes.append(
+                f"{sum(map(len, by_reason.values()))} of {len(own)} recordings of {system.name} failed: {listed}"
+            )
         for column, title in (("unjudged_why", "the recognizer"), ("held_out_unjudged_why", "the second recognizer")):
             if unread := [row for row in own if row[column]]:
                 notes.append(
                     f"{len(unread)} of {len(own)} recordings of {system.name} could not be judged by {title}: "
                     f"{unread[0]['file']} ({unread[0][column]})" + (" and others" if len(unread) > 1 else "")
                 )
+    return notes
+
+
+def _about_input(material: Material) -> list[str]:
+    """What is unusual about texts, prompts and folders."""
+    texts, notes = material.texts.texts, []
+    places: dict[Path, str] = {}
+    for system in material.systems:
+        place = system.folder.resolve()
+        if place in places:
+            notes.append(f"{places[place]} and {system.name} are one folder, so they can't differ")
+        places.setdefault(place, system.name)
+    if not material.prompts:
+        notes.append("no voice prompts, so similarity is left out (--prompts, or a column prompt)")
+    elif unprompted := [name for name in texts if name not in material.prompts]:
+        notes.append(
+            f"without a voice prompt: {count(len(unprompted), 'text')} ({some(unprompted)}), left out of similarity"
+        )
+    if bracketed := [text.id for text in texts.values() if BRACKETS.search(text.text)]:
+        notes.append(
+            f"words in brackets: {count(len(bracketed), 'text')} ({some(bracketed)}); Whisper's normalizer leaves them "
+            "out, so they are not compared"
+        )
+    if len({text.speaker for text in texts.values()}) < 2:
+        notes.append("no speakers are named, so intervals resample texts only")
+    draws = {system.name: system.draws for system in material.systems}
+    if len(set(draws.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in draws.items())
+        notes.append(f"draws per text differ ({listed}); each text counts once for either")
     return notes

@@ -8,7 +8,8 @@ from typing import Any
 
 from model.statistics import Interval
 from tasks.common.metrics import Metric, Quantity
-from tasks.gate.findings import SHOWN, Finding
+from tasks.gate import ranking
+from tasks.gate.findings import SHOWN, Finding, metric_of
 from tasks.gate.run import Judged
 from tasks.gate.verdict import Answer, Verdict, amount
 
@@ -51,6 +52,8 @@ def state(finding: Finding) -> str:
     if finding.name in SHOWN:
         return ""
     said = STATES[finding.state]
+    if finding.name == "words_per_second" and finding.state == "worse":
+        said = f"too {'fast' if finding.change.difference.value > 0 else 'slow'}"
     agreed = {"confirmed": "confirmed", "not confirmed": "not confirmed", "suspected": "only one judge sees it"}
     return f"{said}, {agreed[finding.agreement]}" if finding.agreement in agreed else said
 
@@ -119,6 +122,23 @@ def as_dict(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> dict
         "notes": judged.notes,
         "recordings": [dict(row) for rows in judged.rows for row in rows],
     }
+
+
+def places_as_dict(
+    places: Sequence[ranking.Place],
+    rows: Mapping[str, Sequence[ranking.Row]],
+    by: str,
+    judged: Judged,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The ranking of many systems, with every measure that all of them have."""
+    measured = ranking.scores(rows, list(map(metric_of, ranking.MEASURES)), resamples, seed)
+    systems = [
+        {**asdict(place), "measures": {name: asdict(of_system[place.name]) for name, of_system in measured.items()}}
+        for place in places
+    ]
+    return {"by": by, "systems": systems, "judges": judged.judges, "notes": judged.notes}
 
 
 def _verdict(verdict: Verdict) -> Mapping[str, Any]:

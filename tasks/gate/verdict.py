@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model.statistics import Interval
-from tasks.gate.findings import CLAIMS, Finding, findings
+from tasks.gate.findings import CLAIMS, GUARDS, Finding, findings, metric_of
 from tasks.gate.margins import Margins
 
 Answer = Literal["better", "worse", "not shown"]
@@ -70,10 +70,10 @@ def judge(
     worse = [f for f in with_verdict if f.state == "worse"]
     undecided = [f for f in with_verdict if f.state == "open" and f.name not in {g.name for g in gains}]
     texts = len({row["id"] for row in after})
-    reasons = [*_doubts(gains), *(_unread_words(name) for name in unread)]
+    reasons = [*_doubts(gains), *(_unread_words(name) for name in unread), *_left_out(before, after, found)]
     kept = [f for f in with_verdict if f.state == "not worse"]
     if worse:
-        sentence = f"{names[1]} is worse in {_listed(map(worded, worse))}"
+        sentence = f"{names[1]} is {_losses(worse)}"
         sentence += f", though better in {_listed(map(worded, gains))}" if gains else ""
         return Verdict(*names, "worse", sentence, tuple(reasons), tuple(found), texts)
     if confirmed and not undecided and not unread:
@@ -109,6 +109,23 @@ def overall(verdicts: Sequence[Verdict]) -> Answer:
 def worded(finding: Finding) -> str:
     """``WER (−31 %, 95 % [−44, −15])``; failures and scores in points of their scale."""
     return f"{NAMES[finding.name]} ({amount(finding)})"
+
+
+def _losses(worse: Sequence[Finding]) -> str:
+    """``worse in WER (…), and faster than allowed (…)``: speed has a direction, of which neither is better."""
+    speed = [
+        f"{_direction(f)} than allowed ({amount(f)}, must stay within "
+        f"±{100 * (f.margin or 0.0) / f.change.before:.0f}\N{NO-BREAK SPACE}%)"
+        for f in worse
+        if f.name == "words_per_second"
+    ]
+    others = [worded(finding) for finding in worse if finding.name != "words_per_second"]
+    return ", and ".join(([f"worse in {_listed(others)}"] if others else []) + speed)
+
+
+def _direction(finding: Finding) -> str:
+    """Whether the system after is the faster or the slower one."""
+    return "faster" if finding.change.difference.value > 0 else "slower"
 
 
 def amount(finding: Finding) -> str:
@@ -149,6 +166,19 @@ def _agreement(gains: Sequence[Finding], found: Sequence[Finding]) -> str:
         both = "held_out_similarity" in measured
         said.append("both measures of voice agree" if both else "one measure of voice only")
     return "; " + " and ".join(said) if said else ""
+
+
+def _left_out(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], found: Sequence[Finding]
+) -> list[str]:
+    """What only few recordings have: no interval can be made of it."""
+    there = {finding.name for finding in found}
+    few = [
+        NAMES[name]
+        for name in GUARDS
+        if name not in there and all(any(map(metric_of(name).measured, rows)) for rows in (before, after))
+    ]
+    return [f"nothing can be said about {_listed(few)}: too few recordings of both systems have it"] if few else []
 
 
 def _unread(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -149,6 +149,14 @@ def test_a_ctc_model_of_transformers_is_a_second_recognizer(tmp_path):
         load_second(str(tmp_path / "nothing"))
 
 
+def test_weights_that_are_no_safetensors_are_not_read(tmp_path):
+    write_ctc(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="with its weights as safetensors"):
+        load_second(str(tmp_path))
+
+
 def write_wavlm(folder: Path) -> Path:
     """A WavLM for speaker verification that has learnt nothing."""
     from transformers import Wav2Vec2FeatureExtractor, WavLMConfig, WavLMForXVector

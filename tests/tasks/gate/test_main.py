@@ -66,9 +66,43 @@ def test_faults_of_files_are_counted_listed_and_never_skipped(spoken, tmp_path):
     notes = "\n".join(found["notes"])
     assert "of no text: 1 file of after (stranger.flac)" in notes
     assert "without a recording by after: 1 text (t0)" in notes
-    assert "3 of 4 recordings of after failed: 1 missing audio, 1 unreadable audio, 1 silent audio" in notes
+    assert "3 of 4 recordings of after failed: 1 missing audio (t0), 1 unreadable audio (t1.flac), 1 silent" in notes
     assert "no voice prompts, so similarity is left out" in notes
     assert found["comparisons"][0]["measures"]["failed"]["after"] == 0.75
+    assert found["judges"]["similarity"] is None  # without voice prompts it judged nothing
+
+
+@embedded
+def test_texts_without_a_voice_prompt_are_left_out_of_similarity_alone_and_named(spoken, tmp_path):
+    for text in ("t0", "t1", "t2"):
+        shutil.copy(spoken / "prompts" / "m1.wav", tmp_path / f"{text}.prompt.wav")
+    texts = write_texts(tmp_path, "id,text\nt0,Seven two nine\nt1,One (loud) four\nt2,Three eight five\nt3,Zero six\n")
+    done = gate(spoken / "a", spoken / "a", "--texts", texts, "--prompts", tmp_path, "--no-mos", "--json", *JUDGES)
+    assert done.exit_code == 2, done.output
+    found = json.loads(done.stdout)
+    [reason] = found["comparisons"][0]["reasons"]  # of four texts a resample may hold the last one only
+    assert reason == "nothing can be said about similarity: too few recordings of both systems have it"
+    assert [row["similarity"] is None for row in found["recordings"][:4]] == [False] * 3 + [True]
+    notes = "\n".join(found["notes"])
+    assert "without a voice prompt: 1 text (t3), left out of similarity" in notes
+    assert "words in brackets: 1 text (t1); Whisper's normalizer leaves them out" in notes
+    assert f"{spoken / 'a'} and {spoken / 'a'} (2) are one folder, so they can't differ" in notes
+    assert found["judges"]["similarity"] == "Resemblyzer"
+
+
+@embedded
+def test_everything_may_be_on_s3(spoken, tmp_path, s3_server, monkeypatch):
+    monkeypatch.setenv("SPEECHALIGN_CACHE", str(tmp_path))
+    client = s3_server.client()
+    client.create_bucket(Bucket="gate")
+    for file in spoken.rglob("*.*"):
+        client.put_object(Bucket="gate", Key=f"run/{file.relative_to(spoken).as_posix()}", Body=file.read_bytes())
+    places = [f"s3://gate/run/{name}" for name in ("a", "b", "texts.csv", "prompts")]
+    done = gate(*places[:2], "--texts", places[2], "--prompts", places[3], "--no-mos", "--json", *JUDGES)
+    assert done.exit_code in (1, 2), done.output
+    found = json.loads(done.stdout)
+    assert len(found["recordings"]) == 12 and not any(row["problem"] for row in found["recordings"])
+    assert list(found["draws"]) == ["a", "b"] and found["comparisons"][0]["measures"]["similarity"]["pairs"] == 8
 
 
 @embedded
@@ -114,13 +148,22 @@ BAD = {
     "a folder without texts": (["{a}", "{b}", "--texts", "{empty}"], "holds 0 lists of texts"),
     "other texts": (["{a}", "{b}", "--texts", "{other}"], "belongs to a text"),
     "no prompts folder": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "nowhere"], "expected a folder"),
-    "no prompt of a text": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{empty}"], "4 of 4 texts have no voice"),
+    "no prompt of a text": (
+        ["{a}", "{b}", "--texts", "{texts}", "--prompts", "{empty}"],
+        "prompt of none of the 4 texts",
+    ),
     "a broken prompt": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{broken}"], "a voice prompt, can't be used"),
     "an unknown margin": (["{a}", "{b}", "--texts", "{texts}", "--margin", "pitch=1"], "expected one of wer"),
     "a margin without a value": (["{a}", "{b}", "--texts", "{texts}", "--margin", "wer"], "expected a number"),
     "an unknown recognizer": (["{a}", "{b}", "--texts", "{texts}", "--recognizer", "x"], "no recognizer in x"),
     "an unknown device": (["{a}", "{b}", "--texts", "{texts}", "--device", "tpu"], "expected auto, cpu or cuda"),
-    "a folder to write": (["{a}", "{b}", "--texts", "{texts}", "--out", "{empty}"], "expected a file to write"),
+    "a folder to write": (
+        ["{a}", "{b}", "--texts", "{texts}", "--out", "{empty}"],
+        "expected a file that can be written",
+    ),
+    "a place without a file system": (["{a}", "{b}", "--texts", "{texts}", "--out", "/proc/g.html"], "can be written"),
+    "a file above the page": (["{a}", "{b}", "--texts", "{texts}", "--out", "{texts}/gate.html"], "can be written"),
+    "a name too long for a file": (["{a}", "{b}", "--texts", "{texts}", "--out", "x" * 300], "can be written"),
     "no --texts": (["{a}", "{b}"], "--texts"),
     "one folder": (["{a}", "--texts", "{texts}"], "Missing argument"),
     "three folders": (["{a}", "{b}", "{a}", "--texts", "{texts}"], "unexpected extra argument"),
@@ -133,17 +176,23 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_one_message_and_status_3(spoken, tmp_path, name):
     arguments, message = BAD[name]
-    places = {"a": spoken / "a", "b": spoken / "b", "texts": spoken / "texts.csv"}
+    places = {name: spoken / name for name in ("a", "b", "prompts")} | {"texts": spoken / "texts.csv"}
     for folder in ("empty", "broken"):
         (tmp_path / folder).mkdir()
         places[folder] = tmp_path / folder
     for voice in ("m1", "f2"):
         (tmp_path / "broken" / f"{voice}.wav").write_bytes(b"RIFF")
     places["other"] = write_texts(tmp_path, "id,text\nz,One\n")
-    done = gate(*(argument.format(**places) for argument in arguments))
+    done = gate(*(str(argument).format(**places) for argument in arguments))
     assert done.exit_code == 3, done.output
     assert message in " ".join(done.output.replace("│", " ").split()), done.output
     assert "Traceback" not in done.output
+
+
+def test_a_job_summary_that_can_not_be_written_is_found_before_the_judging(spoken, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/proc/summary.md")
+    done = gate(spoken / "a", spoken / "b", "--texts", spoken / "texts.csv", "--github")
+    assert done.exit_code == 3 and "GITHUB_STEP_SUMMARY is /proc/summary.md" in done.output
 
 
 def test_a_fault_of_the_program_is_no_verdict(spoken, monkeypatch):

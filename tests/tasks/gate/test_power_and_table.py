@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from benchmarks.made_systems import system
 from flows import cli
 from model.errors import InputError
+from tasks.gate.findings import findings, metric_of
+from tasks.gate.margins import Margins
 from tasks.gate.power import Design
-from tasks.gate.ranking import rank
+from tasks.gate.ranking import MEASURES, rank, scores
 from tests.tasks.gate.test_main import JUDGES, embedded, gate
 
 
@@ -87,6 +89,18 @@ def test_systems_are_ranked_and_those_that_can_not_be_told_apart_share_a_letter(
     for by, message in (("pitch", "expected one of wer"), ("held_out_similarity", "was not measured by it")):
         with pytest.raises(InputError, match=message):
             rank(rows, by)
+
+
+def test_a_table_of_two_has_the_values_of_their_comparison():
+    first, second = system(60, 2, seed=1, unjudged=0.05), system(60, 3, seed=2, wer=0.2)
+    for row in first[:30] + second[-20:]:
+        row["f0_spread"] = None
+    found = {f.name: f.change for f in findings(first, second, Margins(), 1000)}
+    table = scores({"first": first, "second": second}, list(map(metric_of, MEASURES)), 1000, 0)
+    assert {"wer", "f0_spread", "words_per_second", "failed", "similarity"} <= set(table)
+    for name, of_system in table.items():
+        assert of_system["first"].value == pytest.approx(found[name].before)
+        assert of_system["second"].value == pytest.approx(found[name].before + found[name].difference.value)
 
 
 @embedded

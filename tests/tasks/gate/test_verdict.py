@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.made_systems import Row, system
 from model.errors import InputError
-from tasks.gate.findings import pair
+from tasks.gate.findings import aligned
 from tasks.gate.margins import Margins, parse
 from tasks.gate.verdict import Verdict, judge, overall
 
@@ -69,6 +69,13 @@ def test_a_better_system_is_described_with_what_it_did_not_cost():
     assert alone.answer == "better" and alone.sentence.endswith("; one recognizer only")
 
 
+def test_too_fast_is_not_called_worse_in_speed():
+    assert verdict(after(speed=4.0)).sentence.startswith("after is faster than allowed (+60\u00a0%")
+    both = verdict(after(wer=0.2, second=0.4, speed=1.5)).sentence
+    assert "after is worse in WER (+" in both and ", and slower than allowed (−40\u00a0%" in both
+    assert both.endswith("must stay within ±15\u00a0%)")
+
+
 def test_a_gain_that_the_second_recognizer_excludes_is_doubted():
     found = verdict(after(wer=0.03))
     assert found.answer == "not shown"
@@ -93,7 +100,7 @@ def test_unjudged_recordings_leave_no_word_error_rate_behind():
 
 def test_systems_may_have_unequal_draws_and_each_text_counts_once():
     one, four = system(100), system(100, 4, seed=1, wer=0.05, second=0.2)
-    first, second = pair(one, four)
+    first, second = aligned(one, four)
     assert len(first) == len(second) == 400
     assert all(a["id"] == b["id"] for a, b in zip(first, second, strict=True))
     found = {f.name: f for f in judge(one, four, Margins(), NAMES, 1000).findings}
@@ -103,7 +110,13 @@ def test_systems_may_have_unequal_draws_and_each_text_counts_once():
     )
     assert found["wer"].pairs == 400 and found["failed"].pairs == 400
     with pytest.raises(InputError, match="97 and 100 draws"):
-        pair(system(1, 97), system(1, 100))
+        aligned(system(1, 97), system(1, 100))
+
+
+def test_recordings_without_a_similarity_are_left_out_of_it_alone():
+    some = [[{**row, "similarity": None} if row["id"] < "t3" else row for row in system(60, seed=i)] for i in (1, 2)]
+    found = {f.name: f for f in judge(*some, Margins(), NAMES, 1000).findings}
+    assert found["similarity"].pairs == sum(f"t{i}" >= "t3" for i in range(60)) and found["wer"].pairs == 60
 
 
 def test_without_speakers_texts_are_resampled():
