@@ -71,7 +71,7 @@ def test_code_in_the_folder_is_never_run(folder):
         load(folder)
 
 
-@pytest.mark.parametrize("kind", ["bert", "encodec", ""])
+@pytest.mark.parametrize("kind", ["wav2vec2", "encodec", ""])
 def test_a_model_of_another_kind_is_refused(folder, kind):
     change(folder, model_type=kind)
     with pytest.raises(CheckpointError, match=f"model_type '{kind}', which is no causal language model"):
