@@ -35,7 +35,7 @@ from tasks.align.method import Job, Row
 from tasks.align.pairwise import Pairwise
 from tasks.common import paths, runtime, schemas
 from tasks.common.files import read_token_rows
-from tasks.common.params import Params
+from tasks.common.params import Params, own
 from tasks.common.utterances import Utterances
 
 
@@ -151,7 +151,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     bare = {"method": "dpo", "parameters": "all", "lr": 3e-5, "nll_weight": 0.0, "epochs": 1, "label_smoothing": 0.0}
     align = params.align.model_copy(update=bare)
     params = params.model_copy(update={"align": align})
-    beta, n = params.iteration("1").beta, steps * align.batch_pairs
+    beta, n = own.BETAS["dpo"], steps * align.batch_pairs
     start = use_onednn(policy.load(paths.ar("0"), device))
     if paths.pairs("1").is_file():
         pairs = read_token_rows(paths.pairs("1"), schemas.PAIRS)[:n]

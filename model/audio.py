@@ -24,6 +24,17 @@ def peak(samples: np.ndarray) -> float:
     return float(np.abs(samples - samples.mean()).max())
 
 
+def clipping(samples: np.ndarray) -> str | None:
+    """Return what to warn of where a voice prompt, of any shape, is at full scale; None where it is not."""
+    share = float((np.abs(samples) >= FULL_SCALE).mean()) if samples.size else 0.0
+    if share <= CLIPPED_PROMPT:
+        return None
+    return (
+        f"is clipped ({share:.0%} of its samples are at full scale), so the voice will be less like it; record it at "
+        "a lower level"
+    )
+
+
 def resample(samples: np.ndarray, *, from_rate: int, to_rate: int) -> np.ndarray:
     """Return mono ``samples (n,)`` as float32 at another rate.
 

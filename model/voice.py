@@ -6,6 +6,7 @@ A policy with a reward model (``reward/`` in its folder) samples several times a
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from transformers import LlamaForCausalLM
 from model import nar as nar_lib
 from model import policy
 from model import reward as reward_lib
-from model.audio import MAX_RATE, MIN_RATE, SILENT_PEAK, peak, resample
+from model.audio import MAX_RATE, MIN_RATE, SILENT_PEAK, clipping, peak, resample
 from model.best_of_n import best, draws_of, reporting_utterances
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
@@ -107,6 +108,8 @@ class Voice:
     def encode_prompt(self, wave: np.ndarray, sample_rate: int) -> torch.Tensor:
         """Return codes ``(n_codebooks, prompt_frames)`` of a voice prompt: mono float samples at any rate.
 
+        A clipped one is warned of.
+
         Raises:
             InputError: no samples, several channels, values that are not finite, silence, or an impossible rate.
         """
@@ -121,6 +124,8 @@ class Voice:
                 f"the first {len(audio) / sample_rate:.1f} s of the voice prompt are silent (a peak of {found:.2g}, "
                 f"expected {SILENT_PEAK} at least), so there is no voice in it; cut off the silence or take another"
             )
+        if said := clipping(audio):
+            warnings.warn(f"the voice prompt {said}", stacklevel=2)
         audio = resample(audio, from_rate=sample_rate, to_rate=self.sample_rate)
         [codes] = self.codec.encode([torch.from_numpy(audio)])
         return codes[: self.nar.config.n_codebooks, : self.prompt_frames]

@@ -17,12 +17,13 @@ HARD = 2.0  # times the limit of a text: then its worker is ended in the middle 
 
 @dataclass(frozen=True)
 class Job:
-    """A text in sentences, its voice prompt's file, the first sentence's seed, and the temperature."""
+    """A text in sentences, its voice prompt's file, the first sentence's seed, the temperature, and what to warn of."""
 
     sentences: tuple[str, ...]
     prompt: bytes
     seed: int
     temperature: float | None
+    warning: str | None = None
 
 
 class Answer:

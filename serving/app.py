@@ -61,9 +61,12 @@ class Service:
             self._check_token(request)
             asked = parse(await read_body(request, self.limits))
             began = time.monotonic()
-            answer = Answer(self.pool, await self._job(asked), self.metrics)
+            job = await self._job(asked)
+            answer = Answer(self.pool, job, self.metrics)
             try:
                 response = await self._whole_or_first(request, answer, asked, began)
+                if job.warning:
+                    response.headers["X-Warning"] = job.warning
             except BaseException:
                 answer.leave()
                 raise
@@ -85,6 +88,7 @@ class Service:
             raise RefusedError(413, f"input: {found}; send it in parts")
         if not asked.input.strip():
             raise RefusedError(400, "input: empty; expected words to say")
+        said = None
         if isinstance(asked.voice, str):
             if asked.voice not in self.voices:
                 known = ", ".join(sorted(self.voices)) or "none"
@@ -93,10 +97,11 @@ class Service:
         else:
             prompt = asked.voice.decoded(self.limits)
             try:
-                await asyncio.to_thread(voices.check, prompt)
+                said = await asyncio.to_thread(voices.check, prompt)
             except Rejected as error:
                 raise RefusedError(400, f"voice.audio: {error}") from error
-        return Job(tuple(sentences(asked.input)), prompt, asked.seed, asked.temperature)
+        warning = f"the voice prompt {said}" if said else None
+        return Job(tuple(sentences(asked.input)), prompt, asked.seed, asked.temperature, warning)
 
     async def _whole_or_first(self, request: Request, answer: Answer, asked: Speech, began: float) -> Response:
         """Return the whole answer, or one that begins with the first sentence: errors before it still have a status."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from model.audio import MAX_RATE, MIN_RATE, Stream
+from model.audio import MAX_RATE, MIN_RATE, Stream, clipping
 from tasks.common import audio
 from tasks.common.files import DataError
 from tasks.common.rejected import Rejected
@@ -19,7 +20,7 @@ CHANNELS = 8
 
 
 def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
-    """Return the audio files of a folder by their names without suffix, each checked.
+    """Return the audio files of a folder by their names without suffix, each checked. A clipped one is warned of.
 
     Raises:
         DataError: the folder is missing or has none, two have one name, or one is not usable as a voice prompt.
@@ -36,16 +37,18 @@ def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
             )
         voices[path.stem] = path.read_bytes()
         try:
-            check(voices[path.stem])
+            said = check(voices[path.stem])
         except Rejected as error:
             raise DataError(f"{path}: {error}") from error
+        if said:
+            print(f"warning: {path} {said}", file=sys.stderr)
     if not voices:
         raise DataError(f"{folder} has no voice; expected files such as alice.wav ({', '.join(SUFFIXES)})")
     return voices
 
 
-def check(data: bytes) -> None:
-    """Check the beginning of an audio file before it waits for a worker.
+def check(data: bytes) -> str | None:
+    """Check the beginning of an audio file before it waits for a worker; return what to warn of, None for nothing.
 
     Raises:
         Rejected: not audio, or non-finite, silent or empty.
@@ -61,3 +64,4 @@ def check(data: bytes) -> None:
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
         raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
     audio.check(samples, rate, audio.Limits(max_clipped=1.0))  # `say` takes a clipped one, too
+    return clipping(samples)

@@ -69,4 +69,4 @@ class Kto(PairMethod):
         chosen, rejected = logratio.chunk(2)
         metrics = preference_metrics(losses=losses, nll=nll, chosen_shift=chosen, rejected_shift=rejected)
         metrics["z0"] = float(z0) * batch.weight
-        return losses.sum() + self.align.nll_weight * nll.sum(), metrics
+        return losses.sum() + self.job.nll_weight * nll.sum(), metrics

@@ -22,7 +22,7 @@ from model.training import Metrics
 from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.align.train_set import TrainSet
 from tasks.common import paths
-from tasks.common.params import Params
+from tasks.common.params import Params, own
 from tasks.common.params.aligning import Align
 from tasks.common.utterances import Utterances
 
@@ -45,7 +45,13 @@ class Job:
 
     @property
     def beta(self) -> float:
-        return self.params.iteration(self.iteration).beta
+        beta = own.beta_of(self.params, self.iteration)
+        assert beta is not None, f"align.method {self.align.method} has no beta"
+        return beta
+
+    @property
+    def nll_weight(self) -> float:
+        return own.nll_weight_of(self.params)
 
     @property
     def vocabulary(self) -> Vocabulary:

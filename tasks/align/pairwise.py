@@ -65,4 +65,4 @@ class Pairwise(PairMethod):
             chosen_shift=chosen - logprobs.reference_chosen,
             rejected_shift=rejected - logprobs.reference_rejected,
         )
-        return (preference + self.align.nll_weight * nll).sum(), metrics
+        return (preference + self.job.nll_weight * nll).sum(), metrics

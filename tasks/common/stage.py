@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import inputs, paths, secrets, workers
+from tasks.common import inputs, orphans, paths, secrets, workers
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -56,8 +56,8 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     """Run a stage within :func:`one_message` and note its time.
 
     An edit of its code, settings or inputs during the run is an error: DVC would record the later ones. Ctrl-C ends it
-    with a message and status 130. A worker (:mod:`tasks.common.workers`) leaves all of this to the command that started
-    it.
+    with a message and status 130. It ends with its DVC (:mod:`tasks.common.orphans`). A worker
+    (:mod:`tasks.common.workers`) leaves all of this to the command that started it.
     """
 
     @wraps(function)
@@ -69,6 +69,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
             if workers.is_worker():
                 with workers.quiet():
                     return function(*args, **kwargs)
+            orphans.end_with_dvc()
             before, code = inputs.noted(), running.noted()
             running.check(code)
             try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from model.audio import clipping
 from model.errors import InputError
 from tasks.common.systems import ENDINGS, Sound, load, local_folder
 from tasks.common.text_lists import Text, TextList, some
@@ -36,7 +38,7 @@ def find(texts: TextList, location: str | None) -> dict[str, Path]:
 
 
 def read(paths: Mapping[str, Path]) -> dict[str, Sound]:
-    """Return the prompts' audio.
+    """Return the prompts' audio. A clipped one is warned of: no system can be much like it.
 
     Raises:
         InputError: one can't be read.
@@ -45,6 +47,8 @@ def read(paths: Mapping[str, Path]) -> dict[str, Sound]:
     for path, sound in read.items():
         if not len(sound.samples):
             raise InputError(f"{path}, a voice prompt, can't be used: {sound.problem}")
+        if said := clipping(sound.samples):
+            print(f"warning: {path}, a voice prompt, {said}", file=sys.stderr)
     return {name: read[path] for name, path in paths.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def main(
     if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
     check_clipping(prompt)
+    warnings.filterwarnings("ignore", "the voice prompt is clipped")  # the model's own warning of the same
     import numpy as np
     import soundfile
 
@@ -65,22 +67,17 @@ def main(
 
 def check_clipping(prompt: Path) -> None:
     """Warn of a voice prompt at full scale: the voice that is synthesized is less like it."""
-    import numpy as np
     import soundfile
 
-    from model.audio import CLIPPED_PROMPT, FULL_SCALE, Stream
+    from model.audio import Stream, clipping
 
     try:
         with Stream(str(prompt)) as file:
             samples = file.read(1 << 20, always_2d=True)
     except (soundfile.LibsndfileError, TypeError):
         return  # the model says what is wrong with it
-    if samples.size and (share := float((np.abs(samples) >= FULL_SCALE).mean())) > CLIPPED_PROMPT:
-        print(
-            f"warning: {prompt} is clipped ({share:.0%} of its samples are at full scale), so the voice will be less "
-            "like it; record it at a lower level",
-            file=sys.stderr,
-        )
+    if said := clipping(samples):
+        print(f"warning: {prompt} {said}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -69,3 +71,12 @@ def test_an_impossible_rate_is_refused(folder, rate):
 def test_a_bad_prompt_is_refused(folder, wave):
     with pytest.raises(ValueError, match="finite mono samples"):
         load(folder).encode_prompt(wave, 16000)
+
+
+def test_a_clipped_prompt_is_warned_of_and_a_sound_one_is_not(folder):
+    voice = load(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        voice.encode_prompt(NOISE, 16000)
+    with pytest.warns(UserWarning, match=r"the voice prompt is clipped \(\d+% of its samples are at full scale\)"):
+        voice.encode_prompt((20 * NOISE).clip(-1, 1), 16000)

@@ -98,6 +98,13 @@ def test_a_voice_prompt_that_cannot_be_used_never_reaches_a_worker(
     assert (reply.status, message in reply.message) == (status, True), reply.message
 
 
+def test_a_clipped_voice_prompt_is_warned_of_in_a_header(server: Running):
+    sound = 0.5 * np.sin(np.arange(16000) * 0.1)
+    assert "X-Warning" not in post(server.address, {**ONE, "voice": recording(sound)}).headers
+    clipped = post(server.address, {**ONE, "voice": recording(np.clip(10 * sound, -1, 1))})
+    assert clipped.status == 200 and clipped.headers["X-Warning"].startswith("the voice prompt is clipped (")
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
 def test_what_a_page_in_a_browser_may_send_unasked_is_refused(server: Running, kind: str):
     assert post(server.address, ONE, {"Content-Type": kind}).status == 415

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from serving.voices import read_folder
 from tasks.common.files import DataError
-from tests.conftest import write_tone
+from tests.conftest import tone, write_tone
 
 LARGEST = 100_000
 
@@ -40,3 +42,10 @@ def test_a_folder_without_usable_voices_is_refused_with_the_file(tmp_path: Path)
     (tmp_path / "bob.wav").write_bytes(b"RIFF")
     with pytest.raises(DataError, match=r"bob.wav: unreadable audio"):
         read_folder(tmp_path, LARGEST)
+
+
+def test_a_clipped_voice_is_warned_of_by_its_file_and_a_sound_one_is_not(tmp_path: Path, capsys):
+    write_tone(tmp_path / "alice.wav")
+    soundfile.write(tmp_path / "bob.wav", np.clip(5 * tone(), -1, 1), 16000)
+    assert set(read_folder(tmp_path, LARGEST)) == {"alice", "bob"}
+    assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/bob.wav is clipped (")

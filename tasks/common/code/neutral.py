@@ -10,6 +10,7 @@ MODULES = {
     "tasks.common.code": "digests code, which decides what must run again or may be resumed, and not with which result",
     "tasks.common.environment": "names the machine and the libraries next to the numbers",
     "tasks.common.inputs": "compares what a stage rests on before and after it, and computes no result",
+    "tasks.common.orphans": "ends a stage whose DVC is gone",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
     "tasks.common.secrets": "takes credentials out of messages",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",

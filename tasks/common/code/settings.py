@@ -2,8 +2,8 @@
 
 A setting reaches a stage through ``params`` in ``dvc.yaml``. What these modules add is checks: blocks are strict, so a
 value of the declared type passes as it is, and any other is an error. Only an integer becomes a float of equal value.
-So a field of a plain type without a default, its bounds, and a validator that only raises compute nothing. What is not
-known to be one of these counts.
+So a field of a plain type without a default other than null, its bounds, and a validator that only raises compute
+nothing. What is not known to be one of these counts.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _is_empty_part(part: ast.stmt) -> bool:
 def _checks(part: ast.stmt, types: set[str]) -> bool:
     """Return whether a part of a block is a plain field or a validator that only raises."""
     if isinstance(part, ast.AnnAssign):
-        return _is_plain(part.annotation, types) and (part.value is None or _is_bound(part.value, types))
+        left_out = isinstance(part.value, ast.Constant) and part.value.value is None  # as if null were written
+        return _is_plain(part.annotation, types) and (part.value is None or left_out or _is_bound(part.value, types))
     if not isinstance(part, ast.FunctionDef) or "model_validator" not in types:
         return False
     if [ast.unparse(decorator) for decorator in part.decorator_list] != ["model_validator(mode='after')"]:

@@ -17,6 +17,7 @@ from tasks.common.params.aligning import (
     LEAST_BETA_OF_SIMPO,
     ON_SEGMENTS,
     USABLE_SOURCES,
+    WITH_BETA,
     Align,
     Decoding,
     Iteration,
@@ -108,21 +109,22 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
-    def _ipo_asks_for_a_margin_within_reach(self):
-        for key, iteration in self.iterations.items() if self.align.method == "ipo" else ():
-            if (margin := 1 / (2 * iteration.beta)) > LARGEST_IPO_MARGIN:
+    def _beta_of_the_method(self):
+        method = self.align.method
+        for key, iteration in self.iterations.items():
+            beta = iteration.beta
+            if beta is None:
+                continue
+            if method not in WITH_BETA:
+                raise ValueError(f"align.method {method} does not use iterations.{key}.beta ({beta}); set it to null")
+            if method == "ipo" and (margin := 1 / (2 * beta)) > LARGEST_IPO_MARGIN:
                 raise ValueError(
-                    f"iterations.{key}.beta is {iteration.beta}, so ipo asks for a margin of 1 / (2 beta) = {margin:g} "
+                    f"iterations.{key}.beta is {beta}, so ipo asks for a margin of 1 / (2 beta) = {margin:g} "
                     "nats per token, which no training reaches; set it to 1.0 (0.5 nats) or 2.0 (0.25 nats)"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _beta_of_simpo(self):
-        for key, iteration in self.iterations.items() if self.align.method == "simpo" else ():
-            if iteration.beta < LEAST_BETA_OF_SIMPO:
+            if method == "simpo" and beta < LEAST_BETA_OF_SIMPO:
                 raise ValueError(
-                    f"iterations.{key}.beta is {iteration.beta}, but simpo's rewards are means over tokens, at which "
+                    f"iterations.{key}.beta is {beta}, but simpo's rewards are means over tokens, at which "
                     "such a beta hardly learns; set it to 2.0 to 10.0"
                 )
         return self

@@ -20,6 +20,7 @@ OPTIONS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "label_smoothing": (0.0, ("dpo", "simpo")),
     "length_normalized": (False, ("dpo",)),
 }
+WITH_BETA = ("dpo", "ipo", "rpo", "simpo", "kto")
 # Methods whose loss may be about a part of each side (prefer.credit: segment).
 ON_SEGMENTS = ("dpo", "ipo", "rpo", "simpo", "rejection")
 HIGHEST_LR_OF_ALL = 1e-2  # a rate made for gains destroys a policy whose weights all learn at it
@@ -121,7 +122,7 @@ class Align(Block):
     epochs: Positive
     batch_pairs: Positive
     micro_pairs: Positive
-    nll_weight: AtLeast0
+    nll_weight: AtLeast0 | None  # None, here and for beta: the method's own (own.py)
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)]
     length_normalized: bool
     warmup: Share
@@ -146,7 +147,7 @@ class Align(Block):
         unused = [
             f"{name} ({getattr(self, name)}; set it to {str(off).lower()})"
             for name, (off, users) in OPTIONS.items()
-            if self.method not in users and getattr(self, name) != off
+            if self.method not in users and getattr(self, name) not in (off, None)
         ]
         if unused:
             raise ValueError(f"align.method {self.method} does not use {', '.join(unused)}")
@@ -165,4 +166,4 @@ class Align(Block):
 
 class Iteration(Block):
     prev: str
-    beta: Beta
+    beta: Beta | None = None

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import digests, paths, secrets, workers
 from tasks.common.files import DataError, read_json
-from tasks.common.params import Params
+from tasks.common.params import Params, own
 from tasks.common.tracking.client import (
     TrackingError,
     connect,
@@ -174,11 +174,14 @@ def _supersede_killed(client: MlflowClient, experiment: str, parent: str) -> Non
 
 def _start_child(client: MlflowClient, experiment: str, parent: str, iteration: str, params: Params) -> dict[str, Any]:
     keys = list(params.iterations)
-    own = {f"iteration.{key}": value for key, value in params.iterations[iteration]} if iteration in keys else {}
+    mine: dict[str, Any] = {}
+    if iteration in keys:  # with the values that the method has of its own
+        chosen = {"beta": own.beta_of(params, iteration), "nll_weight": own.nll_weight_of(params)}
+        mine = {f"iteration.{key}": value for key, value in {**dict(params.iterations[iteration]), **chosen}.items()}
     with failures():
         child = _create(client, experiment, f"iteration {iteration}", {PARENT: parent, ITERATION: iteration})
         others = {key: value for key, value in flatten(params).items() if not key.startswith("iterations.")}
-        log_params(client, child, {**others, **own})
+        log_params(client, child, {**others, **mine})
     make_current(client, experiment, parent, child, iteration)
     return {
         "parent_run_id": parent,

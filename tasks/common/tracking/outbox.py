@@ -27,10 +27,13 @@ SECONDS_TO_END = 60.0  # for a request under way when the run ends
 
 
 class Outbox:
-    """Points of one run, sent a few seconds after they were added, many in one request."""
+    """Points of one run, sent a few seconds after they were added, many in one request.
 
-    def __init__(self, client: MlflowClient, run_id: str):
-        self._client, self._run_id = client, run_id
+    The loop's run (``parent_run_id``) ends with it.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, parent_run_id: str):
+        self._client, self._run_id, self._parent_run_id = client, run_id, parent_run_id
         self._points: list[Metric] = []
         self._changed = threading.Condition()
         self._ending = False
@@ -57,7 +60,12 @@ class Outbox:
         if not self._points and not self._failed:
             return True
         points = [[one.key, one.value, one.timestamp, one.step] for one in self._points]
-        kept = {"tracking_uri": secrets.address(tracking_uri()), "status": status, "points": points}
+        kept = {
+            "tracking_uri": secrets.address(tracking_uri()),
+            "status": status,
+            "parent_run_id": self._parent_run_id,
+            "points": points,
+        }
         write_json(UNSENT / f"{self._run_id}.json", kept)
         print(
             f"warning: {len(points)} metric points are kept in {UNSENT}; the next stage that reaches MLflow sends "
@@ -110,7 +118,7 @@ def send_unsent(client: MlflowClient) -> tuple[int, int]:
         try:
             kept = read_json(file)
             points = [Metric(str(key), float(value), int(when), int(step)) for key, value, when, step in kept["points"]]
-            where, status = kept["tracking_uri"], str(kept["status"])
+            where, status, parent = kept["tracking_uri"], str(kept["status"]), kept.get("parent_run_id")
         except (DataError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"{file} does not hold metric points ({error}); remove it") from error
         if where != secrets.address(tracking_uri()):
@@ -120,7 +128,9 @@ def send_unsent(client: MlflowClient) -> tuple[int, int]:
             try:
                 for start in range(0, len(points), POINTS):
                     client.log_batch(run_id, metrics=points[start : start + POINTS])
-                client.set_terminated(run_id, status)
+                for ended in (run_id, parent):
+                    if ended:
+                        client.set_terminated(str(ended), status)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # a run that somebody deleted
                     raise

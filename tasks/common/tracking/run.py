@@ -24,7 +24,7 @@ class Run:
     def __init__(self, client: MlflowClient, run_id: str, parent_run_id: str, position: int):
         self.run_id, self.parent_run_id, self.position = run_id, parent_run_id, position
         self._client = client
-        self._outbox = Outbox(client, run_id)
+        self._outbox = Outbox(client, run_id, parent_run_id)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step. Returns at once: points are sent in the background, many in one request."""

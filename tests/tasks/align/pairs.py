@@ -67,8 +67,6 @@ def params(**changes: Any) -> Params:
     merge(content, {"align": {**small, **changes}})
     method = content["align"]["method"]
     content["align"] |= {name: off for name, (off, users) in OPTIONS.items() if method not in users}
-    if method in (betas := {"ipo": 1.0, "simpo": 2.0}):
-        content["iterations"] = {"1": {"prev": "0", "beta": betas[method]}}
     return Params.model_validate(content)
 
 

@@ -69,7 +69,7 @@ def mismatched(ar, rows):
 
 def naive(method, ar, rows, made):
     """Return the mean over pairs (Chain of Hindsight: over sequences), written out from the papers' equations."""
-    p, beta, total = made.align, made.beta, 0.0
+    p, total = made.align, 0.0
     if method == "coh":
         nll = []
         for row in rows:
@@ -77,6 +77,7 @@ def naive(method, ar, rows, made):
                 value, n = logprob(ar, row, side, Vocabulary(16, prefix))
                 nll.append(-value.item() / n)
         return sum(nll) / len(nll)
+    beta = made.beta
     z0 = mismatched(ar, rows) if method == "kto" else 0.0
     for row in rows:
         (chosen, n), (rejected, m) = ((v.item(), k) for v, k in (logprob(ar, row, s) for s in ("chosen", "rejected")))

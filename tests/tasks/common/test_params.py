@@ -1,11 +1,12 @@
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import whisper
 
-from tasks.common.params import ParamsError, load
-from tasks.common.params.aligning import OPTIONS
+from tasks.common.params import ParamsError, load, own
+from tasks.common.params.aligning import OPTIONS, WITH_BETA, Align
 from tasks.common.params.models import SAME_WHISPER
 
 DEFAULTS = Path(__file__).resolve().parents[3] / "params.yaml"
@@ -20,11 +21,8 @@ def changed(tmp_path, before, after):
 
 
 def method(tmp_path, name):
-    """Return the path of the defaults with another method; the options that it does not use are off."""
-    path = changed(tmp_path, "method: dpo", f"method: {name}")
-    if name not in OPTIONS["nll_weight"][1]:
-        path.write_text(path.read_text().replace("nll_weight: 1.0", "nll_weight: 0.0"))
-    return path
+    """Return the path of the defaults with another method."""
+    return changed(tmp_path, "method: dpo", f"method: {name}")
 
 
 def test_the_defaults_are_valid(tmp_path):
@@ -157,7 +155,8 @@ def test_hindsight_needs_all_parameters(tmp_path):
 
 def test_options_that_the_method_does_not_use_must_be_off(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: rejection")
-    path.write_text(path.read_text().replace("length_normalized: false", "length_normalized: true"))
+    text = path.read_text().replace("nll_weight: null", "nll_weight: 1.0")
+    path.write_text(text.replace("length_normalized: false", "length_normalized: true"))
     with pytest.raises(ParamsError) as error:
         load(path)
     assert (
@@ -202,14 +201,40 @@ def test_segments_are_refused_where_nothing_uses_them(tmp_path, old, new, messag
         load(path)
 
 
+@pytest.mark.parametrize("name", get_args(Align.model_fields["method"].annotation))
+def test_a_method_has_its_own_beta_and_weight_of_the_likelihood(tmp_path, name):
+    path = method(tmp_path, name)
+    params = load(path)
+    assert own.beta_of(params, "2") == own.BETAS.get(name)
+    assert own.nll_weight_of(params) == (1.0 if name in WITH_BETA else 0.0)
+    path.write_text(path.read_text().replace('"2": {prev: "1", beta: null}', '"2": {prev: "1"}'))
+    assert load(path) == params
+
+
+def test_a_beta_or_weight_in_the_settings_is_taken(tmp_path):
+    path = changed(tmp_path, "nll_weight: null", "nll_weight: 0.0")
+    path.write_text(path.read_text().replace('"2": {prev: "1", beta: null}', '"2": {prev: "1", beta: 0.3}'))
+    params = load(path)
+    assert (own.beta_of(params, "1"), own.beta_of(params, "2"), own.nll_weight_of(params)) == (0.1, 0.3, 0.0)
+    assert set(own.BETAS) == set(WITH_BETA) == set(OPTIONS["nll_weight"][1])
+
+
+@pytest.mark.parametrize("name", ["ppo", "grpo", "coh", "sft", "rejection", "best_of_n"])
+def test_a_beta_that_the_method_does_not_use_is_refused(tmp_path, name):
+    path = method(tmp_path, name)
+    path.write_text(path.read_text().replace("beta: null}", "beta: 0.1}"))
+    with pytest.raises(ParamsError, match=rf"align\.method {name} does not use iterations\.1\.beta \(0\.1\).*null"):
+        load(path)
+
+
 def test_ipo_is_not_asked_for_a_margin_out_of_reach(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: ipo")
+    load(path)
+    path.write_text(path.read_text().replace("beta: null}", "beta: 0.1}"))
     with pytest.raises(
         ParamsError, match=r"iterations\.1\.beta is 0\.1, so ipo asks for a margin.* = 5 nats per token"
     ):
         load(path)
-    path.write_text(path.read_text().replace("beta: 0.1}", "beta: 1.0}"))
-    load(path)
 
 
 @pytest.mark.parametrize("wrong", ["5", "[]", "null", '"1"', "true", "{1: {prev: '0', beta: 0.1}}"])
@@ -223,10 +248,10 @@ def test_iterations_of_another_shape_are_one_message(tmp_path, wrong):
 
 def test_simpo_needs_a_beta_for_means_over_tokens(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: simpo")
+    load(path)
+    path.write_text(path.read_text().replace("beta: null}", "beta: 0.1}"))
     with pytest.raises(ParamsError, match=r"iterations\.1\.beta is 0\.1, but simpo's rewards are means.*2\.0 to 10\.0"):
         load(path)
-    path.write_text(path.read_text().replace("beta: 0.1}", "beta: 2.0}"))
-    load(path)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +263,8 @@ def test_simpo_needs_a_beta_for_means_over_tokens(tmp_path):
         ("lr: 3.0e-4", "lr: .inf"),
         ("lr: 4.0e-3", "lr: 1.0e+30"),
         ("value_lr: 1.0e-3", "value_lr: 1.0e+9"),
-        ("beta: 0.1}", "beta: 1.0e-30}"),
-        ("beta: 0.1}", "beta: 1.0e+30}"),
+        ("beta: null}", "beta: 1.0e-30}"),
+        ("beta: null}", "beta: 1.0e+30}"),
     ],
 )
 def test_numbers_that_can_have_no_effect_or_only_a_ruinous_one_are_refused(tmp_path, old, new):

@@ -81,7 +81,8 @@ def test_a_loop_is_one_parent_with_a_child_an_iteration(params: Params, store: s
     curve = client.get_metric_history(first["parent_run_id"], "wer")
     assert [(point.step, point.value) for point in curve] == [(0, 0.3), (1, 0.2)]
     parent, child = client.get_run(first["parent_run_id"]), client.get_run(second["run_id"])
-    assert parent.data.params["iterations.2.beta"] == str(params.iterations["2"].beta)
+    assert parent.data.params["iterations.2.beta"] == "null"
+    assert (child.data.params["iteration.beta"], child.data.params["iteration.nll_weight"]) == ("0.1", "1.0")
     assert parent.data.params["prepare.synthetic.rate"] == "[150, 200]"
     assert child.data.params["iteration.prev"] == "0"
     assert child.data.params["align.lr"] == str(params.align.lr)
@@ -257,7 +258,7 @@ def test_a_server_that_goes_away_slows_no_training_and_gets_what_it_missed_later
     assert outbox.send_unsent(connect()) == (0, 0)
     client = connect()
     assert len(client.get_metric_history(ids["run_id"], "loss")) == 1200
-    assert client.get_run(ids["run_id"]).info.status == "FINISHED"
+    assert {client.get_run(ids[name]).info.status for name in ("run_id", "parent_run_id")} == {"FINISHED"}
 
 
 def test_points_of_a_server_that_refuses_are_kept_with_the_status(params: Params, sqlite: str, monkeypatch, capsys):

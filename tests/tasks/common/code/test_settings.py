@@ -58,6 +58,7 @@ def of(source: str) -> str:
         ("Share = ", "Above0 = Annotated[float, Field(gt=0)]\nShare = "),
         ('raise ValueError(f"unknown', 'raise ValueError(f"expected others than'),
         ("import Block", "import Block, Share"),
+        ("    dropout: Share\n", "    dropout: Share | None = None\n"),  # left out is as null written
     ],
 )
 def test_a_check_or_a_new_setting_changes_no_digest(before, after):
