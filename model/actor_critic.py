@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
+
+from model.objectives.logprobs import label_logprobs
 
 
 class ActorCritic(nn.Module):
     """Shares the AR's body, so that training it trains the AR in place."""
 
-    def __init__(self, ar: LlamaForCausalLM):
+    def __init__(self, ar: PreTrainedModel):
         super().__init__()
         self.ar = ar
         self.value = nn.Linear(ar.config.hidden_size, 1).to(ar.device)
         for parameter in self.value.parameters():
             nn.init.zeros_(parameter)  # predicts 0 at first, so it gives the body no gradient
 
-    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return next-token logits ``(batch, length, vocabulary)`` and the value ``(batch, length)`` of each state."""
-        hidden = self.ar.model(input_ids=input_ids, use_cache=False).last_hidden_state
-        return self.ar.lm_head(hidden).float(), self.value(hidden).float()[..., 0]
+    def forward(self, tokens: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ``log p(label)``, as :func:`label_logprobs` does, and the value of each state, ``(batch, length)``."""
+        hidden: list[torch.Tensor] = []
+        hook = self.ar.get_output_embeddings().register_forward_pre_hook(lambda _module, given: hidden.append(given[0]))
+        try:
+            logprobs = label_logprobs(self.ar, tokens, labels)
+        finally:
+            hook.remove()
+        return logprobs, self.value(hidden[0]).float()[..., 0]

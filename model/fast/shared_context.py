@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from model.fast.padding import padded
-from model.objectives.logprobs import IGNORE, next_token_logits, token_logprobs
+from model.objectives.logprobs import IGNORE, label_logprobs
 from model.tokens import PAD, Vocabulary
 
 CONTEXT, CHOSEN, REJECTED, PADDING = range(4)
@@ -54,8 +54,7 @@ def pair_logprobs(
 
     Args: of :func:`collate_pairs`.
     """
-    logits = next_token_logits(model, tokens, positions=positions, visible=visible(side))
-    logprobs = token_logprobs(logits, labels.to(logits.device))
+    logprobs = label_logprobs(model, tokens, labels, positions=positions, visible=visible(side))
     return _sum(logprobs, side, CHOSEN), _sum(logprobs, side, REJECTED)
 
 

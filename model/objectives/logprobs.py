@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from model.errors import InputError
+from model.fast.chunked import output_layer, scoring_labels
 from model.fast.padding import padded
 from model.tokens import PAD
 
@@ -42,14 +44,55 @@ def next_token_logits(
         positions: ``(batch, length)`` of the tokens, if not one after another.
         visible: bool ``(batch, 1, length, length)``: which positions each one sees, if not all earlier ones.
     """
+    return _logits(model, tokens, positions, visible).float()
+
+
+def label_logprobs(
+    model: torch.nn.Module,
+    tokens: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    positions: torch.Tensor | None = None,
+    visible: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return ``log p(label)`` at each position ``(batch, length)``, 0 where the label is ``IGNORE``.
+
+    Where the vocabulary is large, no scores of all positions are held (:mod:`model.fast.chunked`).
+
+    Args: of :func:`next_token_logits`; labels: ``(batch, length)``.
+    """
+    labels = labels.to(next(model.parameters()).device)
+    head = output_layer(model)
+    if head is None:
+        return token_logprobs(_logits(model, tokens, positions, visible).float(), labels)
+    with scoring_labels(head, labels, labels != IGNORE):
+        return _logits(model, tokens, positions, visible)
+
+
+def _logits(
+    model: torch.nn.Module, tokens: torch.Tensor, positions: torch.Tensor | None, visible: torch.Tensor | None
+) -> torch.Tensor:
     first = next(model.parameters())
     given: dict[str, torch.Tensor] = {}
     if positions is not None:
         given["position_ids"] = positions.to(first.device)
-    if visible is not None:  # as what is added to the scores, which every kind of attention takes
+    if visible is not None:
+        _check_window(model, visible.shape[-1])
+        # As what is added to the scores, which every kind of attention takes.
         hidden = torch.zeros(visible.shape, dtype=first.dtype, device=first.device)
         given["attention_mask"] = hidden.masked_fill_(~visible.to(first.device), torch.finfo(first.dtype).min)
-    return model(input_ids=tokens.to(first.device), use_cache=False, **given).logits.float()
+    return model(input_ids=tokens.to(first.device), use_cache=False, **given).logits
+
+
+def _check_window(model: torch.nn.Module, length: int) -> None:
+    """Refuse rows longer than a model's attention window: positions that are given by hand would see past it."""
+    config = getattr(getattr(model, "module", model), "config", None)
+    window = getattr(config.get_text_config(), "sliding_window", None) if config else None
+    if window and length > window:
+        raise InputError(
+            f"the policy attends to the last {window} tokens, but a context with both sides of its pair has {length}; "
+            "take shorter texts, or a method without pairs (rejection, grpo)"
+        )
 
 
 def token_logprobs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

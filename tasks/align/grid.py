@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
+from model.objectives.logprobs import IGNORE, collate, label_logprobs
 from tasks.align.schedule import chunks
 from tasks.common.progress import track
 
@@ -33,12 +33,11 @@ def target_logprobs(
     title: str = "",
 ) -> list[torch.Tensor]:
     """Return ``log p`` of each token of each target, on the CPU; show a bar if it has a title."""
-    device = next(model.parameters()).device
     rows = [torch.empty(0)] * len(targets)
     parts = chunks(sorted(range(len(targets)), key=lambda i: len(contexts[i]) + len(targets[i])), batch_size)
     for part in track(parts, title, len(parts)) if title else parts:
         tokens, labels = collate([contexts[i] for i in part], [targets[i] for i in part])
-        logprobs = token_logprobs(next_token_logits(model, tokens), labels.to(device)).cpu()
+        logprobs = label_logprobs(model, tokens, labels).cpu()
         for i, row in zip(part, off_grid(logprobs, labels), strict=True):
             rows[i] = row
     return rows

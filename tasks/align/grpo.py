@@ -14,7 +14,7 @@ from model.batch import Batch
 from model.judges.panel import Judgement, Panel
 from model.objectives.advantages import group_advantages
 from model.objectives.grpo import grpo_loss, kl_estimate
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
+from model.objectives.logprobs import IGNORE, collate, label_logprobs
 from model.training import Metrics, TrainingError
 from model.voice import Voice
 from tasks.align.grid import on_grid, target_logprobs
@@ -116,7 +116,7 @@ class Grpo(OnPolicy):
         """Return each sample's loss, summed over samples, so that splitting a step changes nothing."""
         old, reference, clip = batch["old"], batch["reference"], self.align.grpo.clip
         mask = batch["labels"] != IGNORE
-        logprobs = token_logprobs(next_token_logits(model, batch["tokens"]), batch["labels"])
+        logprobs = label_logprobs(model, batch["tokens"], batch["labels"])
         losses = grpo_loss(
             logprobs=logprobs,
             old_logprobs=old,

@@ -8,7 +8,7 @@ import torch
 
 from model.batch import Batch
 from model.objectives.kto import kto_loss, reference_point
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.objectives.logprobs import IGNORE, collate, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.training import Metrics
 from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
@@ -46,14 +46,14 @@ class Kto(PairMethod):
         order = [(i + 1) % n for i in range(n)] + [n + (i + 1) % n for i in range(n)]
         tokens, labels = (t.to(self.job.device) for t in collate(contexts, [targets[i] for i in order]))
         logprobs, reference = (
-            sequence_logprobs(next_token_logits(model, tokens), labels) for model in (self.job.ar, self.reference)
+            label_logprobs(model, tokens, labels).sum(dim=1) for model in (self.job.ar, self.reference)
         )
         return reference_point(logprobs=logprobs, reference=reference).cpu()
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return the losses of both sides plus the weighted negative log-likelihood of the desirable one."""
         labels, z0 = batch["labels"], batch["z0"]
-        scored = sequence_logprobs(next_token_logits(model, batch["tokens"]), labels)
+        scored = label_logprobs(model, batch["tokens"], labels).sum(dim=1)
         logratio = scored - batch["reference"]
         half = len(scored) // 2
         losses = kto_loss(

@@ -8,7 +8,7 @@ import torch
 
 from model.actor_critic import ActorCritic
 from model.batch import Batch
-from model.objectives.logprobs import IGNORE, collate, token_logprobs
+from model.objectives.logprobs import IGNORE, collate
 from model.objectives.ppo import clipped_surrogate, clipped_value_loss
 from model.training import Metrics
 from tasks.align.grid import on_grid
@@ -71,8 +71,7 @@ class Ppo(OnPolicy):
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return each token's clipped policy loss plus its weighted value loss, summed over tokens."""
         ppo, old, mask = self.align.ppo, batch["old"], batch["labels"] != IGNORE
-        logits, values = model(batch["tokens"])
-        logprobs = token_logprobs(logits, batch["labels"])
+        logprobs, values = model(batch["tokens"], batch["labels"])
         policy_losses = clipped_surrogate(
             logprobs=logprobs, old_logprobs=old, advantages=batch["advantages"], clip=ppo.clip
         )

@@ -59,7 +59,7 @@ def with_advantages(
         tokens, labels = collate([e.context for e in members], [e.target for e in members])
         old, anchor = on_grid([e.old for e in members], labels), on_grid(part_anchors, labels)
         mask = labels != IGNORE
-        values = model(tokens.to(device))[1].cpu()
+        values = model(tokens.to(device), labels)[1].cpu()
         rewards = token_rewards(
             scores=torch.tensor(part_scores), logprobs=old, reference=anchor, mask=mask, kl_weight=ppo.kl_weight
         )

@@ -9,7 +9,7 @@ import torch
 
 from model.batch import Batch
 from model.objectives.coh import BAD, GOOD
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
+from model.objectives.logprobs import IGNORE, collate, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.processes import micro_batches
 from model.tokens import Vocabulary
@@ -23,7 +23,7 @@ class Supervised(Method):
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return each sequence's mean negative log-likelihood (nats per token), summed over sequences."""
-        scored = sequence_logprobs(next_token_logits(model, batch["tokens"]), batch["labels"])
+        scored = label_logprobs(model, batch["tokens"], batch["labels"]).sum(dim=1)
         nll = -scored / (batch["labels"] != IGNORE).sum(dim=1)
         return nll.sum(), {"nll": nll.sum().item()}
 
