@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from model import checkpoint
-from model.fast.padding import PAD_TO
 
 MODEL_TYPE = "speechalign-nar"
 CPU_ROWS = 16  # completed at once on a CPU: activations of more leave its cache, which costs 40 % of the time
+LENGTHS = 8  # frames: each batch is padded to a multiple, so that few shapes are compiled and little is padding
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def complete(
     order = sorted((i for i in range(len(level1)) if len(level1[i])), key=lambda i: len(level1[i]))
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
-        codes, lengths = pad_codes([level1[i].long().unsqueeze(0) for i in chosen], PAD_TO)
+        codes, lengths = pad_codes([level1[i].long().unsqueeze(0) for i in chosen], LENGTHS)
         prompt, prompt_lengths = pad_codes([prompts[i].long() for i in chosen])
         codes, lengths = codes.to(device), lengths.to(device)
         prompt, prompt_lengths = prompt.to(device), prompt_lengths.to(device)

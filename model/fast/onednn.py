@@ -26,11 +26,14 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 def use_onednn(model: Module) -> Module:
     """Let every ``torch.nn.Linear`` of ``model`` compute by :func:`linear`, in place, and return the model.
 
-    Layers keep their class and their weights, so the model is trained, copied and saved as before.
+    Layers keep their class and their weights, so the model is trained, copied and saved as before. Without gradients, a
+    GELU that follows a layer in a ``Sequential`` is computed while its product is in the processor's cache.
     """
     for layer in model.modules():
         if type(layer) is torch.nn.Linear:
             layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+        if type(layer) is torch.nn.Sequential and any(map(_fits, layer, list(layer)[1:])):
+            layer.forward = MethodType(_in_turn, layer)  # type: ignore[method-assign]
     return model
 
 
@@ -38,6 +41,8 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     """Return ``torch.nn.functional.linear(x, weight, bias)``, by oneDNN where it can be had."""
     if not _can_use(x, weight):
         return F.linear(x, weight, bias)
+    if not torch.is_grad_enabled():
+        return _product(x, weight, bias)
     product = _Product.apply(x, weight)
     return product if bias is None else product + bias
 
@@ -54,6 +59,24 @@ def _forward(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
     return linear(x, layer.weight, layer.bias)
 
 
+def _in_turn(layers: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """``Sequential.forward``, with each GELU in the product before it."""
+    left: list[Any] = list(layers)
+    while left:
+        layer = left.pop(0)
+        if left and _fits(layer, left[0]) and not torch.is_grad_enabled() and _can_use(x, layer.weight):
+            left.pop(0)
+            x = _product(x, layer.weight, layer.bias, "gelu", "none")
+        else:
+            x = layer(x)
+    return x
+
+
+def _fits(layer: torch.nn.Module, following: torch.nn.Module) -> bool:
+    """Say whether these are a linear layer and an exact GELU."""
+    return type(layer) is torch.nn.Linear and type(following) is torch.nn.GELU and following.approximate == "none"
+
+
 def _can_use(*tensors: torch.Tensor) -> bool:
     """Say whether oneDNN takes these: float32 on a CPU, and no autocast to a narrower type."""
     return (
@@ -63,8 +86,10 @@ def _can_use(*tensors: torch.Tensor) -> bool:
     )
 
 
-def _product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+def _product(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, after: str = "none", algorithm: str = ""
+) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], algorithm)
 
 
 class _Product(torch.autograd.Function):

@@ -66,3 +66,23 @@ def test_a_copy_computes_with_its_own_weights():
     x = torch.randn(2, 8)
     torch.testing.assert_close(copied(x), copied.bias.expand(2, 6))
     assert not torch.allclose(ours(x), copied(x))
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_gelu_after_a_layer_is_torchs(grad, approximate):
+    torch.manual_seed(0)
+    gelu = torch.nn.GELU(approximate)
+    theirs = torch.nn.Sequential(torch.nn.Linear(8, 24), gelu, torch.nn.Linear(24, 8, bias=False), gelu, gelu)
+    ours = use_onednn(copy.deepcopy(theirs))
+    x = 3 * torch.randn(2, 5, 8)
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(ours(x), theirs(x))
+        torch.testing.assert_close(ours.double()(x.double()), theirs.double()(x.double()))
+
+
+def test_a_layer_without_gradients_equals_torchs():
+    theirs = torch.nn.Linear(8, 6)
+    with torch.inference_mode():
+        x = torch.randn(2, 5, 8)
+        torch.testing.assert_close(use_onednn(copy.deepcopy(theirs))(x), theirs(x))
