@@ -187,6 +187,7 @@ def _forward(module: str, context: typer.Context, anywhere: bool = False) -> Non
     if "--help" not in context.args and context.args and not anywhere:
         with one_message():
             _check_folder()
+    stopping.alone()
     command = importlib.import_module(module)
     own = getattr(command, "app", None)
     if own is None:
@@ -254,6 +255,6 @@ def main() -> None:
         app(prog_name="speechalign")
     except SystemExit:
         if stopping.begun():  # wherever Ctrl-C arrived
-            stopping.leave()
+            stopping.leave(polite=True)
         stopping.finish()
         raise

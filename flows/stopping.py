@@ -16,6 +16,9 @@ SECONDS = 7.0  # for Prefect to record the end of the run; a server that is gone
 STATUS = 130
 MESSAGE = "stopped; the next run goes on from the last finished stage"
 
+WITHOUT_STAGES = "stopped"
+
+_alone = threading.Event()
 _begun = threading.Event()
 _installed = threading.Event()
 
@@ -38,6 +41,11 @@ def begun() -> bool:
     return _begun.is_set()
 
 
+def alone() -> None:
+    """Speak of no stages: the command has none, and says itself how it ended."""
+    _alone.set()
+
+
 def begin() -> None:
     """Say nothing more, and leave after a few seconds whatever still waits; nothing where :func:`install` was not."""
     if _begun.is_set() or not _installed.is_set():
@@ -55,10 +63,11 @@ def finish() -> None:
     _begun.set()
 
 
-def leave() -> NoReturn:
-    """End every stage and this process now."""
+def leave(polite: bool = False) -> NoReturn:
+    """End every stage and this process now; ``polite``: the command has ended by itself."""
     process.kill_all()
-    print(MESSAGE, file=sys.stderr, flush=True)
+    if not (polite and _alone.is_set()):
+        print(WITHOUT_STAGES if _alone.is_set() else MESSAGE, file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(STATUS)  # threads that wait for a server would hold a polite exit
 

@@ -38,7 +38,8 @@ def read(path: Path, limits: Limits) -> tuple[np.ndarray, int]:
     """
     try:
         if not path.is_file():
-            raise Rejected("missing audio", "a file", "no such file" if not path.exists() else "a folder")
+            found = "no such file" if not path.exists() else "a folder" if path.is_dir() else "a pipe or device"
+            raise Rejected("missing audio", "a file", found)
         if path.stat().st_size == 0:
             raise Rejected("empty audio", "samples", "a file of 0 bytes")
         with Stream(str(path)) as file:

@@ -85,7 +85,8 @@ def read_system(location: str, texts: Mapping[str, Text], name: str = "") -> Sys
     folder = local_folder(location)
     found: dict[str, list[tuple[tuple[Order, str], Path]]] = {}
     strangers = []
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    # A pipe or a link to nowhere is one too: it is named as a recording that can't be read.
+    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir() and not path.name.startswith(".")]
     if encoded := [path.name for path in files if path.suffix.lower() in UNREADABLE]:
         raise DataError(f"{folder} holds {some(encoded)}, which can't be decoded here; convert them to WAV or FLAC")
     sounds = [path for path in files if path.suffix.lower() in ENDINGS]

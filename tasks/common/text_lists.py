@@ -112,7 +112,7 @@ def _lists_in(folder: Path) -> list[Path]:
 def _read(file: Path) -> Iterator[tuple[str, Text]]:
     """Yield the place of each text, for messages, and the text."""
     if not file.is_file():
-        raise DataError(f"{file} is not a file; expected {KINDS}")
+        raise DataError(f"{file} is a pipe or device; expected {KINDS}")
     if file.stat().st_size > LARGEST:
         raise DataError(f"{file} has {file.stat().st_size / 1e6:.0f} MB, too large for a list of texts")
     try:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.common import voice_prompts
 from tasks.common.page.numbers import count
 from tasks.common.progress import Bar
 from tasks.common.systems import Sound, System, read_system
 from tasks.common.text_lists import TextList, read_texts, some
-from tasks.gate import prompts as voice_prompts
 
 if TYPE_CHECKING:
     from tasks.gate.judges import Named

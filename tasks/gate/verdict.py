@@ -1,4 +1,4 @@
-"""From findings to a verdict in plain words: better, worse or not shown, and what would tell."""
+"""From findings to a verdict in plain words: better, worse or not shown, and how many texts would show it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = {
 class Verdict:
     """What follows about ``after`` against ``before``.
 
-    ``reasons``: one sentence each. ``more_texts``: how many more would tell, with a chance of 80 %; None where no
+    ``reasons``: one sentence each. ``more_texts``: how many more would show it, with a chance of 80 %; None where no
     number that makes sense would.
     """
 
@@ -93,7 +93,7 @@ def judge(
         if undecided:
             sentence += f"; a loss above the margin is not excluded in {_listed(map(worded, undecided))}"
     if needed is not None and not unread:
-        sentence += f"; about {needed} more texts would tell"
+        sentence += f"; about {needed} more texts would show it"
     return Verdict(*names, "not shown", sentence, tuple(reasons), tuple(found), texts, needed)
 
 

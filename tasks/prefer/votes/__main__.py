@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ import typer.core
 
 from tasks.common.files import DataError
 from tasks.common.stage import stage
+from tasks.prefer.votes.options import Host, Options, PerRater, Port, Stop, with_options
 
 if TYPE_CHECKING:
     from tasks.prefer.votes.key import Key
@@ -33,85 +33,47 @@ class _Group(typer.core.TyperGroup):
         return super().parse_args(ctx, args)
 
 
-class Scale(StrEnum):
-    """What raters score from 1 to 5, in addition to their preference."""
-
-    quality = "quality"
-    similarity = "similarity"
-
-
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, help=__doc__)
 Iteration = Annotated[str, typer.Option(help="iteration whose samples to vote on")]
 VotedOn = Annotated[str, typer.Option("--iteration", help="iteration whose samples were voted on")]
-Pairs = Annotated[int, typer.Option(help="pairs of sounds, one per text", min=1, max=2000)]
-WarmUp = Annotated[int, typer.Option(help="practice pairs, which do not count", min=0, max=20)]
-Checks = Annotated[int, typer.Option(help="attention checks: noise on one side, and one sound twice", min=0, max=40)]
-Scales = Annotated[
-    list[Scale] | None,
-    typer.Option("--scale", help="also ask for quality (QMOS) or similarity to the voice prompt (SMOS)"),
-]
-Seed = Annotated[int, typer.Option(help="another seed draws other pairs and another order", min=0)]
-Serve = Annotated[bool, typer.Option("--serve", help="serve it at once, as `speechalign votes serve` does")]
-Host = Annotated[str, typer.Option(help="address to serve on; any but loopback needs the token in the printed link")]
-Port = Annotated[int, typer.Option(help="port to serve on", min=1, max=65535)]
-PerRater = Annotated[int | None, typer.Option(help="pairs for each rater; by default all of them", min=1)]
-Stop = Annotated[bool, typer.Option(help="end the test for all raters once the stopping rule has decided")]
 
 
 @app.command()
 @stage
+@with_options
 def compare(
     before: Annotated[str, typer.Argument(help="folder with the recordings of one system, or s3://")],
     after: Annotated[str, typer.Argument(help="folder with those of the other")],
     texts: Annotated[str, typer.Option(help="what they say: CSV with id and text, meta.lst or .trans.txt")],
     out: Annotated[Path, typer.Option(help="folder to write; it must not exist")] = Path("listening"),
     prompts: Annotated[str | None, typer.Option(help="folder of voice prompts, for the scale similarity")] = None,
-    pairs: Pairs = 50,
-    warm_up: WarmUp = 2,
-    checks: Checks = 4,
-    scale: Scales = None,
-    seed: Seed = 0,
-    serve: Serve = False,
-    host: Host = "127.0.0.1",
-    port: Port = 8040,
-    per_rater: PerRater = None,
-    stop: Stop = True,
+    *,
+    options: Options,
 ) -> None:
     """Compare two folders of recordings: write a blind listening test, or --serve it."""
     import numpy as np
 
     from tasks.prefer.votes import folders
 
-    scales = _scales(scale)
     _check_new(out)
-    if prompts and "similarity" not in scales:
+    with_reference = "similarity" in options.scales
+    if prompts and not with_reference:
         raise DataError("--prompts are the voices to be like; they need --scale similarity")
-    compared = folders.read(before, after, texts, prompts, "similarity" in scales, np.random.default_rng([seed, 1]))
+    compared = folders.read(before, after, texts, prompts, with_reference, np.random.default_rng([options.seed, 1]))
     for note in compared.notes:
         print(f"warning: {note}")
-    about = {"systems": compared.systems, "scales": scales}
-    key = _write(out, compared.pairs, (pairs, warm_up, checks), compared.rate, [seed, 2], about)
-    _say(out, key, pairs)
-    if serve:
-        _serve(out, host, port, per_rater, stop)
+    _make(out, compared.pairs, compared.rate, options, [options.seed, 2], systems=compared.systems)
 
 
 @app.command()
 @stage
+@with_options
 def export(
     iteration: Iteration,
     out: Annotated[Path, typer.Option(help="folder to write; it must not exist")],
-    pairs: Pairs = 50,
     golden: Annotated[bool, typer.Option(help="pair each sample with golden speech instead of another sample")] = False,
-    warm_up: WarmUp = 2,
-    checks: Checks = 4,
-    scale: Scales = None,
-    seed: Seed = 0,
-    serve: Serve = False,
-    host: Host = "127.0.0.1",
-    port: Port = 8040,
-    per_rater: PerRater = None,
-    stop: Stop = True,
+    *,
+    options: Options,
 ) -> None:
     """Write a blind listening test of an iteration's own samples, or --serve it."""
     import numpy as np
@@ -125,10 +87,9 @@ def export(
     _check_new(out)
     samples, rows = _sampled(iteration)
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-    rng = np.random.default_rng([params.seed, 8, seed, *iteration.encode()])
-    scales = _scales(scale)
+    rng = np.random.default_rng([params.seed, 8, options.seed, *iteration.encode()])
     render = loop.renderer(voice, rows, params.prompt_frames)
-    found = loop.draw_pairs(samples, rows, golden, rng, render, with_reference="similarity" in scales)
+    found = loop.draw_pairs(samples, rows, golden, rng, render, with_reference="similarity" in options.scales)
     if not found:
         raise DataError(
             f"{paths.samples(iteration)} has no text with two different samples that have sound; "
@@ -138,13 +99,8 @@ def export(
         "systems": ["sample", "golden"] if golden else [],
         "iteration": iteration,
         "policy": samples[0]["policy"],
-        "scales": scales,
     }
-    order = [params.seed, 9, seed, *iteration.encode()]
-    key = _write(out, found, (pairs, warm_up, checks), voice.sample_rate, order, about)
-    _say(out, key, pairs)
-    if serve:
-        _serve(out, host, port, per_rater, stop)
+    _make(out, found, voice.sample_rate, options, [params.seed, 9, options.seed, *iteration.encode()], **about)
 
 
 @app.command(name="serve")
@@ -210,10 +166,6 @@ def _sampled(iteration: str) -> tuple[list[dict[str, Any]], Mapping[str, dict[st
     return read_token_rows(paths.samples(iteration), schemas.SAMPLES), Utterances.read("train").by_id
 
 
-def _scales(scales: list[Scale] | None) -> list[str]:
-    return [scale.value for scale in Scale if scale in (scales or [])]
-
-
 def _check_new(out: Path) -> None:
     """Refuse a folder that exists, before minutes of work."""
     if out.exists():
@@ -221,15 +173,19 @@ def _check_new(out: Path) -> None:
         raise DataError(f"{out} exists and may hold votes; name another folder with --out, or move it away{go_on}")
 
 
-def _write(
-    out: Path, pairs: Any, amounts: tuple[int, int, int], rate: int, seed: list[int], about: dict[str, Any]
-) -> Key:
+def _make(out: Path, pairs: Any, rate: int, options: Options, seed: list[int], **about: Any) -> None:
+    """Write the test, say what it holds, and serve it if that was asked for."""
     import numpy as np
 
     from tasks.prefer.votes import export as exporting
     from tasks.prefer.votes.design import Amounts, arrange
 
-    return exporting.write(out, arrange(pairs, Amounts(*amounts), np.random.default_rng(seed)), rate, **about)
+    amounts = Amounts(options.pairs, options.warm_up, options.checks)
+    arranged = arrange(pairs, amounts, np.random.default_rng(seed))
+    key = exporting.write(out, arranged, rate, **about, scales=options.scales)
+    _say(out, key, options.pairs)
+    if options.serve:
+        _serve(out, options.host, options.port, options.per_rater, options.stop)
 
 
 def _say(out: Path, key: Key, asked: int) -> None:

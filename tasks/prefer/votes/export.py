@@ -24,10 +24,10 @@ PAGE, SHEET = "vote.html", "sheet.csv"
 LARGEST_PAGE = 150_000_000  # bytes of sounds in one page: more cannot be sent, nor opened on a phone
 # Columns of what raters send back. They name no system.
 COLUMNS = "test trial choice flipped rater quality_a quality_b similarity_a similarity_b seconds".split()
-# Absolute category rating of ITU-T P.800, and its ends for similarity.
+# Absolute category rating of ITU-T P.808 and P.800; likeness in five steps too.
 WORDS = {
     "quality": ["bad", "poor", "fair", "good", "excellent"],
-    "similarity": ["another voice", "", "", "", "same voice"],
+    "similarity": ["not at all", "slightly", "moderately", "very", "extremely"],
 }
 IGNORE = "*.flac\nvote.html\ntoken\n.*.lock\n"  # large, repeatable or secret: only key and votes must be kept
 

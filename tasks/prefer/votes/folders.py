@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from model.audio import resample
+from tasks.common import voice_prompts
 from tasks.common.files import DataError
 from tasks.common.systems import System, load, read_system
 from tasks.common.text_lists import Text, TextList, read_texts, some
@@ -35,7 +36,7 @@ def read(
     """Pair one draw of each text by each system.
 
     Args:
-        prompts: folder of voice prompts named by the ids of texts; None: those that the list of texts names.
+        prompts: folder of voice prompts; None: those that the list of texts names (:mod:`tasks.common.voice_prompts`).
         with_reference: each pair needs its voice prompt.
 
     Raises:
@@ -90,15 +91,13 @@ def _names(systems: list[System]) -> list[str]:
 
 
 def _prompts(listed: TextList, prompts: str | None) -> Mapping[str, Path]:
-    if prompts is not None:
-        return {id_: files[0] for id_, files in read_system(prompts, listed.texts, "prompts").recordings.items()}
-    named = {id_: listed.folder / text.prompt for id_, text in listed.texts.items() if text.prompt}
-    if not named:
+    found = voice_prompts.find(listed, prompts)
+    if not found:
         raise DataError(
             f"{listed.source} names no voice prompts, which raters compare each voice with; add a column prompt, "
             "name a folder with --prompts, or leave out the scale similarity"
         )
-    return named
+    return found
 
 
 def _draw(system: System, id_: str, rng: np.random.Generator) -> Path | None:

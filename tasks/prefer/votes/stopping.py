@@ -181,9 +181,13 @@ class Verdict:
     def _forecast(self) -> str:
         levels = {"votes": self.votes, "raters": self.raters, "texts": self.texts}
         if any(one.needed is None for one in levels.values()):
-            return "At this share no realistic number of votes would tell"
-        parts = [f"{max(one.units, one.needed or 0)} {name}" for name, one in levels.items()]
-        return f"If it goes on like this, about {parts[0]} by {parts[1]} on {parts[2]} would tell"
+            return "At this share no realistic number of votes would show it"
+        needed = {name: max(one.units, one.needed or 0) for name, one in levels.items()}
+        needed["votes"] = max(needed.values())  # each rater and each text has one at least
+        return (
+            f"If it goes on like this, about {needed['votes']} votes by {needed['raters']} raters on {needed['texts']} "
+            "texts will show it"
+        )
 
 
 def verdict(preferences: Iterable[Preference]) -> Verdict:

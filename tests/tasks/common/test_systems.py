@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_files_of_no_text_and_texts_without_a_file_are_named(tmp_path: Path):
 def test_a_folder_that_can_not_be_meant_is_refused(tmp_path: Path, files: list[str], message: str):
     with pytest.raises(DataError, match=message):
         read_system(str(folder(tmp_path, *files)), TEXTS)
+
+
+def test_a_pipe_and_a_link_to_nowhere_are_recordings_that_can_not_be_read(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.wav")
+    (tmp_path / "b.wav").symlink_to(tmp_path / "gone.wav")
+    found = read_system(str(tmp_path), TEXTS).recordings
+    assert [load(found[name][0], 2).problem for name in "ab"] == [
+        "missing audio: expected a file, found a pipe or device",
+        "missing audio: expected a file, found no such file",
+    ]
+    os.mkfifo(tmp_path / "texts.csv")
+    with pytest.raises(DataError, match=r"texts.csv is a pipe or device; expected a .csv"):
+        read_texts(str(tmp_path / "texts.csv"))
 
 
 def test_a_file_is_no_folder(tmp_path: Path):

@@ -85,9 +85,9 @@ def test_a_gain_that_the_second_recognizer_excludes_is_doubted():
 def test_too_few_texts_say_how_many_more_would_tell():
     found = judge(system(60), system(60, seed=1, wer=0.08, second=0.24), Margins(), NAMES, 1000)
     assert found.answer == "not shown" and found.more_texts is not None
-    assert f"about {found.more_texts} more texts would tell" in found.sentence
+    assert f"about {found.more_texts} more texts would show it" in found.sentence
     equal = judge(system(60), [dict(row) for row in system(60)], Margins(), NAMES, 1000)
-    assert equal.more_texts is None and "would tell" not in equal.sentence
+    assert equal.more_texts is None and "would show it" not in equal.sentence
 
 
 def test_unjudged_recordings_leave_no_word_error_rate_behind():

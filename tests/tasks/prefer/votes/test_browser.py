@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.prefer.votes import returned
-from tasks.prefer.votes.__main__ import Scale
+from tasks.prefer.votes.options import Scale
 from tests.conftest import REPOSITORY
 from tests.tasks.prefer.votes import listening
 from tests.tasks.prefer.votes.browser import browser, needs_browser

@@ -75,6 +75,15 @@ def test_texts_without_two_usable_sounds_are_named_with_their_system(folder):
     assert [trial.id for trial in keys.read(folder / "listening").trials if trial.role == "pair"] == ["t0"]
 
 
+def test_prompts_may_be_named_after_the_text_or_marked_as_prompts(folder):
+    for number in (0, 1):
+        (folder / f"prompts/t{number}.wav").rename(folder / f"prompts/t{number}.prompt.wav")
+    done = run("before", "after", "--texts", "texts.csv", "--scale", "similarity", "--prompts", "prompts")
+    assert done.exit_code == 0, done.output
+    pairs = [trial for trial in keys.read(folder / "listening").trials if trial.role == "pair"]
+    assert len(pairs) == 3 and all(trial.reference for trial in pairs)
+
+
 def test_sounds_too_large_for_one_page_can_still_be_served(folder, monkeypatch):
     monkeypatch.setattr(export, "LARGEST_PAGE", 1000)
     done = run("before", "after", "--texts", "texts.csv")

@@ -11,7 +11,7 @@ import pytest
 from model.pairs.votes import nominal_alpha
 from tasks.prefer.votes import key as keys
 from tasks.prefer.votes import returned
-from tasks.prefer.votes.__main__ import Scale
+from tasks.prefer.votes.options import Scale
 from tasks.prefer.votes.raters import interval_alpha
 from tasks.prefer.votes.result import describe, result, to_csv, to_json, to_pairs
 from tests.tasks.prefer.votes import listening

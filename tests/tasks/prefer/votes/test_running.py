@@ -26,9 +26,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def serve(folder, port, *options):
-    command = [sys.executable, "-m", "tasks.prefer.votes", "serve", str(folder), "--port", str(port), *options]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def serve(folder, port, *options, command=("tasks.prefer.votes",)):
+    line = [sys.executable, "-m", *command, "serve", str(folder), "--port", str(port), *options]
+    return subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def post(port, path, body):
@@ -96,15 +96,24 @@ def test_twenty_raters_at_once_and_a_kill_lose_no_vote_and_double_none(tmp_path)
     assert "stopped; `speechalign votes result" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM])
-def test_a_polite_stop_ends_the_server_at_once(tmp_path, polite):
+@pytest.mark.parametrize(
+    ("command", "polite"),
+    [
+        (["tasks.prefer.votes"], signal.SIGINT),
+        (["flows", "votes"], signal.SIGINT),
+        (["flows", "votes"], signal.SIGTERM),
+    ],
+    ids=["module, Ctrl-C", "speechalign, Ctrl-C", "speechalign, SIGTERM"],
+)
+def test_a_polite_stop_ends_the_server_at_once_and_says_how_to_go_on(tmp_path, command, polite):
     folder, _ = listening.written(tmp_path, texts=2)
     port = free_port()
-    server = serve(folder, port)
+    server = serve(folder, port, command=command)
     post(port, "/api/begin", {"rater": "Anna", "key": "0" * 32})
     server.send_signal(polite)
-    said = server.communicate(timeout=30)[0]
-    assert f"http://127.0.0.1:{port}/ (Ctrl-C stops it)" in said and "Traceback" not in said
+    said = server.communicate(timeout=30)[0].splitlines()
+    assert f"{folder}: http://127.0.0.1:{port}/ (Ctrl-C stops it)" in said
+    assert said[-1] == f"stopped; `speechalign votes result {folder}` says what the votes show"
 
 
 def test_on_the_network_the_link_has_a_token_that_stays(tmp_path):

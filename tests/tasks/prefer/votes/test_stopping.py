@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -111,6 +112,14 @@ def test_an_undecided_test_says_how_much_more_would_tell():
     assert evidence(list(like_this)).shown
     assert f"about {found.votes.needed} votes by" in found.describe()
     assert "no realistic number" in verdict(cast(8, 8, lambda r, t: float((r + t) % 2))).describe()
+
+
+def test_no_fewer_votes_are_asked_for_than_raters_or_texts():
+    for votes in (cast(5, 8, lambda r, t: float((r + t) % 4 > 0)), cast(1, 30, lambda r, t: float(t % 4 > 0))):
+        told = verdict(votes).describe()
+        asked = re.search(r"about (\d+) votes by (\d+) raters on (\d+) texts will show it", told)
+        assert asked, told
+        assert int(asked[1]) >= max(int(asked[2]), int(asked[3]))
 
 
 def test_one_rater_with_many_votes_cannot_carry_it():
