@@ -48,6 +48,16 @@ def model_type(folder: Path) -> str:
     return str(read(folder / CONFIG).get("model_type", "")) if (folder / CONFIG).is_file() else ""
 
 
+def books_in(config: Any) -> Books | None:
+    """Return the books of a frame-parallel model's configuration, or None for any other model's.
+
+    Raises:
+        CheckpointError: an end of speech that is not one code.
+    """
+    make = BOOKS.get(str(getattr(config, "model_type", "")))
+    return None if make is None else make(config)
+
+
 def books_of(folder: Path) -> Books | None:
     """Return the books of a frame-parallel checkpoint, or None for any other folder.
 

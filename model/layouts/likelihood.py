@@ -11,6 +11,9 @@ import torch
 from transformers import PreTrainedModel
 
 from model.errors import InputError
+from model.frames.books import Books
+from model.frames.csm import frame_logprobs
+from model.frames.families import books_in
 
 MAX_TOKENS = 1024  # per forward pass: the logits of a vocabulary of 150,000 take 0.6 GB
 
@@ -61,6 +64,9 @@ def likelihood(
     Raises:
         InputError: an empty context or target, or a sequence that is longer than the model's positions.
     """
+    books = books_in(model.config)
+    if books is not None:
+        return _of_frames(model, books, sequences)
     limit = getattr(model.config, "max_position_embeddings", None)
     for sequence in sequences:
         n = len(sequence.context) + len(sequence.target)
@@ -79,6 +85,21 @@ def likelihood(
             totals[i], last[i] = float(own.sum()), float(own[-1])
             others[i] = logprobs[-1, list(other_last)].double().cpu().numpy()
     return Likelihood(totals, np.asarray([len(s.target) for s in sequences]), last, others)
+
+
+def _of_frames(model: PreTrainedModel, books: Books, sequences: Sequence[TokenSequence]) -> Likelihood:
+    """Score every book of the targets' frames; the last token is the last frame."""
+    totals, last = np.zeros(len(sequences)), np.zeros(len(sequences))
+    lengths = np.zeros(len(sequences), dtype=np.int64)
+    for batch in _batches(sequences):
+        chosen = [sequences[i] for i in batch]
+        found = frame_logprobs(model, books, [s.context for s in chosen], [s.target for s in chosen])
+        for i, logprobs in zip(batch, found, strict=True):
+            if not len(logprobs):
+                raise InputError("a sequence needs a context and a target")
+            totals[i], last[i] = float(logprobs.double().sum()), float(logprobs[-1].double().sum())
+            lengths[i] = logprobs.numel()
+    return Likelihood(totals, lengths, last, np.zeros((len(sequences), 0)))
 
 
 def _batches(sequences: Sequence[TokenSequence]) -> list[list[int]]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.errors import InputError
+from model.frames.tokenizer import FrameTokenizer
 from model.layouts.front_ends import prepare_text
 from model.layouts.layout import Layout
 from model.layouts.likelihood import TokenSequence
 from model.layouts.spec import LayoutError, LayoutSpec, Template, read_layout, shipped
 from model.layouts.speech import Speech, VoicePrompt
-from model.layouts.template import TOKEN
+from model.layouts.template import TOKEN, other_order
 
 FRONT_ENDS = ("as_is", "lower_case", "spell_numbers", "phonemes en-us")
 # What a token that begins speech may be called, and one that ends it.
@@ -49,6 +50,7 @@ class NearMiss:
     speed: float = 1.0
     shift: int = 0  # added to every code
     other_text: bool = False  # each recording has the text of the next
+    late: bool = False  # every level above the first begins a frame later, as in a delay pattern
     alone: bool = False  # without voice prompts: after their codes, the token that begins them matters little
 
     def sequences(self, recordings: Sequence[Recording]) -> list[TokenSequence]:
@@ -71,6 +73,9 @@ class NearMiss:
 
     def _codes(self, recording: Recording) -> Speech:
         speech = recording.speech[self.speed]
+        if self.late:
+            first, *rest = (np.asarray(level) for level in speech.levels)
+            speech = replace(speech, levels=(first, *(np.r_[level[:1], level[:-1]] for level in rest)))
         if not self.shift:
             return speech
         size = self.layout.code_tokens.size
@@ -83,6 +88,8 @@ def near_misses(declared: Layout, recordings: Sequence[Recording]) -> Iterator[N
     for shift in (1, -1):
         yield NearMiss(f"codes {shift:+d}", f"codes.first: {first + shift}", declared, shift=shift)
     yield from _other_slots(declared)
+    if isinstance(declared.tokenizer, FrameTokenizer):
+        yield from _other_frames(declared)
     yield from _other_rates(declared, recordings)
     if len({recording.text for recording in recordings}) > 1:
         yield NearMiss("another recording's text", "the text seems not to matter", declared, other_text=True)
@@ -98,6 +105,8 @@ def other_stops(declared: Layout, configured: Sequence[int] = ()) -> list[int]:
         configured: the end tokens of the model's own configuration.
     """
     tokenizer = declared.tokenizer
+    if isinstance(tokenizer, FrameTokenizer):
+        return []  # a frame ends the speech, and the model's configuration says which
     named = [tokenizer.find(name) for name in _called(declared, ENDS)]
     candidates = [*declared.stops[1:], *configured, *(i for i in named if i is not None)]
     taken = declared.code_tokens.all | {declared.stops[0]}
@@ -141,6 +150,18 @@ def _other_slots(declared: Layout) -> Iterator[NearMiss]:
             layout = _changed(declared, codes=declared.spec.codes.model_dump() | {"slots": other})
             if layout is not None:
                 yield NearMiss(f"slots {place} and {place + 1} swapped", f"codes.slots: {other}", layout)
+
+
+def _other_frames(declared: Layout) -> Iterator[NearMiss]:
+    """Yield what is wrong where levels are books of one frame: a delay pattern, a prompt's audio before its text."""
+    if declared.code_tokens.n_levels > 1:
+        hint = "the model was trained with a delay pattern, which this layout does not write"
+        yield NearMiss("upper books a frame later", hint, declared, late=True)
+    if isinstance(declared.spec.prompted, str):
+        name, swapped = other_order(declared.spec.prompted)
+        layout = _changed(declared, prompted=swapped) if swapped else None
+        if layout is not None:
+            yield NearMiss(name, f'prompted: "{swapped}"', layout)
 
 
 def _other_rates(declared: Layout, recordings: Sequence[Recording]) -> Iterator[NearMiss]:

@@ -84,3 +84,15 @@ def write(
     for part in parts:
         ids += part.ids(tokenizer, texts) if isinstance(part, Literal) else slots[part.name]
     return ids
+
+
+def other_order(prompted: str) -> tuple[str, str]:
+    """Return the name of a voice prompt whose text and audio have changed places, and its template; "" without one."""
+    before, field, after = prompted.partition("{prompt_codes}")
+    first = TOKEN.match(after)
+    end = first[0] if first else ""
+    audio, rest = field + end, after.removeprefix(end)
+    if before:
+        return "the prompt's audio before its text", audio + before + rest
+    text = re.match(rf".*?\{{prompt_text\}}({TOKEN.pattern})?", rest)
+    return "the prompt's text before its audio", text[0] + audio + rest[text.end() :] if text else ""

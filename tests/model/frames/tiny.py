@@ -43,7 +43,9 @@ def mimi() -> MimiConfig:
     )
 
 
-def csm(seed: int = 0, tied: bool = True, width: int = 16, layers: int = 2) -> CsmForConditionalGeneration:
+def csm(
+    seed: int = 0, tied: bool = True, width: int = 16, layers: int = 2, positions: int = 128
+) -> CsmForConditionalGeneration:
     """Return a random CSM in evaluation mode."""
     torch.manual_seed(seed)
     tokenizer = backend(TOKENS)
@@ -55,7 +57,7 @@ def csm(seed: int = 0, tied: bool = True, width: int = 16, layers: int = 2) -> C
         text_vocab_size=TEXT_IDS,
         hidden_size=width,
         num_hidden_layers=layers,
-        max_position_embeddings=128,
+        max_position_embeddings=positions,
         bos_token_id=ids["<|begin_of_text|>"],
         eos_token_id=None,
         pad_token_id=ids["<|AUDIO|>"],
