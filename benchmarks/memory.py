@@ -50,7 +50,6 @@ def build(folder: Path, scale: int) -> float:
     import soundfile
 
     from model import nar, policy
-    from model.tokens import Vocabulary
     from tasks.common import paths, schemas
     from tasks.common.files import write_row_groups, write_table
 
@@ -71,10 +70,13 @@ def build(folder: Path, scale: int) -> float:
         write_row_groups(paths.codes(split), [table], schemas.CODES)
         write_cuts(split, table, rate)
         size = size or table.nbytes / 1e6
-    policy.save(policy.build(policy.ArShape(1, 32, 2), Vocabulary(CODEBOOK)), paths.ar("0"))
+    start = policy.build(policy.ArShape(1, 32, 2), CODEBOOK)
+    policy.save(start, paths.ar("0"))
     nar.save(nar.Nar(nar.NarConfig(n_codebooks=LEVELS, codebook_size=CODEBOOK, layers=1, width=32)), paths.NAR)
     write_table(paths.pairs("0"), [], schemas.PAIRS)
-    columns = {"prompt_id": "test-00001", "draw": 0, "seed": 1, "tokens": [1] * FRAMES, "logprobs": [0.0] * FRAMES}
+    code = int(start.layout.code_tokens.ids[0, 1])
+    columns = {"prompt_id": "test-00001", "draw": 0, "seed": 1, "tokens": [code] * FRAMES}
+    columns |= {"logprobs": [0.0] * FRAMES, "behavior": [0.0] * FRAMES}
     write_table(paths.test_samples("0"), [{"id": f"test-{i:05d}", **columns} for i in range(64)], schemas.SAMPLES)
     return size
 

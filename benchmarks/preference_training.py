@@ -26,10 +26,11 @@ from trl import DPOConfig, DPOTrainer
 from benchmarks.ratios import ratio_line
 from model import policy
 from model.fast.onednn import use_onednn
+from model.layouts.own import EOS, PAD
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.pairs.sequences import sequences_of
-from model.sampling import Decoding, Request, sample
-from model.tokens import EOS, PAD, Vocabulary
+from model.policy import Policy
+from model.sampling import Decoding, sample
 from model.training import Optimization, fit
 from tasks.align.method import Job, Row
 from tasks.align.pairwise import Pairwise
@@ -37,41 +38,37 @@ from tasks.common import paths, runtime, schemas
 from tasks.common.files import read_token_rows
 from tasks.common.params import Params, own
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 
 
 @torch.inference_mode()
-def golden_against_sampled(ar: LlamaForCausalLM, params: Params, n: int) -> list[Row]:
+def golden_against_sampled(start: Policy, params: Params, n: int) -> list[Row]:
     """Return the paper's pairs: a golden utterance against a sample of the policy for the same text and prompt."""
-    vocabulary, decoding, train = policy.vocabulary_of(ar), Decoding(), Utterances.read("train", levels=1)
-    rows = [train[i] for i in np.random.default_rng(params.seed).permutation(len(train))[:n]]
-    prompts = [row["codes"][0][: params.prompt_frames] for row in rows]
-    contexts = [vocabulary.context(row["text"], prompt) for row, prompt in zip(rows, prompts, strict=True)]
-    targets = [vocabulary.target(row["codes"][0]) for row in rows]
-    sampled = sample(
-        ar,
-        [
-            Request(tuple(c), decoding.max_frames(r["text"]), i)
-            for i, (c, r) in enumerate(zip(contexts, rows, strict=True))
-        ],
-        decoding,
-        vocabulary.drawable,
-    )
+    layout, decoding, train = start.layout, Decoding(), Utterances.read("train", levels=1)
+    chosen = np.random.default_rng(params.seed).permutation(len(train))[:n].tolist()
+    voices = Voices.of(train, params)
+    requests = [
+        start.request(train.texts[i], voices.prompt(i), decoding=decoding, seed=number)
+        for number, i in enumerate(chosen)
+    ]
+    sampled = sample(start.model, requests, decoding, layout.drawable)
     pairs = []
-    for row, prompt, context, target, s in zip(rows, prompts, contexts, targets, sampled, strict=True):
+    for i, request, s in zip(chosen, requests, sampled, strict=True):
+        context, target = list(request.context), layout.target(voices.speech(i))
         ids, labels = collate([context], [target])
         pairs.append(
             {
-                "id": row["id"],
+                "id": train.ids[i],
                 "iteration": "1",
-                "text": row["text"],
-                "prompt": prompt,
-                "chosen": row["codes"][0],
-                "rejected": vocabulary.read(s.tokens),
+                "text": train.texts[i],
+                "context": context,
+                "chosen": target,
+                "rejected": s.target,
                 "chosen_finished": True,
                 "rejected_finished": s.finished,
                 "chosen_from": 0,
                 "rejected_from": 0,
-                "chosen_logprob": sequence_logprobs(ar(ids).logits, labels).item(),
+                "chosen_logprob": sequence_logprobs(start.model(ids).logits, labels).item(),
                 "rejected_logprob": float(s.logprobs.sum()),
                 **dict.fromkeys(("chosen_wer", "rejected_wer", "chosen_similarity", "rejected_similarity"), np.nan),
             }
@@ -137,9 +134,9 @@ def trl(
         return time.perf_counter() - started, trainer.losses
 
 
-def rows_of(pairs: list[Row], vocabulary: Vocabulary) -> list[dict[str, list[int]]]:
+def rows_of(pairs: list[Row]) -> list[dict[str, list[int]]]:
     """Return pairs as TRL's collator takes them."""
-    contexts, targets = sequences_of(pairs, vocabulary)
+    contexts, targets = sequences_of(pairs)
     columns = zip(contexts, targets[: len(pairs)], targets[len(pairs) :], strict=False)
     return [{"prompt_ids": c, "chosen_ids": w, "rejected_ids": r} for c, w, r in columns]
 
@@ -152,7 +149,8 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     align = params.align.model_copy(update=bare)
     params = params.model_copy(update={"align": align})
     beta, n = own.BETAS["dpo"], steps * align.batch_pairs
-    start = use_onednn(policy.load(paths.ar("0"), device))
+    start = policy.load(paths.ar("0"), device)
+    use_onednn(start.model)
     if paths.pairs("1").is_file():
         pairs = read_token_rows(paths.pairs("1"), schemas.PAIRS)[:n]
     else:
@@ -166,8 +164,9 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     )
 
     def job() -> Job:
-        ar = use_onednn(policy.load(paths.ar("0"), device))
-        return Job(ar=ar, pairs=pairs, params=params, iteration="1", device=device)
+        fresh = policy.load(paths.ar("0"), device)
+        use_onednn(fresh.model)
+        return Job(policy=fresh, pairs=pairs, params=params, iteration="1", device=device)
 
     def ours() -> tuple[float, list[float]]:
         method = Pairwise(job())
@@ -184,7 +183,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
         )
         return time.perf_counter() - started, losses
 
-    rows = rows_of([pair for step in job().pair_schedule(1) for pair in step], policy.vocabulary_of(start))
+    rows = rows_of([pair for step in job().pair_schedule(1) for pair in step])
 
     def theirs(as_it_comes: bool) -> tuple[float, list[float]]:
         # As transformers loads it, without oneDNN's matrix products.

@@ -88,7 +88,6 @@ def _tiny(folder: Path) -> tuple[Path, Path, Path]:
 
     from model import nar, policy
     from model.codecs import encodec
-    from model.tokens import Vocabulary
 
     torch.manual_seed(0)
     codec = encodec.CodecConfig(
@@ -96,7 +95,7 @@ def _tiny(folder: Path) -> tuple[Path, Path, Path]:
     )
     encodec.save(encodec.build(codec), codec, folder / "codec")
     shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=512)
-    policy.save(policy.build(shape, Vocabulary(codec.codebook_size)), folder / "ar")
+    policy.save(policy.build(shape, codec.codebook_size), folder / "ar")
     sizes = nar.NarConfig(codec.n_codebooks, codec.codebook_size, layers=1, width=16, heads=2)
     nar.save(nar.Nar(sizes), folder / "nar")
     return folder / "ar", folder / "nar", folder / "codec"

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from transformers import LlamaForCausalLM
 
 from model import nar, policy
 from model.errors import InputError
@@ -21,6 +20,7 @@ from tasks.common import paths, schemas, yaml12
 from tasks.common.files import open_table
 from tasks.common.origin import codec_name
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 from tasks.policy.sequences import Sequences, held_out_loss
 
 MAX_CHANGE = 0.002  # by halving: nats per token of the AR, and the share of codes that the NAR finds
@@ -32,7 +32,7 @@ KINDS = ("seen", "unseen")
 class StartPolicy:
     """AR and NAR of a folder."""
 
-    ar: LlamaForCausalLM
+    ar: policy.Policy
     nar: nar.Nar
 
     @classmethod
@@ -67,7 +67,7 @@ def halve(loop: Path, out: Path, codec: Path) -> None:
             "weights; export the codec first and train the policy on it"
         )
     start = StartPolicy.of_loop(loop)
-    start.ar.config.codec = codec_name(str(codec))
+    start.ar.model.config.codec = codec_name(str(codec))
     out.mkdir(parents=True)
     policy.save(start.ar, out / "ar", torch.float16)
     nar.save(start.nar, out / "nar", torch.float16)
@@ -101,16 +101,16 @@ def measure(start: StartPolicy, loop: Path) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for kind in KINDS:
         golden = Utterances(test_table.filter(pc.equal(test_table["seen"], kind == "seen")))
-        sequences = Sequences(golden, policy.vocabulary_of(start.ar), prompt_frames)
-        loss[kind] = held_out_loss(start.ar, sequences, CAPACITY, seed)
+        sequences = Sequences(Voices(golden, prompt_frames), start.ar.layout)
+        loss[kind] = held_out_loss(start.ar.model, sequences, CAPACITY, seed)
         codes = completed(start.nar, golden, prompt_frames, seed)
         same = torch.cat([(all_levels == golden.codes(i))[1:] for i, all_levels in enumerate(codes)], dim=1)
         found[kind] = same.double().mean(dim=1).tolist()
     return {
         "sizes": {
-            "ar_parameters": sum(p.numel() for p in start.ar.parameters()) / 1e6,
+            "ar_parameters": sum(p.numel() for p in start.ar.model.parameters()) / 1e6,
             "nar_parameters": sum(p.numel() for p in start.nar.parameters()) / 1e6,
-            "positions": start.ar.config.max_position_embeddings,
+            "positions": start.ar.positions,
             "test_utterances": len(test_table),
         },
         "loss": loss,

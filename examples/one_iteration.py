@@ -24,12 +24,12 @@ from model.audio import resample
 from model.codecs.registry import load_codec
 from model.judges import asr
 from model.judges.words import compare
+from model.layouts.speech import Speech, VoicePrompt
 from model.objectives.dpo import dpo_loss
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.objectives.pair_logprobs import PairLogprobs
-from model.sampling import Decoding, Request, Sampled, sample
+from model.sampling import Decoding, Sampled, sample
 from model.statistics import paired_interval
-from model.tokens import Vocabulary
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--policy", type=Path, help="folder of a trained policy; needs --nar")
@@ -67,19 +67,20 @@ for_pairs, test = long_texts[:120] * args.draws, long_texts[120:]  # neither has
 # --- 2. A policy to align. Supervised training lowers the negative log-likelihood of golden codes. --------------------
 
 if args.policy:
-    ar, completer = policy.load(args.policy), nar.load(args.nar)
+    loaded, completer = policy.load(args.policy), nar.load(args.nar)
 else:
-    ar = policy.build(policy.ArShape(layers=2, width=128, heads=4), Vocabulary(codec.codebook_size))
+    loaded = policy.build(policy.ArShape(layers=2, width=128, heads=4), codec.codebook_size)
     completer = nar.Nar(nar.NarConfig(n_codebooks=n_levels, codebook_size=codec.codebook_size, layers=2, width=96))
-vocabulary = policy.vocabulary_of(ar)
+ar, layout = loaded.model, loaded.layout  # the layout writes text, voice and codes as one sequence of tokens
+voice = VoicePrompt(speech=Speech.of(*prompt))
 for model in () if args.policy else (ar, completer):
     optimizer: torch.optim.Optimizer = torch.optim.AdamW(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=args.sft_steps)
     for step in range(args.sft_steps):
         batch = random.sample(range(len(texts)), 8)
         if model is ar:  # the AR predicts each level-1 code from the text, the prompt and the codes before it
-            contexts = [vocabulary.context(texts[i], prompt[0].tolist()) for i in batch]
-            tokens, labels = collate(contexts, [vocabulary.target(golden[i][0].tolist()) for i in batch])
+            contexts = [layout.context(texts[i], voice) for i in batch]
+            tokens, labels = collate(contexts, [layout.target(Speech.of(golden[i][0])) for i in batch])
             loss = -sequence_logprobs(next_token_logits(ar, tokens), labels).sum() / (labels != IGNORE).sum()
         else:  # the NAR predicts one level from all levels below it, all frames at once
             level = 1 + step % (n_levels - 1)
@@ -101,10 +102,9 @@ for model in () if args.policy else (ar, completer):
 def sample_and_judge(texts: list[str], seed: int, temperature: float = 1.0) -> tuple[list[Sampled], np.ndarray]:
     """Return a sample of each text and its word errors. Nothing is skipped: empty audio has every word wrong."""
     decoding = Decoding(temperature)
-    contexts = [tuple(vocabulary.context(text, prompt[0].tolist())) for text in texts]
-    requests = [Request(contexts[i], decoding.max_frames(text), seed + i) for i, text in enumerate(texts)]
-    samples = sample(ar, requests, decoding, vocabulary.drawable)
-    level1 = [torch.from_numpy(vocabulary.read(s.tokens)) for s in samples]
+    requests = [loaded.request(text, voice, decoding=decoding, seed=seed + i) for i, text in enumerate(texts)]
+    samples = sample(ar, requests, decoding, layout.drawable)
+    level1 = [torch.from_numpy(layout.read(s.tokens).speech.levels[0]) for s in samples]
     codes = nar.complete(completer, level1, [prompt] * len(texts))
     audio = [resample(wave.numpy(), from_rate=codec.sample_rate, to_rate=16000) for wave in codec.decode(codes)]
     pairs_of_text = zip(texts, asr.transcribe(recognizer, audio), strict=True)
@@ -125,7 +125,7 @@ rejected_samples = [draws[1 if gaps[i] > 0 else 0][i] for i in pairs]
 print(f"{len(pairs)} pairs from {len(for_pairs) // args.draws} texts with {2 * args.draws} draws each")
 if not pairs:
     raise SystemExit("no two draws differ in word errors; raise --draws")
-contexts = [vocabulary.context(for_pairs[i], prompt[0].tolist()) for i in pairs]
+contexts = [layout.context(for_pairs[i], voice) for i in pairs]
 chosen_targets, rejected_targets = ([s.target for s in side] for side in (chosen_samples, rejected_samples))
 
 # --- 5. DPO: L = -log sigmoid(beta * margin), where a side's log-ratio is log pi - log ref, and -----------------------

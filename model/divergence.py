@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
+from model.drawable import Drawable
 from model.objectives.logprobs import IGNORE, collate, next_token_logits
-from model.policy import vocabulary_of
-from model.tokens import EOS, FIRST_CODE
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures to look for
 STEPS = 40
@@ -38,19 +37,23 @@ class Change:
 
 
 def code_logprobs(
-    model: LlamaForCausalLM, contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int = 16
+    model: PreTrainedModel,
+    contexts: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    drawable: Drawable,
+    batch_size: int = 16,
 ) -> torch.Tensor:
-    """Return log-probabilities ``(positions, codes + 1)`` of the end mark and every code at each position of targets.
+    """Return log-probabilities ``(positions, drawable)`` of the stops and every code at each position of targets.
 
-    They are normalized over what the sampler may draw, which leaves out characters.
+    They are normalized over what the sampler may draw, which leaves out text.
     """
-    drawable = [EOS, *range(FIRST_CODE, FIRST_CODE + vocabulary_of(model).codebook_size)]
+    ids = [*drawable.stops, *drawable.codes]
     parts = []
     with torch.inference_mode():
         for first in range(0, len(contexts), batch_size):
-            ids, labels = collate(contexts[first : first + batch_size], targets[first : first + batch_size])
-            logits = next_token_logits(model, ids)
-            parts.append(logits[labels.to(logits.device) != IGNORE][:, drawable].log_softmax(dim=-1))
+            tokens, labels = collate(contexts[first : first + batch_size], targets[first : first + batch_size])
+            logits = next_token_logits(model, tokens)
+            parts.append(logits[labels.to(logits.device) != IGNORE][:, ids].log_softmax(dim=-1))
     return torch.cat(parts)
 
 

@@ -1,8 +1,7 @@
-"""The AR policy: a Llama-architecture causal LM that writes level-1 codes.
+"""A policy: a causal language model that writes codec codes, and the layout of its sequences.
 
-It is a plain ``transformers.LlamaForCausalLM`` in a Hugging Face folder, which ``AutoModelForCausalLM`` and vLLM load
-unchanged. Its ``config.json`` also holds the codebook size of :mod:`model.tokens`. Chain of Hindsight adds the text
-prefix that asks for good speech, and Best-of-N the number of samples to choose from.
+It lies in an ordinary Hugging Face folder, which ``AutoModelForCausalLM``, ``AutoTokenizer`` and vLLM load unchanged.
+``layout.yaml`` is what this project adds: how text, voice prompt and codes become tokens (:mod:`model.layouts`).
 """
 
 from __future__ import annotations
@@ -14,20 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from model import checkpoint
-from model.errors import CheckpointError
-from model.tokens import BOS, EOS, PAD, Vocabulary
+from model.errors import InputError
+from model.layouts import own
+from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
+from model.layouts.layout import NO_VOICE, Layout
+from model.layouts.sampled import check_codes_alone
+from model.layouts.spec import LAYOUT_FILE, write_layout
+from model.layouts.speech import VoicePrompt
+from model.sampling import Decoding, Request
 
 transformers_logging.disable_progress_bar()
+
+KEPT = (".json", ".jinja", ".txt", ".model")  # endings of what a family's folder holds besides weights
 
 
 @dataclass(frozen=True)
 class ArShape:
-    """Size of an AR; the defaults give 1.9 M parameters."""
+    """Size of an AR that is trained here; the defaults give 1.9 M parameters."""
 
     layers: int = 4
     width: int = 192
@@ -35,10 +40,45 @@ class ArShape:
     max_positions: int = 1024
 
 
-def build(shape: ArShape, vocabulary: Vocabulary, dropout: float = 0.0) -> LlamaForCausalLM:
-    """Return an untrained AR."""
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """A model with its layout. ``folder`` is where it came from: its family's other files are kept with it."""
+
+    model: PreTrainedModel
+    layout: Layout
+    folder: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def positions(self) -> int:
+        """The longest sequence that the model takes, in tokens."""
+        return self.model.config.max_position_embeddings
+
+    def request(self, text: str, voice: VoicePrompt = NO_VOICE, *, decoding: Decoding, seed: int) -> Request:
+        """Return what to sample for a text in a voice.
+
+        Raises:
+            InputError: a text or voice that the layout cannot write.
+        """
+        limit = decoding.max_frames(text) * len(self.layout.code_tokens.slots)
+        return Request(tuple(self.layout.context(text, voice)), limit, seed)
+
+
+def build(
+    shape: ArShape, codebook_size: int, dropout: float = 0.0, layout: str = "own", characters: str = own.CHARACTERS
+) -> Policy:
+    """Return an untrained AR of this project: a Llama over characters and level-1 codes.
+
+    Args:
+        layout: name or file of a layout for the own tokenizer.
+        characters: of its texts.
+    """
+    resolved = own.build_layout(codebook_size, characters, layout)
     config = LlamaConfig(
-        vocab_size=vocabulary.size,
+        vocab_size=resolved.tokenizer.size,
         hidden_size=shape.width,
         # SwiGLU has three matrices where a plain MLP has two: 8/3 of the width keeps the usual parameter count.
         intermediate_size=-(-shape.width * 8 // 3 // 64) * 64,
@@ -46,58 +86,67 @@ def build(shape: ArShape, vocabulary: Vocabulary, dropout: float = 0.0) -> Llama
         num_attention_heads=shape.heads,
         max_position_embeddings=shape.max_positions,
         attention_dropout=dropout,
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
+        pad_token_id=own.PAD,
+        bos_token_id=own.BOS,
+        eos_token_id=own.EOS,
         tie_word_embeddings=False,
     )
-    config.codebook_size = vocabulary.codebook_size
-    return LlamaForCausalLM(config)
+    return Policy(LlamaForCausalLM(config), resolved)
 
 
-def save(model: LlamaForCausalLM, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write a Hugging Face folder with safetensors weights; ``dtype`` narrows the file, not the model."""
-    written = model if dtype is None else copy.deepcopy(model).to(dtype)
+def save(policy: Policy, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a Hugging Face folder: safetensors weights, the family's own tokenizer and files, and ``layout.yaml``.
+
+    Args:
+        dtype: narrows the file, not the model.
+    """
+    kept = {} if policy.folder is None else _files_of(policy.folder)  # read first: it may be the same folder
+    written = policy.model if dtype is None else copy.deepcopy(policy.model).to(dtype)
     written.save_pretrained(folder, safe_serialization=True)
+    if policy.folder is None:
+        own.save_tokenizer(policy.layout.tokenizer.backend, folder)
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    write_layout(policy.layout.spec, folder / LAYOUT_FILE)
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu") -> LlamaForCausalLM:
-    """Load an AR in evaluation mode, from safetensors only.
+def load(folder: str | Path, device: str | torch.device = "cpu", layout: str | None = None) -> Policy:
+    """Load a policy in evaluation mode, from safetensors only; no code of the folder runs.
+
+    Args:
+        layout: name or file of the layout; None: the folder's own ``layout.yaml``.
 
     Raises:
-        CheckpointError: no policy there, damaged files, weights that do not fit the configuration or are not finite, or
-            no codebook size in it.
+        CheckpointError: no model there, damaged or half downloaded files, weights that do not fit the configuration or
+            are not finite.
+        LayoutError: no layout or tokenizer, or one that does not fit the other.
     """
     folder = Path(folder)
-    config = checkpoint.load_config(folder, "AR policy", "llama", lambda **_: LlamaConfig.from_pretrained(folder))
-    if not isinstance(getattr(config, "codebook_size", None), int):
-        raise CheckpointError(f"{folder}/config.json has no codebook_size: it is not a policy of this project")
-    if Vocabulary(config.codebook_size).size != config.vocab_size:
-        raise CheckpointError(
-            f"{folder}/config.json: {config.vocab_size} tokens do not fit a codebook of {config.codebook_size} "
-            f"(expected {Vocabulary(config.codebook_size).size})"
-        )
-    try:
-        model, info = LlamaForCausalLM.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-    except (RuntimeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {error}") from error
-    wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
-    if wrong:
-        raise CheckpointError(f"the weights in {folder} do not fit its config.json: {wrong}")
-    checkpoint.check_finite(model, folder)
-    return model.eval().to(device)
+    check_files(folder)
+    resolved = Layout.of_policy(folder, layout)
+    check_codes_alone(resolved)
+    return Policy(load_causal_lm(folder, resolved.tokenizer, device), resolved, folder)
 
 
-def without_dropout(model: LlamaForCausalLM) -> None:
+def _files_of(folder: Path) -> dict[str, bytes]:
+    """Return a family's tokenizer and other small files, which are kept as they are: no token is added or moved."""
+    written = (CONFIG, INDEX, LAYOUT_FILE)
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix in KEPT]
+    return {file.name: file.read_bytes() for file in files if file.name not in written}
+
+
+def without_dropout(model: PreTrainedModel) -> None:
     """Switch off SFT's dropout: the reference log-probabilities were computed without it."""
-    model.config.attention_dropout = 0.0
-    for layer in model.model.layers:
-        layer.self_attn.attention_dropout = 0.0
+    if hasattr(model.config, "attention_dropout"):
+        model.config.attention_dropout = 0.0
+    for module in model.modules():
+        if hasattr(module, "attention_dropout"):
+            module.attention_dropout = 0.0
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
 
 
-def train_only(model: LlamaForCausalLM, parameters: str) -> Callable[[], None]:
+def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
     """Freeze all but some parameters: ``all`` of them are trained, or the gains of the ``final_norm``.
 
     ``lora`` trains none of them: :func:`model.lora.adapt` adds what it trains.
@@ -107,12 +156,20 @@ def train_only(model: LlamaForCausalLM, parameters: str) -> Callable[[], None]:
 
     Returns:
         What to call after each optimizer step, to keep the scale of the gains. Otherwise it does nothing.
+
+    Raises:
+        InputError: a model without a final norm of that kind.
     """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
+    if parameters in ("all", "lora"):
+        return lambda: None
+    gains = dict(model.named_parameters()).get("model.norm.weight")
+    if gains is None:
+        kind = model.config.model_type
+        raise InputError(f"a {kind} has no final norm called model.norm; set align.parameters to all or lora")
     if parameters != "final_norm_directions":
         return lambda: None
-    gains = model.model.norm.weight
     weights = model.lm_head.weight.detach().norm(dim=0)  # how much of each direction reaches the logits
 
     def scale() -> torch.Tensor:
@@ -128,17 +185,12 @@ def train_only(model: LlamaForCausalLM, parameters: str) -> Callable[[], None]:
     return keep_scale
 
 
-def vocabulary_of(model: LlamaForCausalLM) -> Vocabulary:
-    """Return the policy's own sequence layout, with its text prefix."""
-    return Vocabulary(model.config.codebook_size, getattr(model.config, "text_prefix", ""))
-
-
-def best_of_n(model: LlamaForCausalLM) -> int:
+def best_of_n(model: PreTrainedModel) -> int:
     """Return the number of samples that the reward model in the policy's folder chooses from; 1 without one."""
     return getattr(model.config, "best_of_n", 1)
 
 
-def forget_best_of_n(model: LlamaForCausalLM) -> None:
+def forget_best_of_n(model: PreTrainedModel) -> None:
     """Return to one sample per text: a policy aligned from a Best-of-N policy has no reward model of its own."""
     if hasattr(model.config, "best_of_n"):
         del model.config.best_of_n
@@ -146,4 +198,9 @@ def forget_best_of_n(model: LlamaForCausalLM) -> None:
 
 def digest(folder: str | Path) -> str:
     """Return a short digest of a checkpoint's weights, by which samples and pairs name their policy."""
-    return hashlib.md5((Path(folder) / "model.safetensors").read_bytes()).hexdigest()[:12]
+    found = hashlib.md5(usedforsecurity=False)
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 24):
+                found.update(block)
+    return found.hexdigest()[:12]

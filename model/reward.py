@@ -1,6 +1,6 @@
 """The reward model: one number that says how much a rendering of a text in a voice would be preferred.
 
-A copy of the AR's body and a linear head on the last token of the sequence: the end mark, or the last code of an
+A copy of the policy's body and a linear head on the last token of the sequence: the stop, or the last code of an
 utterance that was cut off. Saved as ``config.json`` and ``model.safetensors``.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from model import checkpoint
-from model.errors import CheckpointError, SpeechAlignError
-from model.tokens import PAD, Vocabulary
+from model.errors import SpeechAlignError
 
 MODEL_TYPE = "speechalign-reward"
 FOLDER = "reward"  # its place inside the folder of a policy
-Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]  # context and target of each, as vocabulary ids
+Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]  # context and target of each, as token ids
 
 
 class RewardError(SpeechAlignError):
@@ -30,16 +30,16 @@ class RewardError(SpeechAlignError):
 class RewardModel(nn.Module):
     """Rewards of whole sequences."""
 
-    def __init__(self, body: LlamaModel):
+    def __init__(self, body: PreTrainedModel):
         super().__init__()
         self.body = body
         self.head = nn.Linear(body.config.hidden_size, 1, bias=False)  # only differences count: no bias
         nn.init.zeros_(self.head.weight)  # no preference before the first step
 
     @classmethod
-    def from_policy(cls, ar: LlamaForCausalLM) -> RewardModel:
-        """Return a model that starts from a copy of the AR's body; the AR is left as it is."""
-        return cls(copy.deepcopy(ar.model)).to(ar.device).requires_grad_()
+    def from_policy(cls, model: PreTrainedModel) -> RewardModel:
+        """Return a model that starts from a copy of the policy's body; the policy is left as it is."""
+        return cls(copy.deepcopy(model.base_model)).to(model.device).requires_grad_()
 
     def forward(self, input_ids: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         """Return rewards ``(batch,)``.
@@ -55,7 +55,7 @@ class RewardModel(nn.Module):
 def pad(sequences: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
     """Return right-padded ``input_ids (batch, length)`` of context and target, and ``last (batch,)``."""
     joined = [torch.tensor([*context, *target]) for context, target in sequences]
-    input_ids = nn.utils.rnn.pad_sequence(joined, batch_first=True, padding_value=PAD)
+    input_ids = nn.utils.rnn.pad_sequence(joined, batch_first=True, padding_value=0)  # any: nothing sees it
     return input_ids, torch.tensor([len(s) - 1 for s in joined])
 
 
@@ -94,10 +94,10 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
         CheckpointError: no reward model there, or weights that do not fit the configuration.
     """
     folder = Path(folder)
-    config = checkpoint.load_config(folder, "reward model", MODEL_TYPE, lambda body: LlamaConfig(**body))
-    if (
-        not isinstance(getattr(config, "codebook_size", None), int)
-        or Vocabulary(config.codebook_size).size != config.vocab_size
-    ):
-        raise CheckpointError(f"{folder}/config.json: its codebook_size does not fit its {config.vocab_size} tokens")
-    return checkpoint.load_weights(RewardModel(LlamaModel(config)), folder).to(device)
+    config = checkpoint.load_config(folder, "reward model", MODEL_TYPE, _config_of)
+    body = AutoModel.from_config(config, dtype=torch.float32)
+    return checkpoint.load_weights(RewardModel(body), folder).to(device)
+
+
+def _config_of(body: dict[str, Any]) -> PretrainedConfig:
+    return AutoConfig.for_model(**body)

@@ -1,4 +1,4 @@
-"""The whole chain from text and a voice prompt to speech: AR, NAR and codec.
+"""The whole chain from text and a voice prompt to speech: policy, NAR (where it writes too few levels) and codec.
 
 A policy with a reward model (``reward/`` in its folder) samples several times and keeps the best (Best-of-N).
 """
@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
 
 from model import nar as nar_lib
-from model import policy
+from model import policy as policy_lib
 from model import reward as reward_lib
 from model.audio import MAX_RATE, MIN_RATE, SILENT_PEAK, clipping, peak, resample
 from model.best_of_n import best, draws_of, reporting_utterances
@@ -24,7 +23,10 @@ from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from model.errors import CheckpointError, InputError
 from model.fast.onednn import use_onednn
-from model.sampling import Decoding, Request, Sampled, sample
+from model.layouts.sampled import salvaged
+from model.layouts.speech import Speech, VoicePrompt
+from model.policy import Policy
+from model.sampling import Decoding, Sampled, sample
 
 LOOK_AHEAD = 1.0  # seconds: more than any codec here looks ahead
 
@@ -34,16 +36,19 @@ class Utterance:
     """One synthesized text."""
 
     sampled: Sampled
-    codes: torch.Tensor  # (n_codebooks, frames)
+    codes: torch.Tensor  # (rows, frames): a row per level, or several where levels have different rates
     wave: np.ndarray  # float32 (samples,) at the codec's rate; empty if nothing was sampled
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A policy that synthesizes speech: its AR, the NAR and the codec, on one device."""
+    """A policy that synthesizes speech, on one device.
 
-    ar: LlamaForCausalLM
-    nar: nar_lib.Nar
+    ``nar`` adds the levels that the policy does not write; it is None where the policy writes all.
+    """
+
+    policy: Policy
+    nar: nar_lib.Nar | None
     codec: Codec
     prompt_frames: int = 50
     reward: reward_lib.RewardModel | None = None
@@ -51,47 +56,46 @@ class Voice:
     @classmethod
     def load(
         cls,
-        ar: str | Path,
+        policy: str | Path,
         nar: str | Path,
         codec: str,
         device: str | torch.device = "cpu",
         prompt_frames: int = 50,
     ) -> Voice:
-        """Load the three parts and check that they fit together.
+        """Load the parts and check that they fit together.
+
+        Args:
+            nar: not read where the policy writes all levels.
 
         Raises:
             CheckpointError: a missing part, parts with other codebooks, or one of the reward model and
                 the number of samples to choose from without the other.
         """
-        reward_folder = Path(ar) / reward_lib.FOLDER
+        reward_folder = Path(policy) / reward_lib.FOLDER
         reward = reward_lib.load(reward_folder, device) if reward_folder.is_dir() else None
-        voice = cls(
-            policy.load(ar, device),
-            use_onednn(nar_lib.load(nar, device)),
-            load_codec(codec, device),
-            prompt_frames,
-            reward,
-        )
-        n = policy.best_of_n(voice.ar)
+        loaded, coder = policy_lib.load(policy, device), load_codec(codec, device)
+        whole = loaded.layout.code_tokens.n_levels == coder.n_codebooks
+        voice = cls(loaded, None if whole else use_onednn(nar_lib.load(nar, device)), coder, prompt_frames, reward)
+        n = policy_lib.best_of_n(loaded.model)
         if (n > 1) != (reward is not None):
             found = "no reward model" if reward is None else "a reward model"
             raise CheckpointError(
-                f"{ar}: best_of_n is {n} in config.json, and {found} lies in {reward_folder}; expected both or "
+                f"{policy}: best_of_n is {n} in config.json, and {found} lies in {reward_folder}; expected both or "
                 "neither: align again with align.method best_of_n"
             )
-        sizes = {
-            f"AR {ar}": policy.vocabulary_of(voice.ar).codebook_size,
-            f"NAR {nar}": voice.nar.config.codebook_size,
-            f"codec {codec}": voice.codec.codebook_size,
-        }
-        if reward:
-            sizes[f"reward model {reward_folder}"] = policy.vocabulary_of(reward.body).codebook_size
+        if reward and reward.body.config.vocab_size != loaded.model.config.vocab_size:
+            raise CheckpointError(
+                f"the reward model {reward_folder} reads {reward.body.config.vocab_size} tokens, the policy {policy} "
+                f"has {loaded.model.config.vocab_size}; these parts were not trained together"
+            )
+        sizes = {f"policy {policy}": loaded.layout.code_tokens.size, f"codec {codec}": coder.codebook_size}
+        if voice.nar:
+            sizes[f"NAR {nar}"] = voice.nar.config.codebook_size
         if len(set(sizes.values())) > 1:
             raise CheckpointError(f"codebook sizes differ: {sizes}; these parts were not trained together")
-        if voice.nar.config.n_codebooks > voice.codec.n_codebooks:
+        if voice.nar and voice.nar.config.n_codebooks > coder.n_codebooks:
             raise CheckpointError(
-                f"the NAR writes {voice.nar.config.n_codebooks} codebooks, but codec {codec} has "
-                f"{voice.codec.n_codebooks}"
+                f"the NAR writes {voice.nar.config.n_codebooks} codebooks, but codec {codec} has {coder.n_codebooks}"
             )
         return voice
 
@@ -101,12 +105,19 @@ class Voice:
         return self.codec.sample_rate
 
     @property
+    def device(self) -> torch.device:
+        return self.policy.device
+
+    @property
     def prompt_seconds(self) -> float:
         """Seconds of a prompt that matter: its frames, and what the codec looks ahead at their end."""
         return self.prompt_frames * self.codec.hop_length / self.sample_rate + LOOK_AHEAD
 
-    def encode_prompt(self, wave: np.ndarray, sample_rate: int) -> torch.Tensor:
-        """Return codes ``(n_codebooks, prompt_frames)`` of a voice prompt: mono float samples at any rate.
+    def encode_prompt(self, wave: np.ndarray, sample_rate: int, text: str = "", speaker: str = "") -> VoicePrompt:
+        """Return a voice prompt of ``prompt_frames`` frames from mono float samples at any rate.
+
+        Args:
+            text: what is said in it, and who says it (``speaker``), for layouts that write these.
 
         A clipped one is warned of.
 
@@ -128,60 +139,59 @@ class Voice:
             warnings.warn(f"the voice prompt {said}", stacklevel=2)
         audio = resample(audio, from_rate=sample_rate, to_rate=self.sample_rate)
         [codes] = self.codec.encode([torch.from_numpy(audio)])
-        return codes[: self.nar.config.n_codebooks, : self.prompt_frames]
-
-    def request(self, text: str, prompt: torch.Tensor, decoding: Decoding, seed: int) -> Request:
-        """Return the AR's part of one utterance; ``prompt (levels, frames)``."""
-        context = policy.vocabulary_of(self.ar).context(text, prompt[0].tolist())
-        return Request(tuple(context), decoding.max_frames(text), seed)
+        codes = codes[: self.nar.config.n_codebooks if self.nar else None, : self.prompt_frames]
+        return VoicePrompt(speaker, text, Speech.of(*codes))
 
     def synthesize(
         self,
         texts: Sequence[str],
-        prompts: Sequence[torch.Tensor],
+        prompts: Sequence[VoicePrompt],
         seeds: Sequence[int],
         decoding: Decoding | None = None,
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Utterance]:
-        """Synthesize each text in the voice of its prompt ``(n_codebooks, frames)``; a seed determines its utterance.
+        """Synthesize each text in the voice of its prompt; a seed determines its utterance.
 
         Raises:
             RewardError: a reward that is not finite, with the text.
         """
         sampled = self.sample(texts, prompts, seeds, decoding or Decoding(), batch_size, on_done)
-        codes, waves = self.render([self.codes(s) for s in sampled], prompts, batch_size)
+        codes, waves = self.render([s.tokens for s in sampled], prompts, batch_size)
         return [Utterance(s, c, w) for s, c, w in zip(sampled, codes, waves, strict=True)]
 
     def sample(
         self,
         texts: Sequence[str],
-        prompts: Sequence[torch.Tensor],
+        prompts: Sequence[VoicePrompt],
         seeds: Sequence[int],
         decoding: Decoding,
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Sampled]:
-        """Return the sample of each utterance: the only one, or the best of N."""
-        requests = [self.request(t, p, decoding, s) for t, p, s in zip(texts, prompts, seeds, strict=True)]
-        drawable = policy.vocabulary_of(self.ar).drawable
+        """Return the tokens of each utterance, as :meth:`synthesize` takes them: the only sample, or the best of N."""
+        requests = [
+            self.policy.request(t, p, decoding=decoding, seed=s) for t, p, s in zip(texts, prompts, seeds, strict=True)
+        ]
+        model, drawable = self.policy.model, self.policy.layout.drawable
         if self.reward is None:
-            return sample(self.ar, requests, decoding, drawable, batch_size, on_done)
-        n = policy.best_of_n(self.ar)
+            return sample(model, requests, decoding, drawable, batch_size, on_done)
+        n = policy_lib.best_of_n(model)
         draws = [draw for request in requests for draw in draws_of(request, n)]
-        sampled = sample(self.ar, draws, decoding, drawable, batch_size, reporting_utterances(n, on_done))
+        sampled = sample(model, draws, decoding, drawable, batch_size, reporting_utterances(n, on_done))
         sequences = [(draw.context, s.target) for draw, s in zip(draws, sampled, strict=True)]
         rewards = reward_lib.score(self.reward, sequences, [text for text in texts for _ in range(n)], batch_size)
         groups = [slice(first, first + n) for first in range(0, len(draws), n)]
         return [sampled[group][best(sampled[group], rewards[group])] for group in groups]
 
-    def codes(self, sampled: Sampled) -> torch.Tensor:
-        """Return the level-1 codes ``(frames,)`` of a sample."""
-        return torch.from_numpy(policy.vocabulary_of(self.ar).read(sampled.tokens))
-
     def render(
-        self, level1: Sequence[torch.Tensor], prompts: Sequence[torch.Tensor], batch_size: int = 64
+        self, tokens: Sequence[Sequence[int] | np.ndarray], prompts: Sequence[VoicePrompt], batch_size: int = 64
     ) -> tuple[list[torch.Tensor], list[np.ndarray]]:
-        """Return codes and waveforms of level-1 codes ``(frames,)``, by the NAR and the codec's decoder."""
-        codes = nar_lib.complete(self.nar, level1, prompts, batch_size)
+        """Return codes ``(rows, frames)`` and waveforms of sampled tokens, by the NAR and the codec's decoder."""
+        spoken = [salvaged(self.policy.layout, one).levels for one in tokens]
+        if self.nar is None:
+            codes = [self.codec.rows([torch.from_numpy(level) for level in levels]) for levels in spoken]
+        else:
+            level1 = [torch.from_numpy(levels[0]) for levels in spoken]
+            codes = nar_lib.complete(self.nar, level1, [torch.from_numpy(p.speech.rows) for p in prompts], batch_size)
         return codes, [w.numpy() for w in self.codec.decode(codes)]

@@ -11,7 +11,6 @@ import torch
 
 from model import nar, policy
 from model.codecs.facts import codec_facts
-from model.tokens import Vocabulary
 from profiles.corpus_size import Size
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
@@ -52,9 +51,10 @@ class Plan:
         self.facts = codec_facts(params.models.codec)
         self.rate = FRAME_RATES.get(self.facts.kind, self.facts.sample_rate / 320)
         with torch.device("meta"):
-            ar = policy.build(policy.ArShape(**params.ar.model_dump()), Vocabulary(self.facts.codebook_size))
+            ar = policy.build(policy.ArShape(**params.ar.model_dump()), self.facts.codebook_size).model
             shape = {"n_codebooks": max(2, self.facts.n_codebooks), "codebook_size": self.facts.codebook_size}
             second = nar.Nar(nar.NarConfig(**shape, layers=params.nar.layers, width=params.nar.width))
+        self.vocabulary = ar.config.vocab_size
         self.ar, self.nar = (sum(x.numel() for x in model.parameters()) for model in (ar, second))
         self.codec_times = self.judge_times = 1.0  # how much slower than the models whose speeds are known
         if kind == "cpu":  # known of the embedded models; on a GPU the guess is about published ones
@@ -125,10 +125,11 @@ class Plan:
 
     def _sft_ar(self) -> Row:
         p, length = self.p.sft_ar, self.positions(self.size.seconds)
-        tokens, vocabulary = p.epochs * self.train * length, Vocabulary(self.facts.codebook_size).size
+        tokens = p.epochs * self.train * length
         steps = math.ceil(tokens / max(p.batch_tokens * FULL, length))
         return self._training("sft_ar", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
-                              max(p.batch_tokens, length), vocabulary, steps=steps, utterances=self.train)  # fmt: skip
+                              max(p.batch_tokens, length), self.vocabulary, steps=steps,
+                              utterances=self.train)  # fmt: skip
 
     def _sft_nar(self, stage: str) -> Row:
         p, length = self.p.sft_nar, self.size.seconds * self.rate
@@ -174,7 +175,7 @@ class Plan:
         steps = p.epochs * math.ceil(self.pairs / max(1, fresh))
         tokens = steps * p.batch_pairs * 2 * length
         return self._training(f"align@{key}", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
-                              2 * p.micro_pairs * length, Vocabulary(self.facts.codebook_size).size, steps=steps,
+                              2 * p.micro_pairs * length, self.vocabulary, steps=steps,
                               pairs=self.pairs)  # fmt: skip
 
     def _evaluate(self, key: str) -> Row:

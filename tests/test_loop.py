@@ -127,7 +127,8 @@ def test_every_pair_traces_to_checkpoint_seed_and_judge(workspace):
         source = drawn[pair["id"], pair["rejected_seed"]]
         assert pair["chosen_seed"] is None and pair["chosen_temperature"] is None
         assert pair["rejected_temperature"] == source["temperature"]
-        assert pair["rejected"] == source["tokens"]  # the very tokens that were sampled
+        stop = [] if source["stop"] is None else [source["stop"]]
+        assert pair["rejected"] == source["tokens"] + stop  # the very tokens that were sampled
         assert pair["policy"] == source["policy"]
         assert pair["rejected_logprob"] == pytest.approx(sum(source["logprobs"]), abs=1e-2)
         assert "@" in pair["judge"]

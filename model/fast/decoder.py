@@ -16,7 +16,6 @@ from transformers import LlamaForCausalLM
 from model.fast.kv_cache import GROWTH, Cache, SharedCache
 from model.fast.onednn import packed
 from model.fast.supported import check_supported
-from model.tokens import PAD
 
 SHARED_BY = 2  # mean rows per context from which on a SharedCache pays
 PADDED_FROM = 0.9  # share of a pass's longest context; shorter ones start another pass
@@ -92,7 +91,7 @@ class Decoder:
         One right-padded pass: causal attention sees nothing later, and the padding is left out of the cache.
         """
         lengths = [len(context) for context in contexts]
-        ids = torch.tensor([[*c, *[PAD] * (max(lengths) - len(c))] for c in contexts], device=self.embed.device)
+        ids = torch.tensor([[*c, *[0] * (max(lengths) - len(c))] for c in contexts], device=self.embed.device)
         runs, stop = [], 0  # neighbors of one length: their slice and their length
         for length, group in groupby(lengths):
             start, stop = stop, stop + len(list(group))

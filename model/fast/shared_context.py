@@ -14,12 +14,11 @@ import torch
 
 from model.fast.padding import padded
 from model.objectives.logprobs import IGNORE, label_logprobs
-from model.tokens import PAD, Vocabulary
 
 CONTEXT, CHOSEN, REJECTED, PADDING = range(4)
 
 
-def collate_pairs(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) -> dict[str, torch.Tensor]:
+def collate_pairs(pairs: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
     """Return ``tokens``, ``labels``, ``positions`` and ``side``, each ``(pairs, length)``, right-padded.
 
     The context's last token is repeated before each side, whose first token it predicts. ``labels`` are the next
@@ -27,11 +26,11 @@ def collate_pairs(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) ->
     """
     rows = []
     for pair in pairs:
-        context = vocabulary.context(pair["text"], pair["prompt"])
+        context = [*pair["context"]]
         last = len(context) - 1
         tokens, labels, positions, side = context[:-1], [IGNORE] * last, list(range(last)), [CONTEXT] * last
         for name, number in (("chosen", CHOSEN), ("rejected", REJECTED)):
-            target, first = vocabulary.target(pair[name], pair[f"{name}_finished"]), pair[f"{name}_from"]
+            target, first = [*pair[name]], pair[f"{name}_from"]
             tokens += [context[-1], *target[:-1]]
             labels += [IGNORE] * first + target[first:]
             positions += range(last, last + len(target))
@@ -39,7 +38,7 @@ def collate_pairs(pairs: Sequence[Mapping[str, Any]], vocabulary: Vocabulary) ->
         rows.append((tokens, labels, positions, side))
     length = padded(max(len(tokens) for tokens, *_ in rows))
     columns = zip(
-        ("tokens", "labels", "positions", "side"), (PAD, IGNORE, 0, PADDING), zip(*rows, strict=True), strict=True
+        ("tokens", "labels", "positions", "side"), (0, IGNORE, 0, PADDING), zip(*rows, strict=True), strict=True
     )
     return {
         name: torch.tensor([[*row, *[filler] * (length - len(row))] for row in column])

@@ -17,18 +17,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
 
+from model.layouts.speech import Speech, VoicePrompt
 from model.objectives.logprobs import collate
-from model.policy import vocabulary_of
-from model.tokens import FIRST_CODE
+from model.policy import Policy
 
 
 @torch.inference_mode()
 def resampled(
-    ar: LlamaForCausalLM,
+    policy: Policy,
     texts: Sequence[str],
-    prompts: Sequence[torch.Tensor],
+    prompts: Sequence[VoicePrompt],
     golden: Sequence[torch.Tensor],
     seeds: Sequence[int],
     temperature: float = 1.0,
@@ -38,26 +37,25 @@ def resampled(
     """Draw level-1 codes ``(frames,)`` from the policy at each frame, given the golden ones before it.
 
     Args:
-        prompts: voice prompts ``(levels, frames)``.
         golden: level-1 codes ``(frames,)``.
         seeds: one per utterance; its draws depend on nothing else.
         top_k: draw from this many of the likeliest codes; 0: from all.
     """
-    vocabulary, device = vocabulary_of(ar), next(ar.parameters()).device
+    layout, codes_of = policy.layout, torch.from_numpy(policy.layout.code_tokens.ids[0])
     drawn = []
     for first in range(0, len(texts), batch_size):
         part = slice(first, first + batch_size)
-        contexts = [vocabulary.context(t, p[0].tolist()) for t, p in zip(texts[part], prompts[part], strict=True)]
-        targets = [vocabulary.codes(g.tolist()) for g in golden[part]]
+        contexts = [layout.context(t, p) for t, p in zip(texts[part], prompts[part], strict=True)]
+        targets = [layout.target(Speech.of(codes), finished=False) for codes in golden[part]]
         ids, _ = collate(contexts, targets)
-        logits = ar(ids.to(device)).logits.float().cpu()
+        logits = policy.model(ids.to(policy.device)).logits.float().cpu()
         for row, (context, target, seed) in enumerate(zip(contexts, targets, seeds[part], strict=True)):
-            own = logits[row, len(context) - 1 : len(context) - 1 + len(target), FIRST_CODE:]
+            own = logits[row, len(context) - 1 : len(context) - 1 + len(target)][:, codes_of]
             if top_k:
                 least = own.topk(min(top_k, own.shape[-1]), dim=-1).values[:, -1:]
                 own = own.masked_fill(own < least, float("-inf"))
             cdf = torch.softmax(own / temperature, dim=-1).double().cumsum(dim=-1)
             uniform = torch.from_numpy(np.random.default_rng(seed).random(len(target)))
             codes = torch.searchsorted(cdf, (uniform * cdf[:, -1])[:, None], right=True)[:, 0]
-            drawn.append(codes.clamp(max=vocabulary.codebook_size - 1))
+            drawn.append(codes.clamp(max=len(codes_of) - 1))
     return drawn

@@ -45,6 +45,25 @@ class CodeTokens:
         """Every code's token."""
         return frozenset(self.ids.reshape(-1).tolist())
 
+    def levels_of(self, given: Sequence[npt.ArrayLike]) -> Sequence[npt.ArrayLike]:
+        """Return the levels that the layout writes: the first of all that a codec gives.
+
+        Where levels have different rates, a codec's rows ``(frames,)`` are accepted too: as many per level as it has
+        codes in a frame.
+        """
+        if len(given) < sum(self.per_frame) or self.n_levels == sum(self.per_frame):
+            return given[: self.n_levels]
+        rows = np.asarray(given[: sum(self.per_frame)])
+        return [part.T.reshape(-1) for part in np.split(rows, np.cumsum(self.per_frame)[:-1])]
+
+    @cached_property
+    def _of_slot(self) -> tuple[frozenset[int], ...]:
+        return tuple(frozenset(row) for row in self.ids.tolist())
+
+    def fits(self, slot: int, token: int) -> bool:
+        """Say whether a token is a code of this slot."""
+        return token in self._of_slot[slot]
+
     def write(self, levels: Sequence[npt.ArrayLike]) -> list[int]:
         """Return the token ids of whole frames.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model.drawable import Drawable
 from model.errors import InputError
 from model.frames.tokenizer import load_tokenizer
 from model.layouts import template as templates
@@ -18,6 +19,7 @@ from model.layouts.front_ends import prepare_text
 from model.layouts.reading import Reader
 from model.layouts.spec import (
     CONTEXT_FIELDS,
+    LAYOUT_FILE,
     PROMPTED_FIELDS,
     LayoutError,
     LayoutSpec,
@@ -31,6 +33,7 @@ from model.layouts.template import Literal, Part, Slot
 from model.layouts.tokenizer import Tokenizer
 
 NO_VOICE = VoicePrompt()
+Ids = Sequence[int] | npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,24 @@ class Layout:
         Raises:
             LayoutError: no such layout, no tokenizer, or the two do not fit together.
         """
-        return cls.resolve(Path(name_or_file).stem, read_layout(name_or_file), load_tokenizer(folder))
+        path = Path(name_or_file)
+        name = name_or_file if path.name == LAYOUT_FILE else path.stem
+        return cls.resolve(name, read_layout(name_or_file), load_tokenizer(folder))
+
+    @classmethod
+    def of_policy(cls, folder: str | Path, name_or_file: str | None = None) -> Layout:
+        """Return the layout of a policy's folder: its own ``layout.yaml`` unless another one is named.
+
+        Raises:
+            LayoutError: as for :meth:`load`.
+        """
+        own = Path(folder) / LAYOUT_FILE
+        if name_or_file is None and not own.is_file():
+            raise LayoutError(
+                f"no {LAYOUT_FILE} in {folder}: name the layout of its sequences by policy.layout (`speechalign layout "
+                "list` shows the known ones)"
+            )
+        return cls.load(name_or_file or str(own), folder)
 
     @classmethod
     def resolve(
@@ -105,6 +125,15 @@ class Layout:
             raise LayoutError(f"layout {name}: {error}") from error
         return layout
 
+    def with_prefix(self, prefix: str) -> Layout:
+        """Return the layout with words before each text to say."""
+        return self.resolve(self.name, self.spec.with_prefix(prefix), self.tokenizer, self.code_tokens)
+
+    @property
+    def drawable(self) -> Drawable:
+        """The tokens that a sample may have: codes, and what ends it."""
+        return Drawable(tuple(sorted(self.code_tokens.all)), self.stops)
+
     def context(self, text: str, voice: VoicePrompt = NO_VOICE) -> list[int]:
         """Return what the model is given.
 
@@ -146,7 +175,7 @@ class Layout:
         ids = templates.write(parts, self.tokenizer, {}, filled)
         return [*ids, self.stops[0]] if finished else ids
 
-    def read(self, target: Sequence[int], prompted: bool = False) -> Read:
+    def read(self, target: Ids, prompted: bool = False) -> Read:
         """Return the speech of a target; globals stay with the voice prompt that gave them.
 
         Without a stop token at its end, a last frame that is cut off is left out.
@@ -154,7 +183,7 @@ class Layout:
         Raises:
             InputError: a token where the layout has another, or codes that are no whole frames.
         """
-        ids = list(target)
+        ids = [int(token) for token in target]
         finished = bool(ids) and ids[-1] in self.stops
         ids = ids[:-1] if finished else ids
         speech, at = self.reader.completion(self.completions[prompted], ids, finished)
@@ -175,7 +204,7 @@ class Layout:
         return voice.speaker
 
     def _codes(self, levels: Sequence[npt.ArrayLike]) -> list[int]:
-        return self.code_tokens.write(levels)
+        return self.code_tokens.write(self.code_tokens.levels_of(levels))
 
     def _globals(self, voice: VoicePrompt) -> list[int]:
         assert self.spec.globals is not None

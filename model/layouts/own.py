@@ -1,8 +1,7 @@
 """The tokenizer of this project's own AR, as an ordinary ``tokenizer.json``.
 
-Marks, characters and codes have the ids of :mod:`model.tokens`: five marks, the characters, then the codebook. With the
-file in its folder, the AR is one more checkpoint with a layout (``own``). Another character set gives a tokenizer for
-another language.
+Ids are five marks, the characters, then the codebook. With the file in its folder, the AR is one more checkpoint with a
+layout (``own``). Another character set gives a tokenizer for another language.
 """
 
 from __future__ import annotations
@@ -13,10 +12,13 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
+from model.alphabet import CHARACTERS
 from model.errors import InputError
-from model.layouts.tokenizer import SETTINGS, TOKENIZER
-from model.tokens import BOS, CHARACTERS, EOS, PAD, PROMPT, SPEECH
+from model.layouts.layout import Layout
+from model.layouts.spec import read_layout
+from model.layouts.tokenizer import SETTINGS, TOKENIZER, Tokenizer
 
+PAD, BOS, EOS, PROMPT, SPEECH = range(5)
 MARKS = {PAD: "<pad>", BOS: "<s>", EOS: "</s>", PROMPT: "<prompt>", SPEECH: "<speech>"}
 CODE = "<c_{}>"
 
@@ -43,15 +45,29 @@ def build_tokenizer(codebook_size: int, characters: str = CHARACTERS) -> Backend
     return backend
 
 
-def write_tokenizer(folder: Path, codebook_size: int, characters: str = CHARACTERS) -> None:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json``, so that ``AutoTokenizer`` loads the folder too.
+def build_layout(codebook_size: int, characters: str = CHARACTERS, layout: str = "own") -> Layout:
+    """Return a layout joined with the tokenizer of a codebook size and character set.
 
     Raises:
-        InputError: as for :func:`build_tokenizer`.
+        InputError: as for :func:`build_tokenizer`, or a layout with other tokens.
     """
-    backend = build_tokenizer(codebook_size, characters)
+    tokenizer = Tokenizer(build_tokenizer(codebook_size, characters), "the own tokenizer")
+    return Layout.resolve(layout, read_layout(layout), tokenizer)
+
+
+def save_tokenizer(backend: Backend, folder: Path) -> None:
+    """Write ``tokenizer.json`` and ``tokenizer_config.json``, so that ``AutoTokenizer`` loads the folder too."""
     folder.mkdir(parents=True, exist_ok=True)
     backend.save(str(folder / TOKENIZER))
     marks = {"bos_token": MARKS[BOS], "eos_token": MARKS[EOS], "pad_token": MARKS[PAD]}
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **marks}
     (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tokenizer(folder: str | Path, codebook_size: int, characters: str = CHARACTERS) -> None:
+    """Write the tokenizer of a codebook size and character set to a folder.
+
+    Raises:
+        InputError: as for :func:`build_tokenizer`.
+    """
+    save_tokenizer(build_tokenizer(codebook_size, characters), Path(folder))

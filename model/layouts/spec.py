@@ -14,6 +14,7 @@ from model.errors import InputError
 from model.layouts.front_ends import check_steps
 
 FOLDER = Path(__file__).parent
+LAYOUT_FILE = "layout.yaml"  # in the folder of a policy
 
 CONTEXT_FIELDS = frozenset({"text", "speaker", "globals"})
 PROMPTED_FIELDS = CONTEXT_FIELDS | {"prompt_text", "prompt_codes", "prompt_words"}
@@ -171,6 +172,16 @@ class LayoutSpec(_Block):
                 raise ValueError("a completion has {words}, but there is no block word")
         return self
 
+    def with_prefix(self, prefix: str) -> LayoutSpec:
+        """Return the layout with words before each text to say, which its front end leaves as they are."""
+
+        def prefixed(template: Template | None) -> Template | None:
+            if isinstance(template, dict):
+                return {role: message.replace("{text}", f"{prefix}{{text}}") for role, message in template.items()}
+            return template if template is None else template.replace("{text}", f"{prefix}{{text}}")
+
+        return self.model_copy(update={"context": prefixed(self.context), "prompted": prefixed(self.prompted)})
+
     @property
     def steps(self) -> list[str]:
         """The text front end, step by step."""
@@ -238,6 +249,12 @@ def read_layout(name_or_file: str) -> LayoutSpec:
         return LayoutSpec.model_validate(content)
     except ValidationError as error:
         raise LayoutError(f"{file}: {_one_line(error)}") from error
+
+
+def write_layout(spec: LayoutSpec, file: Path) -> None:
+    """Write a layout as YAML: what it says, without comments."""
+    content = spec.model_dump(exclude_defaults=True)
+    file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
 
 
 def _one_line(error: ValidationError) -> str:

@@ -20,7 +20,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Speech:
-    """Codes of one recording or sample: ``levels`` of ``(n,)`` each, or ``words`` that hold them."""
+    """Codes of one recording or sample: ``levels`` of ``(n,)`` each, or ``words`` that hold them.
+
+    ``levels`` may be more than a layout writes, and a codec's rows where its levels have different rates.
+    """
 
     levels: tuple[npt.NDArray[np.int64], ...] = ()
     words: tuple[Word, ...] = ()
@@ -31,6 +34,11 @@ class Speech:
     def of(cls, *levels: npt.ArrayLike, globals: Sequence[int] = ()) -> Speech:
         """Return the speech of these levels of codes."""
         return cls(tuple(np.asarray(level, dtype=np.int64) for level in levels), globals=tuple(globals))
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Codes ``(levels, frames)``, where all levels have one rate."""
+        return np.stack(self.levels)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Speech):

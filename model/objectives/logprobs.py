@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from model.errors import InputError
 from model.fast.chunked import output_layer, scoring_labels
 from model.fast.padding import padded
-from model.tokens import PAD
 
 IGNORE = -100  # label of a position that is not scored
 
@@ -22,7 +21,7 @@ def collate(contexts: Sequence[Sequence[int]], targets: Sequence[Sequence[int]])
     Right padding needs no attention mask: under causal attention no real position sees a later one.
     """
     longest = padded(max(len(c) + len(t) for c, t in zip(contexts, targets, strict=True)) - 1)
-    ids = torch.full((len(contexts), longest), PAD)
+    ids = torch.zeros((len(contexts), longest), dtype=torch.long)  # any filler: nothing sees it
     labels = torch.full((len(contexts), longest), IGNORE)
     for row, (context, target) in enumerate(zip(contexts, targets, strict=True)):
         sequence = torch.tensor([*context, *target])

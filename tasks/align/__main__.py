@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import typer
 
 from model import lora, policy
 from model.fast.onednn import use_onednn
+from model.layouts.layout import Layout
 from model.processes import count
 from model.training import Optimization
 from tasks.align.method import Job
@@ -26,33 +28,38 @@ from tasks.common.stage import stage
 from tasks.common.training import state_of, train
 
 
-def check(pairs: list[dict[str, Any]], method: str, codebook: int) -> None:
+def check(pairs: list[dict[str, Any]], method: str, layout: Layout) -> None:
     """Refuse pairs that cannot teach anything, before the first step.
 
     Args:
-        method: ``align.method``, since RPO needs more of a pair than others. codebook: number of level-1 codes.
+        method: ``align.method``, since RPO needs more of a pair than others. layout: of the policy.
     Raises:
-        DataError: no pairs; a side that is empty or holds a token that is no code (padding); two equal sides; a
+        DataError: no pairs; a side that is empty or holds a token that can't be drawn (padding); two equal sides; a
             reference log-probability that is missing or not finite; RPO without a finite reward gap.
     """
     if not pairs:
         raise DataError("there are no preference pairs; run `prefer` again with a lower prefer.min_wer_gap")
+    codes, stops = layout.code_tokens.all, set(layout.stops)
     for pair in pairs:
         where = f"pair {pair['id']} of iteration {pair['iteration']}"
-        if not len(pair["chosen"]) or not len(pair["rejected"]):
-            raise DataError(f"{where} has an empty side: {len(pair['chosen'])} and {len(pair['rejected'])} tokens")
+        lengths = {side: len(pair[side]) - pair[f"{side}_finished"] for side in ("chosen", "rejected")}  # of codes
+        if min(lengths.values()) < 1:
+            raise DataError(f"{where} has an empty side: {lengths['chosen']} and {lengths['rejected']} codes")
         if np.array_equal(pair["chosen"], pair["rejected"]):
             raise DataError(f"{where} has two equal sides; expected a preference")
-        for side in ("chosen", "rejected"):
-            if wrong := [code for code in pair[side] if not 0 <= code < codebook]:
+        for side, n in lengths.items():
+            tokens = [int(token) for token in pair[side]]
+            wrong = [token for token in tokens[:n] if token not in codes]
+            wrong += [token for token in tokens[n:] if token not in stops]
+            if wrong:
                 raise DataError(
-                    f"{where} has {len(wrong)} of {len(pair[side])} {side} tokens outside 0 to {codebook - 1}, the "
-                    f"first {wrong[0]}; expected codes of this codec and no padding: run `prefer` again"
+                    f"{where} has {len(wrong)} of {len(tokens)} {side} tokens that this policy does not draw "
+                    f"there, the first {layout.tokenizer.name(wrong[0])}; expected codes, a stop last and no padding: "
+                    "run `prefer` again"
                 )
-            if not 0 <= pair[f"{side}_from"] < len(pair[side]):
+            if not 0 <= pair[f"{side}_from"] < n:
                 raise DataError(
-                    f"{where} is about {side} frames from {pair[f'{side}_from']} on, of {len(pair[side])}: run "
-                    "`prefer` again"
+                    f"{where} is about {side} tokens from {pair[f'{side}_from']} on, of {n}: run `prefer` again"
                 )
         logprobs = [pair["chosen_logprob"], pair["rejected_logprob"]]
         if None in logprobs or not np.isfinite(logprobs).all():
@@ -74,12 +81,13 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     train_together(params, device)
     align, block = params.align, params.iteration(iteration)
     pairs = read_token_rows(paths.pairs(iteration), schemas.PAIRS)
-    ar = use_onednn(policy.load(paths.ar(block.prev), device))
-    check(pairs, align.method, policy.vocabulary_of(ar).codebook_size)
+    previous = policy.load(paths.ar(block.prev), device)
+    ar = use_onednn(previous.model)
+    check(pairs, align.method, previous.layout)
     if align.method != "sft":
         policy.without_dropout(ar)  # the reference log-probabilities and the samples come from the policy without it
     policy.forget_best_of_n(ar)  # the previous policy's; its reward model stays behind
-    method = METHODS[align.method](Job(ar=ar, pairs=pairs, params=params, iteration=iteration, device=device))
+    method = METHODS[align.method](Job(policy=previous, pairs=pairs, params=params, iteration=iteration, device=device))
     # Last, because the method may have copied the policy for a reward model.
     keep_scale = policy.train_only(ar, align.parameters)
     if align.parameters == "lora":
@@ -124,7 +132,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
         run.log_metrics({f"align/{name}": value for name, value in results.items()}, step=method.steps)
     lora.merge(ar)
     with atomic_path(paths.ar(iteration)) as folder:
-        policy.save(ar, folder)
+        policy.save(replace(previous, layout=method.learned()), folder)
         method.finish(folder)
     if results:
         print(f"align@{iteration}: " + ", ".join(f"{name} {value:.3g}" for name, value in results.items()))

@@ -28,7 +28,7 @@ class Kto(PairMethod):
         return batches
 
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        tokens, labels = collate(*sequences_of(pairs, self.job.vocabulary))
+        tokens, labels = collate(*sequences_of(pairs))
         logprobs = [pair[f"{side}_logprob"] for side in ("chosen", "rejected") for pair in pairs]
         reference = torch.tensor(logprobs, dtype=torch.float32)
         return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, labels=labels, reference=reference)
@@ -41,7 +41,7 @@ class Kto(PairMethod):
         """
         if len(pairs) < 2:
             return torch.zeros(())  # nothing to mismatch
-        contexts, targets = sequences_of(pairs, self.job.vocabulary)
+        contexts, targets = sequences_of(pairs)
         n = len(pairs)
         order = [(i + 1) % n for i in range(n)] + [n + (i + 1) % n for i in range(n)]
         tokens, labels = (t.to(self.job.device) for t in collate(contexts, [targets[i] for i in order]))

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from model import policy
 from model.batch import Batch
 from model.fast.onednn import use_onednn
+from model.layouts.layout import Layout
+from model.pairs.sequences import codes_in
+from model.policy import Policy
 from model.processes import micro_batches
-from model.tokens import Vocabulary
 from model.training import Metrics
 from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.align.train_set import TrainSet
@@ -25,6 +27,7 @@ from tasks.common import paths
 from tasks.common.params import Params, own
 from tasks.common.params.aligning import Align
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 
 Row = dict[str, Any]
 
@@ -33,7 +36,7 @@ Row = dict[str, Any]
 class Job:
     """One iteration to align: the policy to train (in place), its pairs, and the settings."""
 
-    ar: LlamaForCausalLM
+    policy: Policy
     pairs: list[Row]  # of schemas.PAIRS, checked
     params: Params
     iteration: str
@@ -54,17 +57,23 @@ class Job:
         return own.nll_weight_of(self.params)
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return policy.vocabulary_of(self.ar)
+    def ar(self) -> PreTrainedModel:
+        """The model to train."""
+        return self.policy.model
+
+    @property
+    def layout(self) -> Layout:
+        return self.policy.layout
 
     @cached_property
     def train_set(self) -> TrainSet:
-        return TrainSet(Utterances.read("train", levels=1), self.vocabulary, self.params.prompt_frames)
+        golden = Utterances.read("train", sum(self.layout.code_tokens.per_frame))
+        return TrainSet(Voices.of(golden, self.params), self.layout)
 
-    def load_reference(self) -> LlamaForCausalLM:
+    def load_reference(self) -> PreTrainedModel:
         """Load the reference policy, frozen: the previous one, or the start policy (``prefer.reference``)."""
         anchor = self.params.iteration(self.iteration).prev if self.params.prefer.reference == "previous" else "0"
-        return use_onednn(policy.load(paths.ar(anchor), self.device)).requires_grad_(False)
+        return use_onednn(policy.load(paths.ar(anchor), self.device).model).requires_grad_(False)
 
     def pair_schedule(self, epochs: int) -> list[list[Row]]:
         """Return steps of ``align.batch_pairs`` pairs: this iteration's once per epoch, those of like length together.
@@ -76,7 +85,7 @@ class Job:
         earlier = [pair for pair in self.pairs if pair["iteration"] != self.iteration]
         size, seed = self.align.batch_pairs, self.params.seed
         replayed = min(round(self.params.prefer.replay * size), size - 1) if earlier else 0
-        lengths = [len(pair["chosen"]) + len(pair["rejected"]) for pair in fresh]
+        lengths = [codes_in(pair) for pair in fresh]
         steps = [
             [fresh[i] for i in step]
             for step in schedule_of(lengths, epochs=epochs, batch_size=size - replayed, seed=seed)
@@ -120,6 +129,10 @@ class Method(ABC):
     def results(self) -> Metrics:
         """Return what to report once, after training: by default nothing."""
         return {}
+
+    def learned(self) -> Layout:
+        """Return the layout of the new policy: by default that of the previous one."""
+        return self.job.layout
 
     def finish(self, folder: Path) -> None:  # noqa: B027
         """Add to the new policy's folder what else it needs: by default nothing."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from model import lora, processes
 from model.batch import Batch
-from model.sampling import Request, sample
+from model.sampling import sample
 from model.training import TrainingError
 from tasks.align.method import Job, Method, Row
 from tasks.align.schedule import chunks, passes, schedule_of
@@ -29,7 +29,7 @@ class Episode:
     id: str  # of the text, with the number of the draw
     text: str
     prompt_id: str
-    tokens: np.ndarray  # level-1 codes as sampled
+    tokens: np.ndarray  # as sampled, without the stop
     finished: bool
     context: list[int]
     target: list[int]
@@ -91,18 +91,19 @@ class OnPolicy(Method):
         rng = np.random.default_rng([job.params.seed, 9, *job.iteration.encode(), number])
         drawn, requests = [], []
         for row in self.texts(number):
-            context = train.context(text=row["text"], voice=train.golden.find(row["prompt_id"]))
+            prompt = train.voices.prompt_of(row["prompt_id"])
+            request = job.policy.request(row["text"], prompt, decoding=decoding, seed=0)
             for draw in range(self.draws):
                 seed = int(rng.integers(2**62))
                 drawn.append({"id": f"{row['id']}#{draw}", "text": row["text"], "prompt_id": row["prompt_id"]})
-                requests.append(Request(tuple(context), decoding.max_frames(row["text"]), seed))
-        drawable, batch_size = job.vocabulary.drawable, job.params.decoding.batch_size
+                requests.append(replace(request, seed=seed))
+        drawable, batch_size = job.layout.drawable, job.params.decoding.batch_size
         with lora.merged(job.ar):
             samples = processes.each(lambda own: sample(job.ar, own, decoding, drawable, batch_size), requests)
         episodes = [
             Episode(
                 **about,
-                tokens=job.vocabulary.read(s.tokens),
+                tokens=s.tokens,
                 finished=s.finished,
                 context=list(request.context),
                 target=s.target,

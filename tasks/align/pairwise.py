@@ -37,7 +37,7 @@ class Pairwise(PairMethod):
         return Batch(
             ids=pair_ids(pairs),
             weight=float(len(pairs)),
-            **collate_pairs(pairs, self.job.vocabulary),
+            **collate_pairs(pairs),
             reference_chosen=torch.tensor([pair["chosen_logprob"] for pair in pairs], dtype=torch.float32),
             reference_rejected=torch.tensor([pair["rejected_logprob"] for pair in pairs], dtype=torch.float32),
             reward_gap=torch.tensor([reward_gap(pair) for pair in pairs], dtype=torch.float32),

@@ -43,7 +43,7 @@ class RewardTraining(PairMethod):
         self.lr = self.align.reward_model.lr
 
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        tokens, last = reward_lib.pad(list(zip(*sequences_of(pairs, self.job.vocabulary), strict=True)))
+        tokens, last = reward_lib.pad(list(zip(*sequences_of(pairs), strict=True)))
         return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, last=last)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
@@ -71,7 +71,7 @@ class RewardTraining(PairMethod):
         """
         if not self.held_out:
             return {}
-        sequences = list(zip(*sequences_of(self.held_out, self.job.vocabulary), strict=True))
+        sequences = list(zip(*sequences_of(self.held_out), strict=True))
         names = pair_ids(self.held_out) * 2
         rewards = reward_lib.score(self.model, sequences, names, self.job.params.decoding.batch_size)
         logprobs = torch.tensor([pair[f"{side}_logprob"] for side in SIDES for pair in self.held_out])

@@ -75,6 +75,6 @@ def with_advantages(
 
 def reward_mean_and_std(reward: RewardModel, job: Job) -> tuple[float, float]:
     """Return the mean and standard deviation of both sides' rewards, because a reward's zero and scale are free."""
-    sequences = list(zip(*sequences_of(job.pairs, job.vocabulary), strict=True))
+    sequences = list(zip(*sequences_of(job.pairs), strict=True))
     rewards = score(reward, sequences, pair_ids(job.pairs) * 2, job.params.decoding.batch_size)
     return float(rewards.mean()), max(float(rewards.std()), 1e-6)

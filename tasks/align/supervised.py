@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from model.batch import Batch
+from model.layouts.layout import Layout
 from model.objectives.coh import BAD, GOOD
 from model.objectives.logprobs import IGNORE, collate, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.processes import micro_batches
-from model.tokens import Vocabulary
 from model.training import Metrics
 from tasks.align.method import Job, Method, PairMethod, Row, pair_ids
 from tasks.align.schedule import passes
@@ -33,12 +33,20 @@ class ChainOfHindsight(Supervised, PairMethod):
 
     def __init__(self, job: Job):
         super().__init__(job)
-        self.good, self.bad = (Vocabulary(job.vocabulary.codebook_size, prefix) for prefix in (GOOD, BAD))
-        job.ar.config.text_prefix = GOOD
+        self.good, self.bad = (job.layout.with_prefix(prefix) for prefix in (GOOD, BAD))
+
+    def learned(self) -> Layout:
+        return self.good
 
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        good, _ = sequences_of(pairs, self.good)
-        bad, targets = sequences_of(pairs, self.bad)
+        voices = self.job.train_set.voices
+        prompts = [voices.prompt_of(pair["prompt_id"]) for pair in pairs]
+        good, bad = (
+            [layout.context(pair["text"], prompt) for pair, prompt in zip(pairs, prompts, strict=True)]
+            for layout in (self.good, self.bad)
+        )
+        good, _ = sequences_of(pairs, good)
+        bad, targets = sequences_of(pairs, bad)
         tokens, labels = collate(good[: len(pairs)] + bad[len(pairs) :], targets)
         return Batch(ids=pair_ids(pairs) * 2, weight=2.0 * len(pairs), tokens=tokens, labels=labels)
 
@@ -51,7 +59,7 @@ class RejectionSampling(Supervised, PairMethod):
     """
 
     def batch(self, pairs: Sequence[Row]) -> Batch:
-        contexts, targets = sequences_of(pairs, self.job.vocabulary)
+        contexts, targets = sequences_of(pairs)
         tokens, labels = collate(contexts[: len(pairs)], targets[: len(pairs)])
         return Batch(ids=pair_ids(pairs), weight=float(len(pairs)), tokens=tokens, labels=labels)
 

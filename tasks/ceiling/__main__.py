@@ -36,7 +36,8 @@ def main() -> None:
     both = Judges(panel, judges.load_held_out(params, device, test.texts))
     golden = load_waves("test", rows.ids)
     codes = [rows.codes(i) for i in range(len(rows))]
-    completed = nar_lib.complete(nar, [c[0] for c in codes], test.prompts, params.evaluate.batch_size)
+    prompts = [torch.from_numpy(prompt.speech.rows) for prompt in test.prompts]
+    completed = nar_lib.complete(nar, [c[0] for c in codes], prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
         "golden": [golden[i] for i in rows.ids],
         "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),

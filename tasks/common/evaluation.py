@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
-import torch
 
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
+from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.params import Params
 from tasks.common.scores import SETS
 from tasks.common.utterances import Utterances, load_waves
+from tasks.common.voices import Voices
 
 Row = dict[str, Any]
 GOLDEN: Row = {"draw": 0, "decoding": None, "temperature": None, "top_k": None, "top_p": None, "finished": True}
@@ -45,8 +46,8 @@ class EvaluationSet:
     ``rows`` have the columns id, set, speaker, seen, text, prompt_id and golden_seconds of ``schemas.UTTERANCES``.
     """
 
-    def __init__(self, rows: list[Row], prompts: list[torch.Tensor], golden: dict[str, np.ndarray], seed: int):
-        """``prompts (levels, frames)``: one per row; ``golden``: waveforms of the prompt utterances by id."""
+    def __init__(self, rows: list[Row], prompts: list[VoicePrompt], golden: dict[str, np.ndarray], seed: int):
+        """``prompts``: one per row; ``golden``: waveforms of the prompt utterances by id."""
         self.rows, self.prompts, self.golden, self.seed = rows, prompts, golden, seed
         self._embedded: dict[Panel | HeldOut, np.ndarray] = {}
 
@@ -62,7 +63,8 @@ class EvaluationSet:
         if "long" in sets:
             rows += _long(split)
         try:
-            prompts = [utterances.codes(utterances.find(row["prompt_id"]))[:, : params.prompt_frames] for row in rows]
+            voices = Voices.of(utterances, params)
+            prompts = [voices.prompt_of(row["prompt_id"]) for row in rows]
         except KeyError as error:
             raise DataError(
                 f"{paths.texts(split)} prompts a voice with {error}, which {paths.codes(split)} lacks; "

@@ -12,6 +12,7 @@ from model.judges.panel import Judgement, Panel
 from model.voice import Voice
 from tasks.common.params import Params
 from tasks.common.utterances import Row, Utterances, load_waves
+from tasks.common.voices import Voices
 
 PART = 128  # samples judged at a time: their audio is not kept
 
@@ -20,13 +21,13 @@ class SampleJudge:
     """The panel, with what it needs to render samples and to know the voices of their prompts.
 
     Args:
-        voice: NAR and codec, which render.
+        voice: renders the samples, which are in its policy's tokens.
         train: utterances with all levels, the prompts among them.
         prompt_ids: of all samples that will be judged.
     """
 
     def __init__(self, params: Params, voice: Voice, train: Utterances, panel: Panel, prompt_ids: Iterable[str]):
-        self.params, self.voice, self.train, self.panel = params, voice, train, panel
+        self.params, self.voice, self.prompts, self.panel = params, voice, Voices.of(train, params), panel
         ids = sorted(set(prompt_ids))
         waves = load_waves("train", ids)
         self.place = {id_: i for i, id_ in enumerate(ids)}
@@ -38,17 +39,15 @@ class SampleJudge:
         Args:
             samples: each with ``text``, ``prompt_id`` and ``tokens``.
         """
-        batch_size, device = self.params.decoding.batch_size, self.voice.ar.device.type
+        batch_size, device = self.params.decoding.batch_size, self.voice.device.type
         # Samples of similar lengths share shapes, for which kernels are compiled once, and need little padding.
         order = sorted(range(len(samples)), key=lambda i: -len(samples[i]["tokens"]))
         parts = [[samples[i] for i in order[first : first + PART]] for first in range(0, len(order), PART)]
         panels = self._panels(min(torch.get_num_threads(), len(parts)) if device == "cpu" else 1)
 
         def judge(worker: int, part: list[Row]) -> list[Judgement]:
-            prompts = [self.train.codes(self.train.find(s["prompt_id"])) for s in part]
-            prompts = [codes[:, : self.params.prompt_frames] for codes in prompts]
-            level1 = [torch.tensor(s["tokens"], dtype=torch.long) for s in part]
-            _, rendered = self.voice.render(level1, prompts, batch_size)
+            prompts = [self.prompts.prompt_of(s["prompt_id"]) for s in part]
+            _, rendered = self.voice.render([s["tokens"] for s in part], prompts, batch_size)
             voices = self.voices[[self.place[s["prompt_id"]] for s in part]]
             texts = [s["text"] for s in part]
             return panels[worker].judge(rendered, self.voice.sample_rate, texts, voices, on_done)

@@ -126,14 +126,13 @@ def _rendered(
     with Bar(f"{title} judge", len(sampled)) as bar:
 
         def one(worker: int, part: list[int]) -> list[R]:
-            level1 = [voice.codes(sampled[i]) for i in part]
             prompts = [texts.prompts[i % len(texts)] for i in part]
-            _, waves = voice.render(level1, prompts, params.evaluate.batch_size)
+            _, waves = voice.render([sampled[i].tokens for i in part], prompts, params.evaluate.batch_size)
             found = work(judges[worker], part, waves)
             bar.advance(len(part))
             return found
 
-        done = parallel_map(one, parts, voice.ar.device.type)
+        done = parallel_map(one, parts, voice.device.type)
     place = {
         i: found for part, results in zip(parts, done, strict=True) for i, found in zip(part, results, strict=True)
     }

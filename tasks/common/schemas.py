@@ -1,11 +1,14 @@
-"""Columns of the tables that flow between stages. Token columns hold codec codes, never text ids."""
+"""Columns of the tables that flow between stages.
+
+``codes`` are the codec's. ``tokens``, ``context``, ``chosen`` and ``rejected`` are ids of the policy's own tokenizer.
+"""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 _CODES = pa.list_(pa.list_(pa.int16()))  # levels x frames
-_LEVEL1 = pa.list_(pa.int16())
+_TOKENS = pa.list_(pa.int32())
 
 CODES = pa.schema(
     [
@@ -35,9 +38,11 @@ SAMPLES = pa.schema(
         ("prompt_id", pa.string()),  # of the utterance whose first frames are the voice prompt
         ("draw", pa.int32()),  # which of the samples for this prompt
         ("seed", pa.int64()),
-        ("tokens", _LEVEL1),  # exactly as sampled, end mark not included
-        ("logprobs", pa.list_(pa.float32())),  # under the policy at temperature 1, the end mark's last
+        ("tokens", _TOKENS),  # exactly as sampled, without the stop
+        ("logprobs", pa.list_(pa.float32())),  # under the policy at temperature 1, the stop's last
+        ("behavior", pa.list_(pa.float32())),  # likewise, under the distribution that was drawn from
         ("finished", pa.bool_()),  # False: cut off at the length limit
+        ("stop", pa.int32()),  # the token that ended it; null if it was cut off
         ("temperature", pa.float64()),
         ("top_k", pa.int32()),
         ("top_p", pa.float64()),
@@ -65,14 +70,14 @@ PAIRS = pa.schema(
         ("prompt_id", pa.string()),
         ("iteration", pa.string()),  # that made the pair
         ("text", pa.string()),
-        ("prompt", _LEVEL1),
-        ("chosen", _LEVEL1),
-        ("rejected", _LEVEL1),
-        ("chosen_from", pa.int32()),  # first frame that the preference is about; those before are context
+        ("context", _TOKENS),  # of the policy that was sampled: text and voice prompt in its layout
+        ("chosen", _TOKENS),  # codes and, unless it was cut off, the stop
+        ("rejected", _TOKENS),
+        ("chosen_from", pa.int32()),  # first token that the preference is about; those before are context
         ("rejected_from", pa.int32()),
-        ("chosen_logprob", pa.float64()),  # sum over the tokens from there and the end mark, under the reference policy
+        ("chosen_logprob", pa.float64()),  # sum over the tokens from there on, under the reference policy
         ("rejected_logprob", pa.float64()),
-        ("chosen_finished", pa.bool_()),  # False: cut off, so no end mark is scored
+        ("chosen_finished", pa.bool_()),  # False: cut off, so no stop is scored
         ("rejected_finished", pa.bool_()),
         ("chosen_wer", pa.float64()),
         ("rejected_wer", pa.float64()),

@@ -119,6 +119,10 @@ class Utterances(Sequence[Row]):
         chunk = int(np.searchsorted(self._first, index, side="right")) - 1
         return self._chunks[chunk].codes(index - int(self._first[chunk]))
 
+    def rows(self, index: int) -> np.ndarray:
+        """Codes of an utterance as the table holds them ``(rows, frames)``; a view, not to be written to."""
+        return self._codes(index)
+
     def codes(self, index: int) -> torch.Tensor:
         """Codes of an utterance for a model, int64 ``(levels, frames)``."""
         return torch.from_numpy(self._codes(index).astype(np.int64))
@@ -177,14 +181,15 @@ class Utterances(Sequence[Row]):
         """Position of the same other utterance every time, for evaluation paired over runs."""
         return self.other(index, np.random.default_rng([seed, index]))
 
-    def random_prompt(self, index: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Random crop of another utterance by the speaker, int16 ``(levels, up to frames)``.
+    def random_prompt(self, index: int, frames: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Position and a random crop, int16 ``(levels, up to frames)``, of another utterance by the speaker.
 
         Crops that start anywhere keep a policy from learning where prompts begin.
         """
-        codes = self._codes(self.other(index, rng))
+        other = self.other(index, rng)
+        codes = self._codes(other)
         start = int(rng.integers(max(0, codes.shape[1] - frames) + 1))
-        return codes[:, start : start + frames]
+        return other, codes[:, start : start + frames]
 
 
 class _Chunk:

@@ -59,7 +59,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         "decoding": {"best": decoding_columns(best), "loop": decoding_columns(loop)},
         "choice": tried,
         "scores": scores(rows, earlier, params),
-        "change": change(voice.ar, start, test, at_loop.sampled[: len(test)], params.seed),
+        "change": change(voice.policy, start, test, at_loop.sampled[: len(test)], params.seed),
         "environment": environment.describe(params, device),
     }
     with atomic_path(paths.audio(iteration)) as folder:
@@ -68,7 +68,7 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
             write_flac(folder / f"{test.rows[index]['id']}.flac", on_test.waves[index], voice.sample_rate)
     write_table(paths.dev(iteration), rows["dev"], schemas.UTTERANCES)
     write_table(paths.utterances(iteration), rows["test"], schemas.UTTERANCES)
-    sampled = sample_rows(voice, test, at_loop, loop, policy.digest(paths.ar(iteration)))
+    sampled = sample_rows(test, at_loop, loop, policy.digest(paths.ar(iteration)))
     write_table(paths.test_samples(iteration), sampled, schemas.SAMPLES)
     write_json(paths.metrics(iteration), metrics)
     log(iteration, metrics)
@@ -103,9 +103,7 @@ def scores(rows: dict[str, list[Row]], earlier: dict[str, str], params: Params) 
     }
 
 
-def sample_rows(
-    voice: Voice, test: EvaluationSet, evaluated: Evaluated, decoding: Decoding, policy_digest: str
-) -> list[Row]:
+def sample_rows(test: EvaluationSet, evaluated: Evaluated, decoding: Decoding, policy_digest: str) -> list[Row]:
     """Return the first draw of each recorded text as rows of ``schemas.SAMPLES``, to measure the gap on.
 
     Args:
@@ -114,8 +112,7 @@ def sample_rows(
     return [
         {
             **{name: row[name] for name in ("id", "text", "prompt_id", "draw", "seed", "finished")},
-            "tokens": voice.codes(sampled).numpy(),
-            "logprobs": sampled.logprobs,
+            **{name: getattr(sampled, name) for name in ("tokens", "logprobs", "behavior", "stop")},
             **decoding_columns(decoding),
             "max_frames_per_character": decoding.max_frames_per_character,
             "policy": policy_digest,

@@ -8,37 +8,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
 
-from model import divergence, policy
+from model import divergence
+from model.policy import Policy
 from model.sampling import Sampled
 from tasks.common.evaluation import EvaluationSet
 
 POSITIONS = 20_000  # tokens that are compared; more change no digit that is shown
+NUMBERS = 1 << 26  # log-probabilities of all drawable tokens at all positions: a quarter of a GiB
 
 
 def change(
-    ar: LlamaForCausalLM, start: LlamaForCausalLM | None, texts: EvaluationSet, sampled: Sequence[Sampled], seed: int
+    policy: Policy, start: Policy | None, texts: EvaluationSet, sampled: Sequence[Sampled], seed: int
 ) -> dict[str, Any]:
     """Return the policy's entropy and, against ``start``, kl, temperature and share of :mod:`model.divergence`.
 
     Args:
         start: None for the start policy itself.
-        sampled: the policy's samples, one per text; a random part of them, if they have more than POSITIONS tokens.
+        sampled: the policy's samples, one per text; a random part of them, if they have more tokens than are compared.
     """
-    chosen, positions = [], 0
+    drawable = policy.layout.drawable
+    chosen, positions, most = [], 0, min(POSITIONS, NUMBERS // len(drawable.codes))
     for i in np.random.default_rng(seed).permutation(len(sampled)).tolist():
-        if positions < POSITIONS:
+        if positions < most:
             chosen.append(i)
             positions += len(sampled[i].logprobs)
 
-    def logprobs(model: LlamaForCausalLM) -> torch.Tensor:
-        vocabulary = policy.vocabulary_of(model)  # its own: Chain of Hindsight puts words before the text
-        contexts = [vocabulary.context(texts.rows[i]["text"], texts.prompts[i][0].tolist()) for i in chosen]
-        targets = [sampled[i].target for i in chosen]
-        return divergence.code_logprobs(model, contexts, targets)
+    def logprobs(of: Policy) -> torch.Tensor:
+        # Its own layout: Chain of Hindsight puts words before the text.
+        contexts = [of.layout.context(texts.rows[i]["text"], texts.prompts[i]) for i in chosen]
+        return divergence.code_logprobs(of.model, contexts, [sampled[i].target for i in chosen], drawable)
 
-    own = logprobs(ar)
+    own = logprobs(policy)
     found: dict[str, Any] = {"entropy": divergence.entropy(own)}
     if start is not None:
         found |= asdict(divergence.change(own, logprobs(start)))

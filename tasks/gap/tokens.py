@@ -10,6 +10,7 @@ import torch
 from model import nar as nar_lib
 from model.fast.onednn import use_onednn
 from model.gap.representation import Basis, pooled
+from model.layouts.layout import Layout
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_token_rows
 from tasks.common.params import Params
@@ -47,13 +48,14 @@ def read_compared(iteration: str, params: Params, device: torch.device) -> Compa
         )
     ids = sorted(i for i in samples if len(samples[i]["tokens"]) and len(first[i]["tokens"]))
     nar = use_onednn(nar_lib.load(paths.NAR, device))
+    layout = Layout.of_policy(paths.ar("0"))
     prompts = [test.codes(test.find(samples[i]["prompt_id"]))[:, : params.prompt_frames] for i in ids]
 
     def states(level1: list[np.ndarray]) -> np.ndarray:
         return pooled(nar, [torch.from_numpy(t) for t in level1], prompts, params.evaluate.batch_size)
 
     golden_tokens = [test.level1(test.find(i)).astype(np.int64) for i in ids]
-    tokens, start_tokens = ([s[i]["tokens"].astype(np.int64) for i in ids] for s in (samples, first))
+    tokens, start_tokens = ([layout.read(s[i]["tokens"]).speech.levels[0] for i in ids] for s in (samples, first))
     synthetic = states(tokens)
     return Compared(
         ids=ids,

@@ -17,6 +17,7 @@ from model.codecs.registry import load_codec
 from model.fast.onednn import use_onednn
 from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
+from model.layouts.layout import Layout
 from tasks.common import judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, Judges, judge, seed_of
 from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
@@ -26,6 +27,7 @@ from tasks.common.progress import Bar
 from tasks.common.scores import compare, first_draws, summarize, to_json
 from tasks.common.training import state_of
 from tasks.common.utterances import Utterances, load_waves
+from tasks.common.voices import Voices
 from tasks.nar.training import Examples, train
 
 SHOWN = ("wer", "similarity")  # the columns of the paper's Table 1
@@ -57,15 +59,17 @@ def train_and_judge() -> None:
 
 def synthetic_codes(golden: Utterances, params: Params, device: torch.device) -> Iterator[list[np.ndarray]]:
     """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the start policy."""
-    ar, codec = use_onednn(policy.load(paths.ar("0"), device)), load_codec(params.models.codec, device)
+    start, codec = policy.load(paths.ar("0"), device), load_codec(params.models.codec, device)
+    use_onednn(start.model)
+    voices = Voices.of(golden, params)
     with Bar("nar_synthetic codes", len(golden)) as bar:
         for first in range(0, len(golden), CHUNK):
             part = range(len(golden))[first : first + CHUNK]
             own = [golden.codes(i) for i in part]
             level1 = resampled(
-                ar,
+                start,
                 [golden.texts[i] for i in part],
-                [golden.codes(golden.fixed(i, params.seed))[:, : params.prompt_frames] for i in part],
+                [voices.prompt(golden.fixed(i, params.seed)) for i in part],
                 [codes[0] for codes in own],
                 [seed_of(params.seed, golden.ids[i]) for i in part],
                 params.decoding.temperature,
@@ -92,9 +96,11 @@ def scores_of(model: nar.Nar, params: Params, device: torch.device) -> dict[str,
     by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
     before = first_draws(read_table(paths.utterances("0"), schemas.UTTERANCES))
     sampled = [by_id[row["id"]] for row in test.rows]
-    level1 = [torch.tensor(row["tokens"], dtype=torch.long) for row in sampled]
+    layout = Layout.of_policy(paths.ar("0"))
+    level1 = [torch.from_numpy(layout.read(row["tokens"]).speech.levels[0]) for row in sampled]
     codec = load_codec(params.models.codec, device)
-    completed = nar.complete(model, level1, test.prompts, params.evaluate.batch_size)
+    prompts = [torch.from_numpy(prompt.speech.rows) for prompt in test.prompts]
+    completed = nar.complete(model, level1, prompts, params.evaluate.batch_size)
     waves = [wave.numpy() for wave in codec.decode(completed)]
     both = Judges(Panel(params.models.recognizer, device), judges.load_held_out(params, device, test.texts))
     voices = [test.voices(one, codec.sample_rate) for one in both]

@@ -33,7 +33,7 @@ class Examples:
 
     def drawn(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
         """Return utterances, each with the codes of a random voice prompt."""
-        return [(i, self.golden.random_prompt(i, self.prompt_frames, rng)) for i in indices]
+        return [(i, self.golden.random_prompt(i, self.prompt_frames, rng)[1]) for i in indices]
 
     def batch(self, drawn: Sequence[tuple[int, np.ndarray]], level: int) -> Batch:
         """Return padded codes up to ``level``, which is to be predicted, and prompts; the weight counts frames."""

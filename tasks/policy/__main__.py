@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 import typer
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from model import policy
 from model.batch import Batch
 from model.codecs.facts import codec_facts
+from model.policy import Policy
 from model.processes import count, micro_batches
-from model.tokens import Vocabulary
 from tasks.common import environment, origin, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.epochs import Epochs
@@ -22,16 +22,22 @@ from tasks.common.stage import stage
 from tasks.common.tracking import Run
 from tasks.common.training import state_of, train_on_golden
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 from tasks.policy.adopt import adopt, check_room
 from tasks.policy.sequences import Sequences, held_out_loss, loss_of
 
 ADOPTED = "adopted"  # instead of the precision that SFT was trained in
 
 
-def train(data: Sequences, params: Params, device: torch.device, run: Run) -> tuple[LlamaForCausalLM, Curve]:
-    """Return a new AR trained on ``data`` with the settings ``params.sft_ar``, and its curve."""
+def untrained(params: Params) -> Policy:
+    """Return the AR to train, for the codes of ``models.codec``."""
+    size = codec_facts(params.models.codec).codebook_size
+    return policy.build(policy.ArShape(**params.ar.model_dump()), size, params.sft_ar.dropout)
+
+
+def train(model: PreTrainedModel, data: Sequences, params: Params, device: torch.device, run: Run) -> Curve:
+    """Train an AR on ``data`` with the settings ``params.sft_ar``, and return its curve."""
     p = params.sft_ar
-    model = policy.build(policy.ArShape(**params.ar.model_dump()), data.vocabulary, p.dropout)
     model.config.codec = origin.codec_name(params.models.codec)
     schedule = Epochs(data.lengths, p.batch_tokens, ([params.seed, epoch] for epoch in range(p.epochs)))
 
@@ -39,7 +45,7 @@ def train(data: Sequences, params: Params, device: torch.device, run: Run) -> tu
         drawn = data.drawn(schedule[step], np.random.default_rng([params.seed, 1, step]))
         return micro_batches(drawn, len(drawn), data.batch)
 
-    curve = train_on_golden(
+    return train_on_golden(
         model,
         batches,
         loss_of,
@@ -52,38 +58,35 @@ def train(data: Sequences, params: Params, device: torch.device, run: Run) -> tu
         device=device,
         log=lambda rows: run.log_curve("sft_ar", rows),
     )
-    return model, curve
 
 
 @stage
 def main() -> None:
-    """Adopt the AR of policy.start, or train a new one on golden level-1 tokens: iteration 0."""
+    """Adopt the policy of policy.start, or train a new AR on golden level-1 codes: iteration 0."""
     params, device = runtime.start()
     start = origin.start_folder(params, "ar")
     if not start:
         train_together(params, device)
-    adopted = adopt(start, params, device) if start else None
-    golden, dev, test = (Utterances.read(split, levels=1) for split in ("train", "dev", "test"))
-    positions = adopted.config.max_position_embeddings if adopted else params.ar.max_positions
-    check_room([golden, dev, test], params, positions)
-    vocabulary = Vocabulary(codec_facts(params.models.codec).codebook_size)
+    first = adopt(start, params, device) if start else untrained(params)
+    levels = sum(first.layout.code_tokens.per_frame)
+    golden, dev, test = (Utterances.read(split, levels) for split in ("train", "dev", "test"))
+    check_room([golden, dev, test], params, first)
     ids = tracking.start_loop(params)
     paths.tracking("0").unlink(missing_ok=True)  # of an earlier training, perhaps in another precision
     trained = environment.describe(params, device)
-    precision = ADOPTED if adopted else trained["sft_precision"]
+    precision = ADOPTED if start else trained["sft_precision"]
     with tracking.resume(ids, "0") as run:
         run.set_tags(environment.tags("trained", {**trained, "sft_precision": precision, "processes": count()}))
-        if adopted:
-            model, curve = adopted, Curve()
-        else:
-            model, curve = train(Sequences(golden, vocabulary, params.prompt_frames), params, device, run)
+        curve = Curve()
+        if not start:
+            curve = train(first.model, Sequences(Voices.of(golden, params), first.layout), params, device, run)
             part()
-        held_out = Sequences(dev, vocabulary, params.prompt_frames)
-        loss = held_out_loss(model, held_out, params.sft_ar.batch_tokens, params.seed)
+        held_out = Sequences(Voices.of(dev, params), first.layout)
+        loss = held_out_loss(first.model, held_out, params.sft_ar.batch_tokens, params.seed)
         made = f"adopted from {start}" if start else f"train {curve.rows[-1]['loss'] if curve.rows else 0:.3f}"
         print(f"sft_ar: held-out loss {loss:.3f} nats per token ({made})")
         with atomic_path(paths.ar("0")) as folder:
-            policy.save(model, folder)
+            policy.save(first, folder)
         found = origin.write(paths.origin(), paths.ar("0"), params)
         run.set_tags({f"origin.{name}": value for name, value in found.items()})
         run.log_metrics({"sft_ar/held_out_loss": loss}, int(curve.rows[-1]["step"]) if curve.rows else 0)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import LlamaForCausalLM
 
 from model import policy
 from model.codecs.facts import codec_facts
 from model.errors import InputError
-from model.tokens import Vocabulary
+from model.layouts.speech import Speech, VoicePrompt
+from model.policy import Policy
 from tasks.common.decoding import decoding_of
 from tasks.common.files import DataError
 from tasks.common.origin import codec_name
@@ -20,8 +20,8 @@ from tasks.common.params.models import TRAIN
 from tasks.common.utterances import Utterances
 
 
-def adopt(folder: Path, params: Params, device: torch.device) -> LlamaForCausalLM:
-    """Load the AR that iteration 0 starts from.
+def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
+    """Load the policy that iteration 0 starts from.
 
     Raises:
         CheckpointError: no policy there, or a damaged one.
@@ -32,9 +32,9 @@ def adopt(folder: Path, params: Params, device: torch.device) -> LlamaForCausalL
             f"policy.start is {params.policy.start}, but {folder} does not exist: name a folder that holds ar/ and "
             "nar/ (the AR and the NAR of a policy), or set policy.start to train"
         )
-    ar, codec = policy.load(folder, device), params.models.codec
-    size, expected = ar.config.codebook_size, codec_facts(codec).codebook_size
-    trained_on, given = getattr(ar.config, "codec", None), codec_name(codec)
+    adopted, codec = policy.load(folder, device), params.models.codec
+    size, expected = adopted.layout.code_tokens.size, codec_facts(codec).codebook_size
+    trained_on, given = getattr(adopted.model.config, "codec", None), codec_name(codec)
     if size != expected or trained_on not in (None, given):
         found = f"{size} codes per level" if size != expected else f"codec {trained_on}"
         wanted = expected if size != expected else given
@@ -42,22 +42,19 @@ def adopt(folder: Path, params: Params, device: torch.device) -> LlamaForCausalL
             f"policy.start is {params.policy.start}, whose AR writes tokens of another codec than models.codec "
             f"({codec}): expected {wanted}, found {found}; set models.codec to its codec, or policy.start to train"
         )
-    policy.forget_best_of_n(ar)
-    return ar
+    policy.forget_best_of_n(adopted.model)
+    return adopted
 
 
-def check_room(splits: Sequence[Utterances], params: Params, positions: int) -> None:
+def check_room(splits: Sequence[Utterances], params: Params, start: Policy) -> None:
     """Check before the training that texts and recordings have room: ``sample`` and ``evaluate`` refuse what has none.
-
-    Args:
-        positions: of the policy.
 
     Raises:
         DataError: a text and its prompt, with the frames that a sample of it may be given or with those of its
-            recording, exceed ``positions``.
+            recording, exceed the policy's positions.
     """
-    limit = decoding_of(params).max_frames
-    around = len(Vocabulary(1).context("", [0] * params.prompt_frames))
+    limit, positions = decoding_of(params).max_frames, start.positions
+    around = len(start.layout.context("a", VoicePrompt(speech=Speech.of([0] * params.prompt_frames)))) - 1
     needed: list[tuple[int, int, Utterances, int]] = []  # positions, frames of a sample, of which utterance
     longer = []  # recordings that a sample could not be
     for data in splits:

@@ -8,28 +8,29 @@ import numpy as np
 import torch
 
 from model.batch import Batch
+from model.layouts.layout import Layout
+from model.layouts.speech import VoicePrompt
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
-from model.tokens import Vocabulary
 from model.training import length_buckets
-from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 
 
 class Sequences:
     """Golden utterances as AR sequences, each after a random crop of another by the speaker."""
 
-    def __init__(self, golden: Utterances, vocabulary: Vocabulary, prompt_frames: int):
-        self.golden, self.vocabulary, self.prompt_frames = golden, vocabulary, prompt_frames
-        self.lengths = golden.texts.lengths() + golden.frames + (prompt_frames + 3)
+    def __init__(self, voices: Voices, layout: Layout):
+        self.golden, self.layout, self.voices = voices.golden, layout, voices
+        self.lengths = self.golden.texts.lengths() + self.golden.frames + (voices.frames + 3)
 
-    def drawn(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, np.ndarray]]:
-        """Return utterances, each with the level-1 codes of a random voice prompt."""
-        return [(i, self.golden.random_prompt(i, self.prompt_frames, rng)[0]) for i in indices]
+    def drawn(self, indices: Sequence[int] | np.ndarray, rng: np.random.Generator) -> list[tuple[int, VoicePrompt]]:
+        """Return utterances, each with a random voice prompt."""
+        return [(i, self.voices.random_prompt(i, rng)) for i in indices]
 
-    def batch(self, drawn: Sequence[tuple[int, np.ndarray]]) -> Batch:
+    def batch(self, drawn: Sequence[tuple[int, VoicePrompt]]) -> Batch:
         """Return utterances with their prompts padded together; the weight counts the tokens to predict."""
-        golden, vocabulary = self.golden, self.vocabulary
-        contexts = [vocabulary.context(golden.texts[i], prompt) for i, prompt in drawn]
-        tokens, labels = collate(contexts, [vocabulary.target(golden.level1(i)) for i, _ in drawn])
+        golden, layout = self.golden, self.layout
+        contexts = [layout.context(golden.texts[i], prompt) for i, prompt in drawn]
+        tokens, labels = collate(contexts, [layout.target(self.voices.speech(i)) for i, _ in drawn])
         ids, scored = [golden.ids[i] for i, _ in drawn], float((labels != IGNORE).sum())
         return Batch(ids=ids, weight=scored, tokens=tokens, labels=labels)
 

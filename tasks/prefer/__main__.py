@@ -19,6 +19,8 @@ from tasks.common.judging import SampleJudge
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Row, Utterances
+from tasks.common.voices import Voices
+from tasks.prefer.golden import Golden
 from tasks.prefer.judging import judged_before, judgement_rows
 from tasks.prefer.reference import add_reference_logprobs
 from tasks.prefer.sources import pair_up, source_of
@@ -44,7 +46,8 @@ def main(
     earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.replay else []
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     judge = f"{recognizer_name(params.models.recognizer)}+{SPEAKER_ENCODER}"
-    source = source_of(params, iteration, samples, train.by_id, judge)
+    golden = Golden(Voices.of(train, params), voice.policy.layout)
+    source = source_of(params, iteration, samples, golden, judge)
     if judged:
         judgements = judged_before(samples, judge, iteration)
     else:
@@ -52,7 +55,7 @@ def main(
         judging = SampleJudge(params, voice, train, panel, [s["prompt_id"] for s in samples])
         with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
             judgements = judging.judge(samples, bar.advance)
-    pairs = pair_up(source, samples, judgements, train.by_id, params, iteration)
+    pairs = pair_up(source, samples, judgements, golden, params, iteration)
     if not pairs:
         raise DataError(
             f"iteration {iteration}: {len({s['id'] for s in samples})} texts gave no pair (source "
@@ -60,8 +63,8 @@ def main(
         )
     pairs += earlier
     anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
-    reference = use_onednn(voice.ar if anchor == folder else policy.load(anchor, device))
-    add_reference_logprobs(pairs, reference, params.decoding.batch_size, iteration)
+    reference = voice.policy if anchor == folder else policy.load(anchor, device)
+    add_reference_logprobs(pairs, use_onednn(reference.model), params.decoding.batch_size, iteration)
     digest = policy.digest(anchor)
     pairs = [{**pair, "reference": digest} for pair in pairs]
     if not judged:

@@ -18,6 +18,7 @@ from model.pairs.candidate import Candidate, Preference
 from model.pairs.segment import first_frames
 from tasks.common.params import Params
 from tasks.common.utterances import Row
+from tasks.prefer.golden import Golden
 from tasks.prefer.votes import ballots
 from tasks.prefer.votes.ballots import GOLDEN, Ballots
 
@@ -42,7 +43,9 @@ class Source:
     compared_with: Rule | None = None
 
 
-def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[str, Row], judge: str) -> Source:
+def source_of(
+    params: Params, iteration: str, samples: list[Row], golden_sides: Mapping[str, Sequence[int]], judge: str
+) -> Source:
     """Return the source that ``prefer.source`` names. Votes are read and checked here, before minutes of judging.
 
     Raises:
@@ -66,7 +69,7 @@ def source_of(params: Params, iteration: str, samples: list[Row], rows: Mapping[
     if p.source in rules:
         control = p.source in ("likelihood", "longest")
         return Source(rules[p.source], judge, advice, by_wer if control else None)
-    cast = ballots.load(Path(p.votes), iteration, samples, rows, params.iterations)
+    cast = ballots.load(Path(p.votes), iteration, samples, golden_sides, params.iterations)
     print(f"prefer@{iteration}: {cast.describe()}")
     return Source(partial(_voted, cast), f"{cast.name},{judge}", "ties make no pair: ask for more votes")
 
@@ -79,19 +82,21 @@ def pair_up(
     source: Source,
     samples: list[Row],
     judgements: list[Judgement],
-    rows: Mapping[str, Row],
+    golden_sides: Golden,
     params: Params,
     iteration: str,
 ) -> list[Row]:
-    """Rows of schemas.PAIRS without the reference log-probabilities, in the order of the samples."""
+    """Rows of schemas.PAIRS without the reference log-probabilities, in the order of the samples.
+
+    Args:
+        golden_sides: in the layout of the policy that was sampled.
+    """
+    voices, layout = golden_sides.voices, golden_sides.layout
     sides: dict[str, list[Candidate]] = defaultdict(list)
     for index, (sample, judgement) in enumerate(zip(samples, judgements, strict=True)):
         sides[sample["id"]].append(_candidate(index, sample, judgement))
 
-    def golden_tokens(id_: str) -> Sequence[int]:
-        return rows[id_]["codes"][0] if id_ in rows else []  # a text without a recording has no golden side
-
-    golds = {id_: Candidate(GOLDEN, len(golden_tokens(id_)), True, True, nan, nan, nan) for id_ in sides}
+    golds = {id_: Candidate(GOLDEN, len(golden_sides.get(id_, ())), True, True, nan, nan, nan) for id_ in sides}
 
     def preferences(rule: Rule) -> list[tuple[str, Preference]]:
         found = ((id_, p) for id_, drawn in sides.items() for p in rule(id_, golds[id_], drawn))
@@ -106,7 +111,8 @@ def pair_up(
             print(f"prefer@{iteration}: warning: {len(kept)} control pairs, but own_samples gives {wanted}")
     pairs = []
     for id_, preference in kept:
-        golden_side: Row = {"tokens": golden_tokens(id_), "seed": None, "temperature": None}
+        golden_side: Row = {"tokens": golden_sides.get(id_, []), "stop": layout.stops[0]}
+        golden_side |= {"seed": None, "temperature": None}
         chosen, rejected = (
             golden_side if side.key == GOLDEN else samples[side.key]
             for side in (preference.chosen, preference.rejected)
@@ -118,15 +124,17 @@ def pair_up(
         if params.prefer.credit == "segment":
             keys = preference.chosen.key, preference.rejected.key
             said = [compare(sampled["text"], judgements[key].hypothesis) for key in keys]
-            lengths = len(chosen["tokens"]), len(rejected["tokens"])
-            first = first_frames(said[0].wanted, (said[0].transcribed, said[1].transcribed), lengths)
+            slots = len(layout.code_tokens.slots)
+            lengths = len(chosen["tokens"]) // slots, len(rejected["tokens"]) // slots
+            frames = first_frames(said[0].wanted, (said[0].transcribed, said[1].transcribed), lengths)
+            first = frames[0] * slots, frames[1] * slots
         pairs.append(
             {
                 "id": id_,
                 "prompt_id": sampled["prompt_id"],
                 "iteration": iteration,
                 "text": sampled["text"],
-                "prompt": rows[sampled["prompt_id"]]["codes"][0][: params.prompt_frames],
+                "context": layout.context(sampled["text"], voices.prompt_of(sampled["prompt_id"])),
                 **_columns("chosen", preference.chosen, chosen),
                 **_columns("rejected", preference.rejected, rejected),
                 "chosen_from": first[0],
@@ -156,4 +164,6 @@ def _candidate(key: int, sample: Row, judgement: Judgement) -> Candidate:
 
 def _columns(side: str, candidate: Candidate, sample: Row) -> Row:
     judged = {f"{side}_{name}": getattr(candidate, name) for name in ("finished", "wer", "similarity")}
-    return {side: sample["tokens"], **{f"{side}_{name}": sample[name] for name in ("seed", "temperature")}, **judged}
+    drawn = {f"{side}_{name}": sample[name] for name in ("seed", "temperature")}
+    stop = [] if sample["stop"] is None else [sample["stop"]]
+    return {side: [*sample["tokens"], *stop], **drawn, **judged}

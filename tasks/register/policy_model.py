@@ -26,6 +26,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from model.audio import Stream
 from model.errors import InputError
+from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding
 from model.spelling import Spelling, normalize
 from model.voice import Voice
@@ -35,7 +36,7 @@ BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4}|\s)*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+
 
 
 class PolicyModel(PythonModel):
-    """AR, NAR and codec of one iteration, with the decoding that was best for it on dev."""
+    """Policy, NAR and codec of one iteration, with the decoding that was best for it on dev."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the three parts; ``model_config`` at load time overrides device, decoding and batch size."""
@@ -89,8 +90,8 @@ class PolicyModel(PythonModel):
             }
         )
 
-    def encode_prompt(self, row: dict[str, Any], seconds: float, number: int) -> torch.Tensor:
-        """Return the codes of an input row's voice prompt; errors name the row."""
+    def encode_prompt(self, row: dict[str, Any], seconds: float, number: int) -> VoicePrompt:
+        """Return an input row's voice prompt; errors name the row."""
         samples, rate = read_prompt(row, seconds, number)
         try:
             return self.voice.encode_prompt(samples, rate)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 import typer
 
 from model import policy
-from model.sampling import Request, sample
+from model.sampling import sample
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
 from tasks.common.files import write_table
@@ -17,19 +18,20 @@ from tasks.common.pool import read_pool
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 
 
 @stage
 def main(
     iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy is sampled")],
 ) -> None:
-    """Sample synthetic level-1 tokens for an iteration's share of the pool, every draw at one temperature."""
+    """Sample synthetic codes for an iteration's share of the pool, every draw at one temperature."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
-    ar = policy.load(folder, device)
-    vocabulary = policy.vocabulary_of(ar)
-    train = Utterances.read("train", levels=1)
-    pool = read_pool(train)
+    sampled_policy = policy.load(folder, device)
+    layout = sampled_policy.layout
+    train = Utterances.read("train", sum(layout.code_tokens.per_frame))
+    pool, voices = read_pool(train), Voices.of(train, params)
     # Each iteration draws other texts: the seed is the loop's with the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
     chosen = rng.permutation(len(pool))[: params.sample.prompts].tolist()
@@ -37,19 +39,22 @@ def main(
     digest = policy.digest(folder)
     rows, requests = [], []
     for text in (pool[index] for index in chosen):
-        prompt = train.level1(train.find(text["prompt_id"]))[: params.prompt_frames]
-        context = tuple(vocabulary.context(text["text"], prompt))
+        request = sampled_policy.request(text["text"], voices.prompt_of(text["prompt_id"]), decoding=decoding, seed=0)
         for draw in range(params.sample.draws):
             seed = int(rng.integers(2**62))
             rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
-            requests.append(Request(context, decoding.max_frames(text["text"]), seed))
+            requests.append(replace(request, seed=seed))
     with Bar(f"sample@{iteration}", len(requests)) as bar:
-        sampled = sample(ar, requests, decoding, vocabulary.drawable, params.decoding.batch_size, bar.advance)
+        sampled = sample(
+            sampled_policy.model, requests, decoding, layout.drawable, params.decoding.batch_size, bar.advance
+        )
     for row, s in zip(rows, sampled, strict=True):
         row |= {
-            "tokens": vocabulary.read(s.tokens),
+            "tokens": s.tokens,
             "logprobs": s.logprobs,
+            "behavior": s.behavior,
             "finished": s.finished,
+            "stop": s.stop,
             "temperature": decoding.temperature,
             "top_k": decoding.top_k,
             "top_p": decoding.top_p,
@@ -61,7 +66,7 @@ def main(
     cut_off = sum(not s.finished for s in sampled)
     print(
         f"sample@{iteration}: {len(sampled)} samples of {len(chosen)} texts, {cut_off} cut off, "
-        f"{sum(len(s.tokens) for s in sampled)} frames"
+        f"{sum(len(s.tokens) for s in sampled) // len(layout.code_tokens.slots)} frames"
     )
 
 

@@ -127,8 +127,8 @@ def test_the_policy_ships_in_half_precision_and_names_its_codec(loop: Path, tmp_
     out = tmp_path / "shipped"
     ship_policy(loop, out)
     ar, full = policy.load(out / "policy" / "ar"), policy.load(loop / paths.ar("0"))
-    assert ar.config.codec == codec_name(str(out / "codec"))
-    assert torch.equal(ar.lm_head.weight, full.lm_head.weight.half().float())
+    assert ar.model.config.codec == codec_name(str(out / "codec"))
+    assert torch.equal(ar.model.lm_head.weight, full.model.lm_head.weight.half().float())
     assert nar.load(out / "policy" / "nar").config == nar.load(loop / paths.NAR).config
     size = sum(f.stat().st_size for f in (out / "policy").rglob("*.safetensors"))
     before = sum((loop / f / "model.safetensors").stat().st_size for f in (paths.ar("0"), paths.NAR))

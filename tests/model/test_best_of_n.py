@@ -6,11 +6,12 @@ import torch
 
 from model import policy, reward
 from model.best_of_n import best, draws_of, reporting_utterances
+from model.layouts.own import EOS
 from model.reward import RewardError, RewardModel
 from model.sampling import Decoding, Request, Sampled, sample
-from model.tokens import EOS
 from model.voice import Voice
 from tests.model.test_voice import folder  # noqa: F401  the fixture: an AR, a NAR and a codec
+from tests.sequences import voice_of
 
 DECODING = Decoding(max_frames_per_character=3.0)
 TEXTS = ["one two", "three", "four five", "six"]
@@ -21,18 +22,18 @@ def voice(folder):  # noqa: F811
     """A policy of four draws whose end mark is likely enough that some samples end and some are cut off."""
     plain = Voice.load(folder / "ar", folder / "nar", str(folder / "codec"), prompt_frames=5)
     torch.manual_seed(1)
-    model = RewardModel.from_policy(plain.ar).eval()
+    model = RewardModel.from_policy(plain.policy.model).eval()
     torch.nn.init.normal_(model.head.weight)
     with torch.no_grad():
-        plain.ar.lm_head.weight[EOS] += 0.3
-    plain.ar.config.best_of_n = 4
-    policy.save(plain.ar, folder / "best")
+        plain.policy.model.lm_head.weight[EOS] += 0.3
+    plain.policy.model.config.best_of_n = 4
+    policy.save(plain.policy, folder / "best")
     reward.save(model, folder / "best" / "reward")
     return Voice.load(folder / "best", folder / "nar", str(folder / "codec"), prompt_frames=5)
 
 
 def prompts(n):
-    return [torch.arange(10).view(2, 5)] * n
+    return [voice_of(range(5), range(5, 10))] * n
 
 
 def sampled(n_frames, finished):
@@ -72,8 +73,8 @@ def test_an_utterance_is_done_when_all_its_draws_are():
 def test_it_renders_the_draw_with_the_highest_reward(voice):
     spoken = voice.synthesize(TEXTS, prompts(4), [1, 2, 3, 4], DECODING)
     for text, seed, utterance in zip(TEXTS, [1, 2, 3, 4], spoken, strict=True):
-        draws = draws_of(voice.request(text, prompts(1)[0], DECODING, seed), 4)
-        drawn = sample(voice.ar, draws, DECODING, policy.vocabulary_of(voice.ar).drawable)
+        draws = draws_of(voice.policy.request(text, prompts(1)[0], decoding=DECODING, seed=seed), 4)
+        drawn = sample(voice.policy.model, draws, DECODING, voice.policy.layout.drawable)
         sequences = [(d.context, s.target) for d, s in zip(draws, drawn, strict=True)]
         rewards = reward.score(voice.reward, sequences, [text] * 4).tolist()
         usable = [i for i in range(4) if drawn[i].finished] or list(range(4))
@@ -98,12 +99,12 @@ def test_a_reward_that_is_not_finite_stops_the_speech_with_its_text(voice):
 
 
 def test_a_number_of_samples_without_a_reward_model_is_refused_and_the_reverse(voice, folder):  # noqa: F811
-    ar = policy.load(folder / "best")
-    policy.save(ar, folder / "alone")
+    chooser = policy.load(folder / "best")
+    policy.save(chooser, folder / "alone")
     with pytest.raises(ValueError, match=r"best_of_n is 4 in config\.json, and no reward model"):
         Voice.load(folder / "alone", folder / "nar", str(folder / "codec"))
-    policy.forget_best_of_n(ar)
-    policy.save(ar, folder / "forgotten")
+    policy.forget_best_of_n(chooser.model)
+    policy.save(chooser, folder / "forgotten")
     assert Voice.load(folder / "forgotten", folder / "nar", str(folder / "codec")).reward is None
     reward.save(voice.reward, folder / "forgotten" / "reward")
     with pytest.raises(ValueError, match=r"best_of_n is 1 in config\.json, and a reward model"):

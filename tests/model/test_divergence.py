@@ -5,8 +5,9 @@ import torch
 
 from model import policy
 from model.divergence import change, code_logprobs, entropy
+from model.layouts.own import EOS
 from model.objectives.logprobs import collate, next_token_logits, token_logprobs
-from model.tokens import EOS, FIRST_CODE, Vocabulary
+from tests.sequences import FIRST_CODE, Own
 
 CODEBOOK = 16
 
@@ -53,11 +54,11 @@ def test_the_entropy_of_a_uniform_policy_is_that_of_its_tokens():
 
 def test_log_probabilities_are_the_policys_own_over_what_can_be_drawn():
     torch.manual_seed(0)
-    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=128), Vocabulary(CODEBOOK)).eval()
-    vocabulary = policy.vocabulary_of(ar)
+    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=128), CODEBOOK).model
+    vocabulary = Own(CODEBOOK)
     contexts = [vocabulary.context("one two", [1, 2, 3]), vocabulary.context("six", [4])]
     targets = [vocabulary.target([5, 6, 7]), vocabulary.target([8], False)]
-    found = code_logprobs(ar, contexts, targets)
+    found = code_logprobs(ar, contexts, targets, vocabulary.drawable)
     assert found.shape == (5, CODEBOOK + 1)
     assert found.exp().sum(dim=-1).tolist() == pytest.approx([1.0] * 5)
     ids, labels = collate(contexts, targets)

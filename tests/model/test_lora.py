@@ -4,9 +4,10 @@ import torch
 from model import lora, policy
 from model.fast.onednn import use_onednn
 from model.sampling import Decoding, Request, sample
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
-DRAWABLE = Vocabulary(8).drawable
+OWN = Own(8)
+DRAWABLE = OWN.drawable
 SHAPE = policy.ArShape(layers=2, width=32, heads=2)
 TOKENS = torch.tensor([[1, 7, 8, 9, 12, 30, 31]])
 
@@ -14,7 +15,7 @@ TOKENS = torch.tensor([[1, 7, 8, 9, 12, 30, 31]])
 @pytest.fixture
 def ar():
     torch.manual_seed(0)
-    return use_onednn(policy.build(SHAPE, Vocabulary(8)).eval())
+    return use_onednn(policy.build(SHAPE, 8).model.eval())
 
 
 def trained(model, steps=3):
@@ -40,7 +41,7 @@ def test_new_adapters_change_nothing_and_are_all_that_learns(ar):
 
 def test_adapters_are_a_function_of_the_seed():
     def weights(seed):
-        model = policy.build(SHAPE, Vocabulary(8))
+        model = policy.build(SHAPE, 8).model
         torch.rand(seed + 1)  # the global generator has no say
         lora.adapt(model, rank=4, alpha=8, seed=seed)
         return torch.cat([p.flatten() for name, p in model.named_parameters() if "lora_A" in name])
@@ -56,9 +57,9 @@ def test_a_merged_policy_is_an_ordinary_one_that_computes_the_same(ar, tmp_path)
         expected = ar(TOKENS).logits
     lora.merge(ar)
     assert set(ar.state_dict()) == names and torch.equal(ar.lm_head.weight, before)
-    policy.save(ar, tmp_path / "ar")
+    policy.save(policy.Policy(ar, OWN.layout), tmp_path / "ar")
     with torch.no_grad():
-        assert torch.allclose(policy.load(tmp_path / "ar")(TOKENS).logits, expected, atol=1e-5)
+        assert torch.allclose(policy.load(tmp_path / "ar").model(TOKENS).logits, expected, atol=1e-5)
 
 
 def test_sampling_sees_the_adapters_and_leaves_them_bit_for_bit(ar):

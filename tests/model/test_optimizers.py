@@ -2,11 +2,10 @@ import torch
 
 from model import nar, policy
 from model.optimizers import build, hidden_matrices
-from model.tokens import Vocabulary
 
 
 def test_every_parameter_has_exactly_one_optimizer_and_muon_only_matrices_of_blocks():
-    ar = policy.build(policy.ArShape(layers=2, width=16, heads=2), Vocabulary(16))
+    ar = policy.build(policy.ArShape(layers=2, width=16, heads=2), 16).model
     reader = nar.Nar(nar.NarConfig(n_codebooks=3, codebook_size=16, layers=2, width=16))
     for model, outside in ((ar, [ar.lm_head.weight, ar.model.embed_tokens.weight]), (reader, [reader.codes.weight])):
         for name in ("adamw", "muon"):
@@ -21,7 +20,7 @@ def test_every_parameter_has_exactly_one_optimizer_and_muon_only_matrices_of_blo
 
 
 def test_a_frozen_parameter_has_no_optimizer():
-    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2), Vocabulary(16))
+    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2), 16).model
     policy.train_only(ar, "final_norm")
     for name in ("adamw", "muon"):
         [only] = build(name, ar, lr=1e-3, weight_decay=0.0)

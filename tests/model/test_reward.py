@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from model import policy, reward
 from model.errors import CheckpointError
 from model.reward import RewardError, RewardModel
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
-VOCABULARY = Vocabulary(16)
+OWN = Own(16)
 
 
 def sequences(n=6, seed=0):
@@ -18,8 +18,8 @@ def sequences(n=6, seed=0):
     rng = np.random.default_rng(seed)
     return [
         (
-            VOCABULARY.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 5).tolist()),
-            VOCABULARY.target(rng.integers(0, 16, rng.integers(1, 20)).tolist(), bool(i % 2)),
+            OWN.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 5).tolist()),
+            OWN.target(rng.integers(0, 16, rng.integers(1, 20)).tolist(), bool(i % 2)),
         )
         for i in range(n)
     ]
@@ -28,7 +28,7 @@ def sequences(n=6, seed=0):
 @pytest.fixture
 def ar():
     torch.manual_seed(0)
-    return policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=64), VOCABULARY).eval()
+    return policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=64), OWN.codebook_size).model.eval()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_reward_is_read_after_the_last_token_and_sees_every_token(model):
     first = reward.score(model, [(context, target)], ["u"])
     for position in range(len(target)):
         other = list(target)
-        other[position] = VOCABULARY.codes([15 if target[position] != VOCABULARY.codes([15])[0] else 3])[0]
+        other[position] = OWN.codes([15 if target[position] != OWN.codes([15])[0] else 3])[0]
         assert reward.score(model, [(context, other)], ["u"]) != first
     hidden = model.body(torch.tensor([context + target])).last_hidden_state[0, -1]
     torch.testing.assert_close(first[0], (hidden @ model.head.weight[0]).detach())
@@ -74,9 +74,9 @@ def test_the_reward_is_read_after_the_last_token_and_sees_every_token(model):
 
 def test_a_reward_that_is_not_finite_is_an_error_with_the_ids_and_never_a_number(model):
     with torch.no_grad():
-        model.body.embed_tokens.weight[VOCABULARY.codes([7])[0]] = float("nan")
-    context = VOCABULARY.context("one", [1, 2])
-    given = [(context, VOCABULARY.target([1, 2])), (context, VOCABULARY.target([1, 7]))]
+        model.body.embed_tokens.weight[OWN.codes([7])[0]] = float("nan")
+    context = OWN.context("one", [1, 2])
+    given = [(context, OWN.target([1, 2])), (context, OWN.target([1, 7]))]
     with pytest.raises(RewardError, match=r"\['bad'\]"):
         reward.score(model, given, ["good", "bad"])
 
@@ -91,7 +91,7 @@ def test_a_saved_model_gives_the_same_rewards_and_holds_no_pickle(model, tmp_pat
 def test_a_folder_that_does_not_fit_says_so(model, ar, tmp_path):
     with pytest.raises(CheckpointError, match=r"expected config\.json and model\.safetensors"):
         reward.load(tmp_path)
-    policy.save(ar, tmp_path / "ar")
+    policy.save(policy.Policy(ar, OWN.layout), tmp_path / "ar")
     with pytest.raises(CheckpointError, match="no reward model's"):
         reward.load(tmp_path / "ar")
     reward.save(model, tmp_path / "reward")

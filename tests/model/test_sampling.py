@@ -8,17 +8,18 @@ import torch
 
 from model import policy
 from model.errors import CheckpointError, InputError
+from model.layouts.own import EOS
 from model.sampling import Decoding, Request, sample
-from model.tokens import EOS, Vocabulary
+from tests.sequences import Own
 
-VOCABULARY = Vocabulary(32)
-DRAWABLE = VOCABULARY.drawable
+OWN = Own(32)
+DRAWABLE = OWN.drawable
 
 
 @pytest.fixture(scope="module")
 def ar():
     torch.manual_seed(0)
-    model = policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), VOCABULARY).eval()
+    model = policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), OWN.codebook_size).model.eval()
     with torch.no_grad():  # an untrained model almost never ends; make the end mark likely enough
         model.lm_head.weight[EOS] += 0.5
     return model
@@ -30,20 +31,20 @@ def requests():
     made = []
     for seed in range(24):
         text = "one two three"[: rng.integers(1, 13)]
-        context = VOCABULARY.context(text, rng.integers(0, 32, rng.integers(1, 20)).tolist())
+        context = OWN.context(text, rng.integers(0, 32, rng.integers(1, 20)).tolist())
         made.append(Request(tuple(context), int(rng.integers(1, 60)), seed))
     return made
 
 
 def firsts_of(sampled):
     """First codes of samples."""
-    return [int(VOCABULARY.read(s.tokens)[0]) for s in sampled]
+    return [int(OWN.read(s.tokens)[0]) for s in sampled]
 
 
 def test_logprobs_equal_a_teacher_forced_pass(ar, requests):
     for request, sampled in zip(requests, sample(ar, requests, Decoding(), DRAWABLE, 8), strict=True):
         target = sampled.target
-        assert target == VOCABULARY.target(VOCABULARY.read(sampled.tokens), sampled.finished)
+        assert target == OWN.target(OWN.read(sampled.tokens), sampled.finished)
         sequence = torch.tensor([[*request.context, *target]])
         logprobs = ar(sequence).logits.log_softmax(-1)[0, len(request.context) - 1 : -1]
         expected = logprobs.gather(1, torch.tensor(target)[:, None])[:, 0]
@@ -96,7 +97,7 @@ def test_draws_follow_the_policy(ar, requests):
     """First tokens of many seeds against the policy's own distribution over codes (chi-square)."""
     context = requests[0].context
     firsts = firsts_of(sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(), DRAWABLE, 500))
-    probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
+    probabilities = ar(torch.tensor([context])).logits[0, -1, OWN.codes([0])[0] :].softmax(-1).detach().numpy()
     counts = np.bincount(firsts, minlength=32)
     chi2 = ((counts - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
     assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
@@ -106,7 +107,7 @@ def test_a_temperature_sharpens_the_policy(ar, requests):
     """First tokens of many seeds against the policy's distribution to the power of 2, normalized (chi-square)."""
     context = requests[0].context
     firsts = firsts_of(sample(ar, [Request(context, 1, s) for s in range(4000)], Decoding(0.5), DRAWABLE, 500))
-    logits = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :]
+    logits = ar(torch.tensor([context])).logits[0, -1, OWN.codes([0])[0] :]
     probabilities = (logits / 0.5).softmax(-1).detach().numpy()
     chi2 = ((np.bincount(firsts, minlength=32) - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
     assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
@@ -114,7 +115,7 @@ def test_a_temperature_sharpens_the_policy(ar, requests):
 
 def test_top_p_draws_from_the_fewest_codes_that_reach_it(ar, requests):
     context = requests[0].context
-    probabilities = ar(torch.tensor([context])).logits[0, -1, VOCABULARY.codes([0])[0] :].softmax(-1).detach().numpy()
+    probabilities = ar(torch.tensor([context])).logits[0, -1, OWN.codes([0])[0] :].softmax(-1).detach().numpy()
     order = np.argsort(-probabilities)
     reached = int((np.cumsum(probabilities[order]) < 0.5).sum()) + 1
     drawn = sample(ar, [Request(context, 1, seed) for seed in range(2000)], Decoding(top_p=0.5), DRAWABLE, 500)
@@ -153,7 +154,7 @@ def test_a_policy_with_a_nan_is_refused_when_it_is_loaded_and_when_it_is_sampled
         broken.model.layers[0].mlp.up_proj.weight[0, 0] = float("nan")
     with pytest.raises(InputError, match="not finite, so nothing can be drawn"):
         sample(broken, requests, Decoding(), DRAWABLE)
-    policy.save(broken, tmp_path / "broken")
+    policy.save(policy.Policy(broken, OWN.layout), tmp_path / "broken")
     with pytest.raises(CheckpointError, match=r"up_proj\.weight are not finite"):
         policy.load(tmp_path / "broken")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.alphabet import CHARACTERS
 from model.spelling import Spelling, UnreadableError, normalize
-from model.tokens import CHARACTERS
 
 DROP = Spelling(accents="drop", tags="drop")
 

@@ -7,7 +7,6 @@ import torch
 from model import nar, policy
 from model.codecs import encodec
 from model.sampling import Decoding
-from model.tokens import Vocabulary
 from model.voice import Voice
 from tests.model.codecs.small import CONFIG, small_model
 
@@ -19,8 +18,8 @@ def folder(tmp_path_factory):
     encodec.save(small_model(), CONFIG, root / "codec")
     nar.save(nar.Nar(nar.NarConfig(n_codebooks=2, codebook_size=16, layers=1, width=16, heads=2)), root / "nar")
     shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=256)
-    policy.save(policy.build(shape, Vocabulary(16)), root / "ar")
-    policy.save(policy.build(shape, Vocabulary(32)), root / "other_ar")
+    policy.save(policy.build(shape, 16), root / "ar")
+    policy.save(policy.build(shape, 32), root / "other_ar")
     return root
 
 

@@ -11,12 +11,18 @@ import yaml
 from lhotse import CutSet, Recording
 
 from model import policy
+from model.layouts.own import build_layout
+from model.layouts.speech import Speech
 from tasks.common import paths, schemas
 from tasks.common.files import write_table
+from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
+from tasks.prefer.golden import Golden
 from tests.tasks.register import tiny
 
 TEXTS = 4
 DRAWS = 3
+LAYOUT = build_layout(tiny.CODEBOOK)
 FRAMES_PER_SECOND = tiny.SAMPLE_RATE // 40
 
 
@@ -36,13 +42,18 @@ def train_rows() -> dict[str, dict[str, Any]]:
     }
 
 
+def golden() -> Golden:
+    """Return the recordings of train as tokens of the tiny policy."""
+    return Golden(Voices(Utterances.of(train_rows().values()), 10), LAYOUT)
+
+
 def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str, Any]]:
     """Three draws of each text: rows of schemas.SAMPLES."""
     rng = np.random.default_rng(int(iteration))
     rows = []
     for i in range(TEXTS):
         for draw in range(DRAWS):
-            tokens = rng.integers(0, tiny.CODEBOOK, 60 + 10 * draw).tolist()
+            tokens = LAYOUT.target(Speech.of(rng.integers(0, tiny.CODEBOOK, 60 + 10 * draw)), finished=False)
             rows.append(
                 {
                     "id": f"u{i}",
@@ -52,7 +63,9 @@ def samples(digest: str = "0123456789ab", iteration: str = "1") -> list[dict[str
                     "seed": int(rng.integers(2**62)),
                     "tokens": tokens,
                     "logprobs": [-1.0] * (len(tokens) + 1),
+                    "behavior": [-1.0] * (len(tokens) + 1),
                     "finished": draw != 2,
+                    "stop": None if draw == 2 else LAYOUT.stops[0],
                     "temperature": 1.0,
                     "top_k": 0,
                     "top_p": 1.0,

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,8 @@ from tasks.common.stage import stage
 from tasks.prefer.votes.options import Host, Options, PerRater, Port, Stop, with_options
 
 if TYPE_CHECKING:
+    from tasks.common.params import Params
+    from tasks.prefer.golden import Golden
     from tasks.prefer.votes.key import Key
 
 
@@ -85,11 +86,11 @@ def export(
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
     _check_new(out)
-    samples, rows = _sampled(iteration)
+    samples, recordings = _sampled(iteration, params)
     voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
     rng = np.random.default_rng([params.seed, 8, options.seed, *iteration.encode()])
-    render = loop.renderer(voice, rows, params.prompt_frames)
-    found = loop.draw_pairs(samples, rows, golden, rng, render, with_reference="similarity" in options.scales)
+    render = loop.renderer(voice, recordings.voices)
+    found = loop.draw_pairs(samples, recordings, golden, rng, render, with_reference="similarity" in options.scales)
     if not found:
         raise DataError(
             f"{paths.samples(iteration)} has no text with two different samples that have sound; "
@@ -153,17 +154,22 @@ def check(
 
     params = parameters.load()
     params.iteration(iteration)
-    cast = ballots.load(file, iteration, *_sampled(iteration), params.iterations)
+    cast = ballots.load(file, iteration, *_sampled(iteration, params), params.iterations)
     print(f"{cast.describe()}\n{cast.rater_agreement()}")
 
 
-def _sampled(iteration: str) -> tuple[list[dict[str, Any]], Mapping[str, dict[str, Any]]]:
-    """Return the iteration's samples, and the train utterances by id."""
+def _sampled(iteration: str, params: Params) -> tuple[list[dict[str, Any]], Golden]:
+    """Return the iteration's samples, and train's recordings in the layout of the policy that was sampled."""
+    from model.layouts.layout import Layout
     from tasks.common import paths, schemas
     from tasks.common.files import read_token_rows
     from tasks.common.utterances import Utterances
+    from tasks.common.voices import Voices
+    from tasks.prefer.golden import Golden
 
-    return read_token_rows(paths.samples(iteration), schemas.SAMPLES), Utterances.read("train").by_id
+    samples = read_token_rows(paths.samples(iteration), schemas.SAMPLES)
+    layout = Layout.of_policy(paths.ar(params.iteration(iteration).prev))
+    return samples, Golden(Voices.of(Utterances.read("train"), params), layout)
 
 
 def _check_new(out: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tasks.common.files import DataError
 from tasks.prefer.votes.sheet import Line, read, refuse
 
 Row = dict[str, Any]
+Recordings = Mapping[str, Sequence[int]]  # tokens by id
 GOLDEN = -1  # key of the golden candidate; that of a sample is its position
 
 
@@ -80,12 +81,12 @@ class Ballots:
 
 
 def load(
-    path: Path, iteration: str, samples: list[Row], rows: Mapping[str, Row], iterations: Collection[str] = ()
+    path: Path, iteration: str, samples: list[Row], golden: Recordings, iterations: Collection[str] = ()
 ) -> Ballots:
     """Read the votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
     Args:
-        samples: of schemas.SAMPLES. rows: train utterances by id, of schemas.CODES: where a text has golden speech.
+        samples: of schemas.SAMPLES. golden: tokens of the recordings by id: where a text has golden speech.
         iterations: all that exist, so that a mistyped one is refused; empty: not checked.
 
     Raises:
@@ -114,7 +115,7 @@ def load(
     votes: dict[str, list[Vote]] = defaultdict(list)
     first: dict[tuple[str, int, int, str], str] = {}
     for line in own:
-        if problem := _unknown(line, iteration, draws, rows):
+        if problem := _unknown(line, iteration, draws, golden):
             problems.append(f"{line.where}: {problem}")
             continue
         a, b = (GOLDEN if side.lower() == "golden" else draws[line.id][side] for side in (line.a, line.b))
@@ -125,7 +126,7 @@ def load(
             problems.append(
                 f"{line.where}: {line.rater} voted twice on {line.a} and {line.b} of {line.id}; first in {before}"
             )
-        verified, other = _check_audio(line, a, b, samples, rows)
+        verified, other = _check_audio(line, a, b, samples, golden)
         unverified += not verified
         stale += [f"{line.where}: {text}" for text in other]
         votes[line.id].append(vote)
@@ -143,16 +144,16 @@ def load(
         blank=sheet.blank,
         other_iterations=len(sheet.lines) - len(own),
         unverified=unverified,
-        without_pair=_count_without_pair(votes, samples, rows),
+        without_pair=_count_without_pair(votes, samples, golden),
         unread=sheet.unread,
     )
 
 
-def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows: Mapping[str, Row]) -> str | None:
+def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], golden: Recordings) -> str | None:
     """Return a message about what the line names that does not exist, if anything."""
     if line.id not in draws:
         return f"iteration {iteration} did not sample {line.id} (votes on several iterations need a column iteration)"
-    if "golden" in (line.a.lower(), line.b.lower()) and line.id not in rows:
+    if "golden" in (line.a.lower(), line.b.lower()) and line.id not in golden:
         return f"{line.id} has no golden speech: train has no recording of this text (texts.sample corpus has)"
     for title, side in (("A", line.a), ("B", line.b)):
         if side.lower() != "golden" and side not in draws[line.id]:
@@ -160,36 +161,36 @@ def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], rows:
     return f"A and B are both {line.a}" if line.a.lower() == line.b.lower() else None
 
 
-def _check_audio(line: Line, a: int, b: int, samples: list[Row], rows: Mapping[str, Row]) -> tuple[bool, list[str]]:
+def _check_audio(line: Line, a: int, b: int, samples: list[Row], golden: Recordings) -> tuple[bool, list[str]]:
     """Return whether the line says which audio was heard, and where that differs from the samples."""
     facts = [("policy", line.policy, samples[max(a, b)]["policy"])]
     for title, key, seed, digest in (("A", a, line.a_seed, line.a_tokens), ("B", b, line.b_seed, line.b_tokens)):
         if key != GOLDEN:
             then = hex(int(seed)) if seed.isdecimal() else seed
             facts.append((f"seed of {title}", then, hex(samples[key]["seed"])))
-        facts.append((f"token digest of {title}", digest, token_digest(tokens_of(samples, rows, line.id, key))))
+        facts.append((f"token digest of {title}", digest, token_digest(tokens_of(samples, golden, line.id, key))))
     other = [f"{name} was {then}, now it is {now}" for name, then, now in facts if then and then != now]
     return all(then for _, then, _ in facts), other[:1]
 
 
-def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], rows: Mapping[str, Row]) -> int:
+def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], golden: Recordings) -> int:
     """Count the majorities that ``prefer@k`` leaves out: the two sides have equal tokens, or one side has none."""
     count = 0
     for id_, cast in votes.items():
         for sides, group in by_sides(cast).items():
-            a, b = (tokens_of(samples, rows, id_, key) for key in sides)
+            a, b = (tokens_of(samples, golden, id_, key) for key in sides)
             count += majority(group) is not None and (not a or not b or a == b)
     return count
 
 
-def tokens_of(samples: list[Row], rows: Mapping[str, Row], id_: str, key: int) -> list[int]:
-    """Return level-1 tokens of a sample by its position, or of the golden utterance."""
-    return np.asarray(rows[id_]["codes"][0] if key == GOLDEN else samples[key]["tokens"]).tolist()
+def tokens_of(samples: list[Row], golden: Recordings, id_: str, key: int) -> list[int]:
+    """Return the tokens of a sample by its position, or of the golden utterance."""
+    return np.asarray(golden[id_] if key == GOLDEN else samples[key]["tokens"]).tolist()
 
 
 def token_digest(tokens: list[int]) -> str:
-    """Return a name of the exact level-1 tokens. Its prefix keeps spreadsheets from reading it as a number."""
-    return "md5:" + hashlib.md5(np.asarray(tokens, np.int16).tobytes(), usedforsecurity=False).hexdigest()[:8]
+    """Return a name of the exact tokens. Its prefix keeps spreadsheets from reading it as a number."""
+    return "md5:" + hashlib.md5(np.asarray(tokens, np.int32).tobytes(), usedforsecurity=False).hexdigest()[:8]
 
 
 def _digest(votes: dict[str, list[Vote]], samples: list[Row]) -> str:

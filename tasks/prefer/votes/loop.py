@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from model.voice import Voice
-from tasks.prefer.votes.ballots import GOLDEN, token_digest, tokens_of
+from tasks.common.voices import Voices
+from tasks.prefer.votes.ballots import GOLDEN, Recordings, token_digest, tokens_of
 from tasks.prefer.votes.design import Pair, Take
 
 Row = dict[str, Any]
@@ -22,7 +23,7 @@ Render = Callable[[str, Sequence[int] | None], np.ndarray]
 
 def draw_pairs(
     samples: list[Row],
-    rows: Mapping[str, Row],
+    golden: Recordings,
     with_golden: bool,
     rng: np.random.Generator,
     render: Render,
@@ -43,45 +44,45 @@ def draw_pairs(
     pairs: list[Pair] = []
     for place in rng.permutation(len(ids)).tolist():
         id_, pool = ids[place], drawn[ids[place]]
-        if with_golden and id_ not in rows:
+        if with_golden and id_ not in golden:
             continue
         if with_golden:
             pool = [GOLDEN, pool[int(rng.integers(len(pool)))]]
         if len(pool) < 2:
             continue
         a, b = (pool[i] for i in rng.permutation(len(pool)).tolist()[:2])
-        if tokens_of(samples, rows, id_, a) == tokens_of(samples, rows, id_, b):
+        if tokens_of(samples, golden, id_, a) == tokens_of(samples, golden, id_, b):
             continue
         sampled = samples[max(a, b)]
-        first, second = (_take(samples, rows, id_, key, sampled["prompt_id"], render) for key in (a, b))
+        first, second = (_take(samples, golden, id_, key, sampled["prompt_id"], render) for key in (a, b))
         reference = partial(render, sampled["prompt_id"], None) if with_reference else None
         pairs.append(Pair(id_, sampled["text"], first, second, reference))
     return pairs
 
 
-def _take(samples: list[Row], rows: Mapping[str, Row], id_: str, key: int, prompt_id: str, render: Render) -> Take:
-    tokens = tokens_of(samples, rows, id_, key)
-    golden = key == GOLDEN
+def _take(samples: list[Row], golden: Recordings, id_: str, key: int, prompt_id: str, render: Render) -> Take:
+    tokens = tokens_of(samples, golden, id_, key)
+    is_golden = key == GOLDEN
     details = {
         # In base 16: a spreadsheet would round these 19 digits.
-        "seed": "" if golden else hex(samples[key]["seed"]),
+        "seed": "" if is_golden else hex(samples[key]["seed"]),
         "tokens": token_digest(tokens),
     }
-    system, label = ("golden", "golden") if golden else ("sample", str(samples[key]["draw"]))
+    system, label = ("golden", "golden") if is_golden else ("sample", str(samples[key]["draw"]))
     return Take(system, label, partial(render, prompt_id, tokens), details)
 
 
-def renderer(voice: Voice, rows: Mapping[str, Row], prompt_frames: int) -> Render:
-    """Return a function that gives samples ``(m,)`` of level-1 tokens with a voice prompt, or of the prompt itself.
+def renderer(voice: Voice, voices: Voices) -> Render:
+    """Return a function that gives samples ``(m,)`` of tokens with a voice prompt, or of the prompt itself.
 
-    Golden level-1 tokens pass through the same NAR with the same prompt as samples, so that only level 1 differs.
+    Golden tokens pass through the same NAR with the same prompt as samples: only what the policy writes differs.
     """
 
     def render(prompt_id: str, tokens: Sequence[int] | None) -> np.ndarray:
-        prompt = torch.from_numpy(np.array(rows[prompt_id]["codes"], dtype=np.int64)[:, :prompt_frames])
+        prompt = voices.prompt_of(prompt_id)
         if tokens is None:
-            return np.asarray(voice.codec.decode([prompt])[0], float)
-        _, [wave] = voice.render([torch.tensor(tokens, dtype=torch.long)], [prompt], 1)
+            return np.asarray(voice.codec.decode([torch.from_numpy(prompt.speech.rows)])[0], float)
+        _, [wave] = voice.render([tokens], [prompt], 1)
         return np.asarray(wave, float)
 
     return render

@@ -6,20 +6,20 @@ import torch
 from model import policy
 from model.fast.decoder import Decoder
 from model.fast.kv_cache import GROWTH, Cache, SharedCache
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.float64])
 def ar(request):
     torch.manual_seed(0)
     shape = policy.ArShape(layers=2, width=32, heads=2, max_positions=128)
-    return policy.build(shape, Vocabulary(32)).to(request.param).eval()
+    return policy.build(shape, 32).model.to(request.param).eval()
 
 
 @torch.inference_mode()
 def test_contexts_and_steps_equal_transformers_whatever_the_lengths(ar):
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(0, Vocabulary(32).size, (5, 20 + 2 * GROWTH), generator=generator)
+    ids = torch.randint(0, Own(32).size, (5, 20 + 2 * GROWTH), generator=generator)
     lengths = torch.tensor([7, 20, 7, 12, 1])
     decoder = Decoder(ar)
     logits, cache = decoder.prefill([tuple(row[:n].tolist()) for row, n in zip(ids, lengths, strict=True)])
@@ -38,7 +38,7 @@ def test_contexts_and_steps_equal_transformers_whatever_the_lengths(ar):
 @torch.inference_mode()
 def test_rows_that_share_a_context_equal_transformers_while_they_leave(ar):
     generator = torch.Generator().manual_seed(2)
-    ids = torch.randint(0, Vocabulary(32).size, (7, 12 + 2 * GROWTH), generator=generator)
+    ids = torch.randint(0, Own(32).size, (7, 12 + 2 * GROWTH), generator=generator)
     lengths = torch.tensor([5, 12, 5, 5, 12, 12, 9])
     ids[3, :5] = ids[2, :5] = ids[0, :5]  # the first context three times, the second three times, the last once
     ids[5, :12] = ids[4, :12] = ids[1, :12]
@@ -86,7 +86,7 @@ def test_contexts_of_nearly_one_length_share_a_pass_and_nothing_else(ar, monkeyp
 
 
 def test_fewer_key_value_heads_are_refused():
-    config = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=16), Vocabulary(8)).config
+    config = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=16), 8).model.config
     config.num_key_value_heads = 1
     with pytest.raises(ValueError, match="key/value heads for"):
-        Decoder(type(policy.build(policy.ArShape(layers=1, width=16, heads=2), Vocabulary(8)))(config))
+        Decoder(type(policy.build(policy.ArShape(layers=1, width=16, heads=2), 8).model)(config))

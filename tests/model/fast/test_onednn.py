@@ -7,7 +7,7 @@ import torch
 
 from model import policy
 from model.fast.onednn import packed, use_onednn
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -47,13 +47,13 @@ def test_autocast_still_narrows():
 
 
 def test_a_policy_keeps_its_classes_and_is_saved_copied_and_loaded_as_before(tmp_path):
-    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), Vocabulary(8)).eval()
-    ids = torch.randint(0, Vocabulary(8).size, (2, 9))
+    ar = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), 8).model.eval()
+    ids = torch.randint(0, Own(8).size, (2, 9))
     expected = ar(ids).logits
     copied = copy.deepcopy(use_onednn(ar))
     assert type(ar.lm_head) is torch.nn.Linear
-    policy.save(copied, tmp_path)
-    loaded = policy.load(tmp_path)
+    policy.save(policy.Policy(copied, Own(8).layout), tmp_path)
+    loaded = policy.load(tmp_path).model
     assert "forward" in vars(copied.lm_head) and "forward" not in vars(loaded.lm_head)  # loading alone never asks
     for model in (ar, copied, loaded):
         torch.testing.assert_close(model(ids).logits, expected, atol=1e-6, rtol=1e-5)

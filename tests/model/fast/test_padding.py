@@ -5,7 +5,7 @@ import torch
 from model import policy
 from model.fast.padding import PAD_TO, padded
 from model.objectives.logprobs import collate, sequence_logprobs
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
 
 def test_lengths_are_rounded_up():
@@ -15,10 +15,10 @@ def test_lengths_are_rounded_up():
 @torch.inference_mode()
 def test_common_lengths_change_no_log_probability(monkeypatch):
     torch.manual_seed(0)
-    vocabulary = Vocabulary(16)
-    ar = policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), vocabulary).eval()
-    contexts = [vocabulary.context("one two"[:n], [1, 2]) for n in (3, 7)]
-    targets = [vocabulary.target([4] * n) for n in (5, 60)]
+    own = Own(16)
+    ar = policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), own.codebook_size).model.eval()
+    contexts = [own.context("one two"[:n], [1, 2]) for n in (3, 7)]
+    targets = [own.target([4] * n) for n in (5, 60)]
     ids, labels = collate(contexts, targets)
     assert ids.shape[1] % PAD_TO == 0
     together = sequence_logprobs(ar(ids).logits, labels)

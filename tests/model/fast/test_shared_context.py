@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from model.fast.shared_context import collate_pairs, pair_logprobs, scored_tokens
 from model.objectives.logprobs import IGNORE, collate, next_token_logits, sequence_logprobs
 from model.pairs.sequences import sequences_of
-from tests.tasks.align.pairs import VOCABULARY, small_ar, some_pairs
+from tests.tasks.align.pairs import OWN, small_ar, some_pairs
 
 
 @pytest.fixture
@@ -25,13 +25,13 @@ def pairs(ar):
 
 
 def plain(model, pairs):
-    tokens, labels = collate(*sequences_of(pairs, VOCABULARY))
+    tokens, labels = collate(*sequences_of(pairs))
     return sequence_logprobs(next_token_logits(model, tokens), labels).chunk(2), (labels != IGNORE).sum(dim=1).chunk(2)
 
 
 def test_both_sides_get_what_they_get_on_their_own(ar, pairs):
     expected, counts = plain(ar, pairs)
-    shared = collate_pairs(pairs, VOCABULARY)
+    shared = collate_pairs(pairs)
     for found, wanted in zip(pair_logprobs(ar, **shared), expected, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-6)
     assert [c.tolist() for c in scored_tokens(shared["labels"], shared["side"])] == [c.tolist() for c in counts]
@@ -45,14 +45,14 @@ def test_gradients_are_those_of_the_plain_twin(ar, pairs):
         return [p.grad.clone() for p in ar.parameters()]
 
     wanted = gradients(plain(ar, pairs)[0])
-    for found, expected in zip(gradients(pair_logprobs(ar, **collate_pairs(pairs, VOCABULARY))), wanted, strict=True):
+    for found, expected in zip(gradients(pair_logprobs(ar, **collate_pairs(pairs))), wanted, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_the_rejected_side_sees_nothing_of_the_chosen_one(ar, pairs):
     [pair] = pairs[:1]
     other = {**pair, "chosen": [code ^ 1 for code in pair["chosen"]]}
-    found = [pair_logprobs(ar, **collate_pairs([p], VOCABULARY)) for p in (pair, other)]
+    found = [pair_logprobs(ar, **collate_pairs([p])) for p in (pair, other)]
     assert torch.equal(found[0][1], found[1][1]) and not torch.equal(found[0][0], found[1][0])
 
 
@@ -65,7 +65,7 @@ def test_a_row_may_be_longer_than_the_policys_positions(ar, pairs):
         "chosen_from": 0,
         "rejected_from": 0,
     }
-    shared = collate_pairs([long], VOCABULARY)
+    shared = collate_pairs([long])
     assert shared["tokens"].shape[1] > room > shared["positions"].max()
     for found, wanted in zip(pair_logprobs(ar, **shared), plain(ar, [long])[0], strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-5)
@@ -75,11 +75,9 @@ def test_a_row_may_be_longer_than_the_policys_positions(ar, pairs):
 def test_grouped_queries_and_every_kind_of_attention(pairs, attention):
     torch.manual_seed(0)
     config = Qwen2Config(
-        vocab_size=VOCABULARY.size, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=OWN.size, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64,
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
-    for found, wanted in zip(
-        pair_logprobs(model, **collate_pairs(pairs, VOCABULARY)), plain(model, pairs)[0], strict=True
-    ):
+    for found, wanted in zip(pair_logprobs(model, **collate_pairs(pairs)), plain(model, pairs)[0], strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""This project's own AR as one more layout: the ids are those of model.tokens, and transformers reads the folder."""
+"""This project's own AR as one more layout: marks, characters, codes; and transformers reads the folder."""
 
 from __future__ import annotations
 
@@ -7,32 +7,50 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from model import policy
+from model.alphabet import CHARACTERS
 from model.errors import InputError
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout
-from model.layouts.own import write_tokenizer
+from model.layouts.own import BOS, EOS, PROMPT, SPEECH, build_layout, write_tokenizer
 from model.layouts.speech import Speech, VoicePrompt
 from model.policy import ArShape
-from model.tokens import CHARACTERS, Vocabulary
+from tests.sequences import FIRST_CODE, voice_of
+
+
+def ids_of(text):
+    return [SPEECH + 1 + CHARACTERS.index(character) for character in text]
 
 
 @pytest.mark.parametrize("text", ["seven two nine", "don't"])
 @pytest.mark.parametrize("prompt", [[], [0, 7, 15]])
-def test_context_and_target_have_the_ids_of_the_vocabulary(tmp_path, text, prompt):
-    write_tokenizer(tmp_path, 16)
-    layout, vocabulary = Layout.load("own", tmp_path), Vocabulary(16)
+def test_ids_are_marks_characters_and_codes(tmp_path, text, prompt):
+    write_tokenizer(str(tmp_path), 16)
+    layout = Layout.load("own", tmp_path)
     voice = VoicePrompt(speech=Speech.of(prompt) if prompt else Speech())
-    assert layout.context(text, voice) == vocabulary.context(text, prompt)
-    assert layout.target(Speech.of([3, 0, 15])) == vocabulary.target([3, 0, 15])
-    assert layout.tokenizer.size == vocabulary.size
+    codes = [FIRST_CODE + code for code in prompt]
+    assert layout.context(text, voice) == [BOS, *ids_of(text), PROMPT, *codes, SPEECH]
+    assert layout.target(Speech.of([3, 0, 15])) == [FIRST_CODE + 3, FIRST_CODE, FIRST_CODE + 15, EOS]
+    assert layout.tokenizer.size == FIRST_CODE + 16
+
+
+def test_of_a_voice_with_all_levels_the_first_is_written(tmp_path):
+    layout = build_layout(16)
+    assert layout.context("a", voice_of([1, 2], [3, 4])) == layout.context("a", voice_of([1, 2]))
+    assert layout.target(Speech.of([5], [6])) == layout.target(Speech.of([5]))
+
+
+def test_words_before_a_text_are_part_of_the_layout_and_are_not_changed():
+    layout = build_layout(16).with_prefix("'' ")
+    assert layout.context("One") == [BOS, *ids_of("'' one"), PROMPT, SPEECH]
+    assert layout.target(Speech.of([5])) == build_layout(16).target(Speech.of([5]))
 
 
 def test_the_folder_is_an_ordinary_hugging_face_checkpoint(tmp_path):
     torch.manual_seed(0)
-    ar = policy.build(ArShape(layers=1, width=16, heads=2), Vocabulary(16)).eval()
-    policy.save(ar, tmp_path)
-    write_tokenizer(tmp_path, 16)
-    layout = Layout.load("own", tmp_path)
+    made = policy.build(ArShape(layers=1, width=16, heads=2), 16)
+    policy.save(made, tmp_path)
+    ar = made.model.eval()
+    layout = Layout.of_policy(tmp_path)
     ids = [*layout.context("one two"), *layout.target(Speech.of([3, 0, 15]))]
 
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)

@@ -14,9 +14,9 @@ from transformers import LlamaForCausalLM
 from model import policy
 from model.objectives.logprobs import IGNORE, collate, sequence_logprobs
 from model.objectives.pair_logprobs import PairLogprobs
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
-VOCABULARY = Vocabulary(16)
+OWN = Own(16)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,11 @@ class Pair:
 
 def ar(seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
-    model = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), VOCABULARY).double().eval()
+    model = (
+        policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=64), OWN.codebook_size)
+        .model.double()
+        .eval()
+    )
     with torch.no_grad():  # far enough from uniform that every term of an equation counts
         model.lm_head.weight.mul_(8)
     return model
@@ -42,9 +46,9 @@ def some_pairs(n: int = 3, seed: int = 0) -> list[Pair]:
     rng = np.random.default_rng(seed)
 
     def side(finished: bool = True) -> list[int]:
-        return VOCABULARY.target(rng.integers(0, 16, rng.integers(1, 8)).tolist(), finished or bool(rng.integers(2)))
+        return OWN.target(rng.integers(0, 16, rng.integers(1, 8)).tolist(), finished or bool(rng.integers(2)))
 
-    contexts = [VOCABULARY.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 3).tolist()) for _ in range(n)]
+    contexts = [OWN.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 3).tolist()) for _ in range(n)]
     return [Pair(c, side(), side(False), float(rng.uniform(-0.5, 1.5))) for c in contexts]
 
 

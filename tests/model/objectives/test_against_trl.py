@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from model.layouts.own import BOS, EOS, PAD
 from model.objectives.dpo import dpo_loss
 from model.objectives.ipo import ipo_loss
 from model.objectives.kto import kto_loss, reference_point
 from model.objectives.simpo import simpo_loss
-from model.tokens import BOS, EOS, PAD
 from tests.model.objectives import small
 
 Trainer = Callable[..., Any]

@@ -10,24 +10,28 @@ from model import policy
 from model.objectives.dpo import dpo_loss
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.objectives.pair_logprobs import PairLogprobs
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
-VOCABULARY = Vocabulary(16)
+OWN = Own(16)
 
 
 @pytest.fixture(scope="module")
 def ar():
     torch.manual_seed(0)
-    return policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), VOCABULARY).double().eval()
+    return (
+        policy.build(policy.ArShape(layers=2, width=32, heads=2, max_positions=128), OWN.codebook_size)
+        .model.double()
+        .eval()
+    )
 
 
 def pairs(n, seed=0):
     rng = np.random.default_rng(seed)
     contexts, chosen, rejected = [], [], []
     for _ in range(n):
-        contexts.append(VOCABULARY.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 5).tolist()))
-        chosen.append(VOCABULARY.target(rng.integers(0, 16, rng.integers(2, 20)).tolist()))
-        rejected.append(VOCABULARY.target(rng.integers(0, 16, rng.integers(2, 20)).tolist(), bool(rng.integers(2))))
+        contexts.append(OWN.context("one two"[: rng.integers(1, 7)], rng.integers(0, 16, 5).tolist()))
+        chosen.append(OWN.target(rng.integers(0, 16, rng.integers(2, 20)).tolist()))
+        rejected.append(OWN.target(rng.integers(0, 16, rng.integers(2, 20)).tolist(), bool(rng.integers(2))))
     return contexts, chosen, rejected
 
 

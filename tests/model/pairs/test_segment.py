@@ -2,7 +2,7 @@ import pytest
 
 from model.pairs.segment import first_frames, right_words
 from model.pairs.sequences import sequences_of
-from model.tokens import Vocabulary
+from tests.sequences import Own
 
 ASKED = "1 2 3 4".split()
 
@@ -33,10 +33,9 @@ def test_if_the_chosen_side_errs_first_the_segment_starts_there():
 
 
 def test_frames_before_a_segment_are_context():
-    vocabulary = Vocabulary(16)
-    pair = {"text": "a", "prompt": [1, 2], "chosen": [3, 4, 5], "rejected": [6, 7]}
-    pair |= {"chosen_finished": True, "rejected_finished": False, "chosen_from": 2, "rejected_from": 0}
-    contexts, targets = sequences_of([pair], vocabulary)
-    context = vocabulary.context("a", [1, 2])
-    assert targets == [vocabulary.target([5]), vocabulary.target([6, 7], False)]
-    assert contexts == [context + vocabulary.target([3, 4], False), context]
+    own = Own(16)
+    context = own.context("a", [1, 2])
+    pair = {"context": context, "chosen": own.target([3, 4, 5]), "rejected": own.codes([6, 7])}
+    contexts, targets = sequences_of([{**pair, "chosen_from": 2, "rejected_from": 0}])
+    assert targets == [own.target([5]), own.target([6, 7], False)]
+    assert contexts == [context + own.target([3, 4], False), context]

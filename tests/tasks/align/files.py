@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from model import policy
-from model.tokens import FIRST_CODE
+from model.policy import Policy
 from tasks.align.method import Job
 from tasks.common import paths, schemas
 from tasks.common.files import write_table
-from tests.tasks.align.pairs import VOCABULARY, params, small_ar, some_pairs
+from tests.sequences import FIRST_CODE
+from tests.tasks.align.pairs import OWN, params, small_ar, some_pairs
 
 TEXTS = "ab"
 PROMPT = [1, 2, 3]
@@ -33,7 +34,7 @@ def write_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch, pairs: int = 
     """Write policy 0 (``small_ar``), the train split, a pool of texts and iteration 1's pairs; make this the folder."""
     monkeypatch.chdir(folder)
     paths.run("0").mkdir(parents=True)
-    policy.save(small_ar(), paths.ar("0"))
+    policy.save(Policy(small_ar(), OWN.layout), paths.ar("0"))
     write_table(paths.codes("train"), train_rows(), schemas.CODES)
     write_table(paths.texts("train"), pool_rows(), schemas.TEXTS)
     write_table(paths.pairs("1"), some_pairs(small_ar(), pairs), schemas.PAIRS)
@@ -44,14 +45,15 @@ def job(frames_per_character: float = 12.0, ar: Any = None, **changes: Any) -> J
     settings = params(**changes)
     decoding = settings.decoding.model_copy(update={"max_frames_per_character": frames_per_character})
     settings = settings.model_copy(update={"decoding": decoding})
-    ar, pairs = ar or policy.load(paths.ar("0")), some_pairs(small_ar(), 12)
-    return Job(ar=ar, pairs=pairs, params=settings, iteration="1", device=torch.device("cpu"))
+    start = Policy(ar, OWN.layout) if ar else policy.load(paths.ar("0"))
+    pairs = some_pairs(small_ar(), 12)
+    return Job(policy=start, pairs=pairs, params=settings, iteration="1", device=torch.device("cpu"))
 
 
 def probability_of(ar: Any, code: int) -> float:
     """Return the mean probability of ``code`` as an utterance's first code, over the train texts."""
     with torch.no_grad():
-        contexts = torch.tensor([VOCABULARY.context(text, PROMPT) for text in TEXTS])
+        contexts = torch.tensor([OWN.context(text, PROMPT) for text in TEXTS])
         return ar(contexts).logits[:, -1, FIRST_CODE:].softmax(-1)[:, code].mean().item()
 
 

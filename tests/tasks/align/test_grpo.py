@@ -11,6 +11,7 @@ from model.training import Optimization, TrainingError, fit
 from tasks.align.grpo import Grpo, wer_of
 from tasks.align.methods import METHODS
 from tasks.common.files import DataError
+from tests.sequences import FIRST_CODE
 from tests.tasks.align import files
 
 SMALL = {"rollouts": 3, "prompts": 8, "draws": 4, "inner_epochs": 2, "clip": 0.2, "kl_weight": 0.02}
@@ -31,9 +32,14 @@ def judged_by(monkeypatch, judge):
     monkeypatch.setattr(Grpo, "judge", kind())
 
 
+def code_of(sample):
+    """Return the first code of a sample."""
+    return int(sample["tokens"][0]) - FIRST_CODE
+
+
 def first_code(sample):
     """Errors by the first code, so that draws of a text differ; no samples are alike in voice."""
-    code = int(sample["tokens"][0])
+    code = code_of(sample)
     return judgement(word_errors=code % 4, similarity=0.5 + code / 100)
 
 
@@ -69,8 +75,8 @@ def test_advantages_add_up_to_0_in_each_group_and_fall_with_the_errors(monkeypat
 
 def voices_only(sample):
     """No word is right, and each voice is another; of the samples in the voice of g0, some have all words right."""
-    right = sample["prompt_id"] == "g0" and sample["tokens"][0] % 2
-    return judgement(word_errors=0 if right else 10, similarity=float(sample["tokens"][0]) / 16)
+    right = sample["prompt_id"] == "g0" and code_of(sample) % 2
+    return judgement(word_errors=0 if right else 10, similarity=code_of(sample) / 16)
 
 
 def test_a_group_whose_samples_differ_in_voice_only_has_no_advantages(monkeypatch):
@@ -163,7 +169,7 @@ def test_a_bandit_ends_at_its_best_arm(monkeypatch):
     noise = torch.Generator().manual_seed(0)
 
     def judge(sample):
-        return judgement(int(sample["tokens"][0] != 7), words=1, similarity=torch.rand(1, generator=noise).item() / 50)
+        return judgement(int(code_of(sample) != 7), words=1, similarity=torch.rand(1, generator=noise).item() / 50)
 
     judged_by(monkeypatch, judge)
     monkeypatch.setattr("tasks.align.grpo.wer_of", lambda episode, judged: judged.wer)  # one code never ends

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from model.objectives.coh import BAD, GOOD
-from model.tokens import Vocabulary
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.train_set import TrainSet
 from tasks.common.utterances import Utterances
-from tests.tasks.align.pairs import VOCABULARY, job, pair, params, small_ar
+from tasks.common.voices import Voices
+from tests.tasks.align.pairs import OWN, job, pair, small_ar
 
 OPTIONS = {"nll_weight": 0.3, "label_smoothing": 0.2, "epochs": 1, "batch_pairs": 4}
 # From 2 to 45 tokens: batches are padded to one, two or three times the width that shapes are rounded to.
@@ -31,10 +31,9 @@ def some_pairs():
     return rows
 
 
-def logprob(ar, row, side, vocabulary=VOCABULARY, text=None):
+def logprob(ar, row, side, context=None):
     """Return the log-probability of a side's target and its length, from one forward pass without padding."""
-    target = vocabulary.target(row[side], row[f"{side}_finished"])
-    context = vocabulary.context(row["text"] if text is None else text, row["prompt"])
+    context, target = context or row["context"], row[side]
     context, target = context + target[: row[f"{side}_from"]], target[row[f"{side}_from"] :]
     logits = ar(torch.tensor([context + target])).logits[0].double().log_softmax(-1)
     places = range(len(context) - 1, len(context) + len(target) - 1)
@@ -61,7 +60,7 @@ def mismatched(ar, rows):
     """Return KTO's z0: the mean log-ratio of every text with the next one's speech, chosen and rejected."""
     ratios = []
     for i, row in enumerate(rows):
-        other = {**rows[(i + 1) % len(rows)], "text": row["text"], "prompt": row["prompt"]}
+        other = {**rows[(i + 1) % len(rows)], "context": row["context"]}
         for side in ("chosen", "rejected"):
             ratios.append((logprob(ar, other, side)[0] - logprob(small_ar(seed=1), other, side)[0]).item())
     return sum(ratios) / len(ratios)
@@ -74,7 +73,7 @@ def naive(method, ar, rows, made):
         nll = []
         for row in rows:
             for side, prefix in (("chosen", GOOD), ("rejected", BAD)):
-                value, n = logprob(ar, row, side, Vocabulary(16, prefix))
+                value, n = logprob(ar, row, side, OWN.context(prefix + row["text"], row["prompt"]))
                 nll.append(-value.item() / n)
         return sum(nll) / len(nll)
     beta = made.beta
@@ -154,7 +153,7 @@ def test_continued_sft_is_the_mean_negative_log_likelihood_per_token(monkeypatch
         }
         for i, n in enumerate(lengths)
     ]
-    monkeypatch.setattr(Job, "train_set", TrainSet(Utterances.of(golden), VOCABULARY, params().prompt_frames))
+    monkeypatch.setattr(Job, "train_set", TrainSet(Voices(Utterances.of(golden), 50), OWN.layout))
     ar = small_ar()
     made = job(ar, some_pairs(), **OPTIONS, method="sft", micro_pairs=4)
     method = METHODS["sft"](made)

@@ -13,33 +13,34 @@ from tasks.common.files import DataError, write_json
 from tasks.common.params import load
 from tasks.prefer import __main__ as prefer
 from tests.tasks import sampled
-from tests.tasks.align.pairs import pair
+from tests.tasks.align.pairs import OWN, pair
 
 
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
         ([], "no preference pairs"),
-        ([pair(chosen=())], "pair u0 of iteration 1 has an empty side: 0 and 2 tokens"),
+        ([pair(chosen=())], "pair u0 of iteration 1 has an empty side: 0 and 2 codes"),
         ([pair(rejected=())], "has an empty side"),
         ([pair(rejected=(1, 2, 3))], "has two equal sides"),
         ([pair(chosen_logprob=float("nan"))], "expected finite numbers"),
         ([pair(rejected_logprob=None)], "expected finite numbers"),
-        ([pair(), pair(1, chosen=(-1, -1))], "pair u1 of iteration 1 has 2 of 2 chosen tokens outside 0 to 15"),
-        ([pair(rejected_from=2)], "is about rejected frames from 2 on, of 2"),
-        ([pair(rejected=(3, 16))], "has 1 of 2 rejected tokens outside 0 to 15, the first 16"),
+        ([pair(), pair(1) | {"chosen": [0, 0, 2]}], "pair u1 .* has 2 of 3 chosen tokens .*, the first <pad>"),
+        ([pair(rejected_from=2)], "is about rejected tokens from 2 on, of 2"),
+        ([pair() | {"rejected": [33, 34]}], "has 1 of 2 rejected tokens .*, the first <c_1>"),  # no stop at the end
+        ([pair(rejected_finished=False) | {"rejected": [33, 2]}], "has 1 of 2 rejected tokens .*, the first </s>"),
     ],
 )
 def test_pairs_that_cannot_teach_are_refused(pairs, message):
     with pytest.raises(DataError, match=message):
-        check(pairs, "dpo", 16)
+        check(pairs, "dpo", OWN.layout)
 
 
 def test_rpo_refuses_a_side_that_nobody_judged():
     unjudged = pair(3, chosen_wer=float("nan"), source="golden")
-    check([unjudged], "dpo", 16)
+    check([unjudged], "dpo", OWN.layout)
     with pytest.raises(DataError, match=r"pair u3 .*source golden.*rpo needs a WER.*own_samples"):
-        check([pair(), unjudged], "rpo", 16)
+        check([pair(), unjudged], "rpo", OWN.layout)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_dropout_of_sft_takes_no_part_in_aligning(workspace):
     first = curves.read(paths.curve("1"))[0]
     assert first["step"] == 1
     assert first["preference_loss"] == pytest.approx(math.log(2), abs=1e-5)
-    assert policy.load(paths.ar("1")).config.attention_dropout == 0.0
+    assert policy.load(paths.ar("1")).model.config.attention_dropout == 0.0
 
 
 def test_what_was_trained_survives_until_it_is_written(workspace, monkeypatch):
@@ -100,7 +101,7 @@ def test_lora_writes_an_ordinary_policy_of_which_the_blocks_have_changed(workspa
     Path("params.yaml").write_text(yaml.safe_dump(content))
     monkeypatch.setattr("tasks.align.grpo.wer_of", lambda episode, judged: int(sum(episode.tokens)) % 5)  # ranks babble
     align.main("1")
-    before, after = (policy.load(paths.ar(k)).state_dict() for k in ("0", "1"))
+    before, after = (policy.load(paths.ar(k)).model.state_dict() for k in ("0", "1"))
     assert before.keys() == after.keys()
     changed = {name for name in before if not before[name].equal(after[name])}
     assert changed == {name for name in before if "proj.weight" in name}

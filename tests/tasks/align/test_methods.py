@@ -15,7 +15,9 @@ from tasks.align.methods import METHODS
 from tasks.align.train_set import TrainSet
 from tasks.common.params.aligning import Align
 from tasks.common.utterances import Utterances
-from tests.tasks.align.pairs import VOCABULARY, job, params, small_ar, some_pairs
+from tasks.common.voices import Voices
+from tests.sequences import voice_of
+from tests.tasks.align.pairs import OWN, job, params, small_ar, some_pairs
 
 ON_PAIRS = ("dpo", "ipo", "rpo", "simpo", "kto", "coh")
 
@@ -98,11 +100,10 @@ def test_training_prefers_the_chosen_side(ar, reference, name):
 
 
 def test_a_policy_aligned_by_hindsight_asks_for_good_speech_wherever_it_is_loaded(ar, tmp_path):
-    METHODS["coh"](job(ar, some_pairs(ar), method="coh"))
-    policy.save(ar, tmp_path)
-    vocabulary = policy.vocabulary_of(policy.load(tmp_path))
-    plain = policy.vocabulary_of(small_ar())
-    assert vocabulary.context("one", [1]) == plain.context(f"{GOOD}one", [1])
+    method = METHODS["coh"](job(ar, some_pairs(ar), method="coh"))
+    policy.save(policy.Policy(ar, method.learned()), tmp_path)
+    loaded = policy.load(tmp_path).layout
+    assert loaded.context("one", voice_of([1])) == OWN.context(f"{GOOD}one", [1])
 
 
 def test_the_verdict_is_no_word_that_could_be_synthesized():
@@ -114,7 +115,7 @@ def test_continued_sft_takes_as_many_steps_and_sequences_as_a_pairwise_method(ar
         {"id": f"g{i}", "speaker": "ab"[i % 2], "text": "one", "codes": [[1, 2, 3 + i % 5]], "seen": True}
         for i in range(30)
     ]
-    monkeypatch.setattr(Job, "train_set", TrainSet(Utterances.of(rows), VOCABULARY, params().prompt_frames))
+    monkeypatch.setattr(Job, "train_set", TrainSet(Voices(Utterances.of(rows), 50), OWN.layout))
     pairs = some_pairs(ar, 10)
     control, pairwise = (METHODS[m](job(ar, pairs, method=m)) for m in ("sft", "dpo"))
     assert control.steps == pairwise.steps
@@ -132,7 +133,7 @@ def test_rejection_sampling_takes_a_pairwise_methods_steps_and_learns_the_chosen
         for row, name in enumerate(batch.ids):
             pair = next(p for p in pairs if f"{p['id']}@1" == name)
             scored = batch["labels"][row][batch["labels"][row] >= 0].tolist()
-            assert scored == VOCABULARY.target(pair["chosen"], pair["chosen_finished"])
+            assert scored == pair["chosen"]
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_pairs_names_and_changes_nothing(ar):

@@ -113,7 +113,7 @@ def test_the_advantages_of_a_rollout_are_normalized_over_it():
 
 def test_a_bandit_ends_at_its_best_arm(monkeypatch):
     """One code per utterance, one of sixteen rewarded: sampled, scored and learned from as the stage does it."""
-    best = files.VOCABULARY.codes([7])[0]
+    best = files.OWN.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
     settings = {**SMALL, "rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 0.01}
     method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)
@@ -123,7 +123,7 @@ def test_a_bandit_ends_at_its_best_arm(monkeypatch):
 
 
 def test_a_heavy_kl_keeps_the_policy_at_its_reference(monkeypatch):
-    best = files.VOCABULARY.codes([7])[0]
+    best = files.OWN.codes([7])[0]
     judged_by(monkeypatch, lambda target: float(target[0] == best))
     settings = {**SMALL, "rollouts": 20, "prompts": 32, "inner_epochs": 4, "kl_weight": 20.0}
     method = method_of(ppo=settings, frames_per_character=1.0, batch_pairs=16, micro_pairs=16)

@@ -70,12 +70,12 @@ def test_best_of_n_leaves_the_policys_weights_and_adds_what_choosing_needs(tmp_p
     before = [p.clone() for p in job.ar.parameters()]
     method = METHODS["best_of_n"](job)
     run(method)
-    policy.save(job.ar, tmp_path / "new")
+    policy.save(job.policy, tmp_path / "new")
     method.finish(tmp_path / "new")
     assert all(torch.equal(a, b) for a, b in zip(job.ar.parameters(), before, strict=True))
-    assert policy.best_of_n(policy.load(tmp_path / "new")) == 3
-    context = files.VOCABULARY.context("a", files.PROMPT)
-    given = [(context, files.VOCABULARY.target([1, 2])), (context, files.VOCABULARY.target([9, 10, 11]))]
+    assert policy.best_of_n(policy.load(tmp_path / "new").model) == 3
+    context = files.OWN.context("a", files.PROMPT)
+    given = [(context, files.OWN.target([1, 2])), (context, files.OWN.target([9, 10, 11]))]
     saved = reward.score(reward.load(tmp_path / "new/reward"), given, ["x", "y"])
     assert torch.equal(saved, reward.score(method.model, given, ["x", "y"]))
     assert saved[0] != saved[1]

@@ -139,7 +139,8 @@ def test_a_random_prompt_is_a_crop_of_such_an_utterance():
     made = rows(40, speakers="a")
     read, rng, again = Utterances.of(made), np.random.default_rng(1), np.random.default_rng(1)
     for index in range(40):
-        crop = read.random_prompt(index, 4, rng)
-        codes = np.array(made[read.other(index, again)]["codes"])
+        other, crop = read.random_prompt(index, 4, rng)
+        assert other == read.other(index, again)
+        codes = np.array(made[other]["codes"])
         start = int(again.integers(max(0, codes.shape[1] - 4) + 1))
         assert crop.tolist() == codes[:, start : start + 4].tolist()

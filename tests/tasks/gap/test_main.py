@@ -10,7 +10,8 @@ import pytest
 import torch
 import yaml
 
-from model import nar
+from model import nar, policy
+from model.layouts.speech import Speech
 from tasks.common import paths, schemas, tracking
 from tasks.common.curves import read as read_curve
 from tasks.common.files import DataError, read_table, write_json, write_table
@@ -20,6 +21,8 @@ from tasks.gap import __main__ as gap
 from tests.conftest import REPOSITORY
 
 N, CODES, LEVELS = 30, 16, 3
+START = policy.build(policy.ArShape(layers=1, width=16, heads=2), CODES)
+LAYOUT = START.layout
 
 
 def utterance(split: str, i: int, rng: np.random.Generator) -> dict:
@@ -48,8 +51,9 @@ def write_samples(iteration: str, rows: list[dict], tokens: list[list[int]]) -> 
         paths.test_samples(iteration),
         [
             {
-                "id": row["id"], "text": row["text"], "prompt_id": prompt, "draw": 0, "seed": 7, "tokens": said,
-                "logprobs": [0.0], "finished": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "policy": "0",
+                "id": row["id"], "text": row["text"], "prompt_id": prompt, "draw": 0, "seed": 7,
+                "tokens": LAYOUT.target(Speech.of(said), finished=False), "logprobs": [0.0], "behavior": [0.0],
+                "finished": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "policy": "0",
                 "max_frames_per_character": 12.0,
             }
             for row, prompt, said in zip(rows, prompts, tokens, strict=True)
@@ -84,6 +88,7 @@ def rows(tmp_path: Path, sqlite: str) -> list[dict]:
     write_table(paths.codes("train"), [utterance("train", i, rng) for i in range(N)], schemas.CODES)
     torch.manual_seed(0)
     nar.save(nar.Nar(nar.NarConfig(n_codebooks=LEVELS, codebook_size=CODES, layers=1, width=16, heads=2)), paths.NAR)
+    policy.save(START, paths.ar("0"))
     write_samples("0", rows, [[c % 3 for c in row["codes"][0]] * 2 for row in rows])
     write_samples("1", rows, [row["codes"][0] for row in rows])
     params = load()

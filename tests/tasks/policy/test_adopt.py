@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM
 
 from model import nar, policy
-from model.tokens import Vocabulary
 from tasks.common import digests, paths, schemas, tracking
 from tasks.common.files import read_table, write_table
 from tasks.nar import __main__ as sft_nar
@@ -36,19 +34,19 @@ def workspace(tmp_path: Path, sqlite: str) -> Path:
     return tmp_path
 
 
-def ar_of(codebook: int = tiny.CODEBOOK, positions: int = 512, **config: object) -> LlamaForCausalLM:
+def ar_of(codebook: int = tiny.CODEBOOK, positions: int = 512, **config: object) -> policy.Policy:
     torch.manual_seed(0)
-    model = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=positions), Vocabulary(codebook))
+    made = policy.build(policy.ArShape(layers=1, width=16, heads=2, max_positions=positions), codebook)
     for name, value in config.items():
-        setattr(model.config, name, value)
-    return model
+        setattr(made.model.config, name, value)
+    return made
 
 
 def test_iteration_0_is_the_policy_that_was_named(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sft_ar.main()
     sft_nar.main()
     for loaded, given in (
-        (policy.load(paths.ar("0")), policy.load(Path(START) / "ar")),
+        (policy.load(paths.ar("0")).model, policy.load(Path(START) / "ar").model),
         (nar.load(paths.NAR), nar.load(Path(START) / "nar")),
     ):
         expected = given.state_dict()
@@ -74,7 +72,7 @@ def test_the_origin_changes_with_the_weights_alone(workspace: Path) -> None:
     assert paths.origin().read_bytes() == before
     ar = policy.load(Path(START) / "ar")
     with torch.no_grad():
-        ar.lm_head.weight[0, 0] += 1
+        ar.model.lm_head.weight[0, 0] += 1
     policy.save(ar, Path(START) / "ar")
     sft_ar.main()
     assert paths.origin().read_bytes() != before

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from model import policy
-from model.sampling import Decoding, Request, sample
-from model.tokens import Vocabulary
+from model.sampling import Decoding, sample
 from profiles import __main__ as profile
 from tasks.common import params, paths, schemas, training
 from tasks.common.files import DataError, write_table
@@ -19,6 +19,7 @@ from tasks.common.utterances import Utterances
 from tasks.policy import __main__ as sft_ar
 from tasks.policy.adopt import check_room
 from tests.conftest import REPOSITORY
+from tests.sequences import Own, voice_of
 from tests.tasks import sampled
 
 
@@ -37,23 +38,27 @@ def settings(start: str = "train") -> Params:
     return loaded.model_copy(update={"policy": loaded.policy.model_copy(update={"start": start}), "prompt_frames": 10})
 
 
+def start_of(positions: int) -> policy.Policy:
+    return policy.build(policy.ArShape(1, 16, 2, positions), 4)
+
+
 def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():
     with pytest.raises(DataError, match=r"text of long has 14 characters.*ar\.max_positions is 50") as error:
-        check_room(SPLITS, settings(), 50)
+        check_room(SPLITS, settings(), start_of(50))
     needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
-    check_room(SPLITS, settings(), needed)
+    check_room(SPLITS, settings(), start_of(needed))
     with pytest.raises(DataError):
-        check_room(SPLITS, settings(), needed - 1)
+        check_room(SPLITS, settings(), start_of(needed - 1))
     with pytest.raises(DataError, match=r"the policy in some/folder has 50; start from one that has more"):
-        check_room(SPLITS, settings("some/folder"), 50)
+        check_room(SPLITS, settings("some/folder"), start_of(50))
     # The sampler, which would refuse it after the training, agrees to the position.
-    vocabulary, decoding = Vocabulary(4), Decoding()
-    context = tuple(vocabulary.context(TEXT, [0] * 10))
-    request = Request(context, decoding.max_frames(TEXT), seed=1)
+    decoding = Decoding()
     torch.manual_seed(0)
-    assert sample(policy.build(policy.ArShape(1, 16, 2, needed), vocabulary), [request], decoding, vocabulary.drawable)
-    with pytest.raises(ValueError, match="positions"):
-        sample(policy.build(policy.ArShape(1, 16, 2, needed - 1), vocabulary), [request], decoding, vocabulary.drawable)
+    for positions in (needed, needed - 1):
+        start = start_of(positions)
+        request = start.request(TEXT, voice_of([0] * 10), decoding=decoding, seed=1)
+        with nullcontext() if positions == needed else pytest.raises(ValueError, match="positions"):
+            assert sample(start.model, [request], decoding, start.layout.drawable)
 
 
 def test_a_recording_that_is_too_long_for_the_policy_is_named_though_its_text_is_short():
@@ -63,9 +68,9 @@ def test_a_recording_that_is_too_long_for_the_policy_is_named_though_its_text_is
     with pytest.raises(DataError, match=r"text of long has 2 characters.* 2000 frames of its recording") as error:
         check_room([*SPLITS, long], settings(), 1024)
     needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
-    assert needed == len(Vocabulary(4).context("hi", [0] * 10)) + 2000
+    assert needed == len(Own(4).context("hi", [0] * 10)) + 2000
     with pytest.raises(DataError):
-        check_room([long], settings(), needed - 1)
+        check_room([long], settings(), start_of(needed - 1))
 
 
 def test_recordings_longer_than_their_samples_may_be_are_told(capsys):
@@ -74,7 +79,7 @@ def test_recordings_longer_than_their_samples_may_be_are_told(capsys):
     )
     check_room([*SPLITS, long], settings(), 1024)
     assert "1 of 4 recordings are longer than samples of their texts may be" in capsys.readouterr().out
-    check_room(SPLITS, settings(), 1024)
+    check_room(SPLITS, settings(), start_of(1024))
     assert not capsys.readouterr().out
 
 
@@ -85,7 +90,7 @@ def test_the_librispeech_profile_has_room_for_fast_speech_of_its_longest_recordi
     (tmp_path / "params.yaml").write_text(profile.merged("librispeech", "corpora")[0], encoding="utf-8")
     profile_of = params.load()
     text = "a" * int(20 * profile_of.prepare.max_seconds)  # 20 characters a second; LibriSpeech has 15 on average
-    check_room([utterances(longest=text)], profile_of, profile_of.ar.max_positions)
+    check_room([utterances(longest=text)], profile_of, start_of(profile_of.ar.max_positions))
 
 
 def test_a_state_belongs_to_the_very_tokens_it_was_trained_on(tmp_path, monkeypatch):

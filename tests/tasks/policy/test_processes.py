@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from model.tokens import Vocabulary
 from tasks.common import paths, schemas
 from tasks.common.curves import Curve
 from tasks.common.files import write_table
@@ -14,6 +13,7 @@ from tasks.common.params import Params
 from tasks.common.tracking.run import Unlogged
 from tasks.common.training import state_of
 from tasks.common.utterances import Utterances
+from tasks.common.voices import Voices
 from tasks.nar import training as nar
 from tasks.policy import __main__ as policy
 from tasks.policy.sequences import Sequences
@@ -55,8 +55,9 @@ def settings(optimizer: str) -> Params:
 
 
 def train_ar(p: Params) -> tuple[torch.nn.Module, Curve]:
-    data = Sequences(Utterances.read("train", levels=1), Vocabulary(256), p.prompt_frames)
-    return policy.train(data, p, torch.device("cpu"), Unlogged())
+    start = policy.untrained(p)
+    data = Sequences(Voices(Utterances.read("train", levels=1), p.prompt_frames), start.layout)
+    return start.model, policy.train(start.model, data, p, torch.device("cpu"), Unlogged())
 
 
 def train_nar(p: Params) -> tuple[torch.nn.Module, Curve]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from model import policy
+from model.layouts.speech import Speech
 from tasks.common import paths, schemas
 from tasks.common.files import read_table, write_table
 from tasks.prefer import __main__ as prefer
@@ -38,12 +39,17 @@ def test_votes_become_pairs_that_trace_to_samples_policy_and_raters(small, capsy
 
     pairs = pairs_of()
     by = {(s["id"], s["draw"]): s for s in samples}
-    golden = sampled.train_rows()["u2"]["codes"][0]
+    golden = sampled.LAYOUT.target(Speech.of(sampled.train_rows()["u2"]["codes"][0]))
+
+    def side(id_, draw):
+        sample = by[id_, draw]
+        return sample["tokens"] + [stop for stop in [sample["stop"]] if stop is not None]
+
     expected = [
-        ("u0", by["u0", 1]["tokens"], by["u0", 0]["tokens"], "2 of 3 raters"),
-        ("u1", by["u1", 2]["tokens"], by["u1", 0]["tokens"], "1 of 1 rater"),
-        ("u2", golden, by["u2", 0]["tokens"], "1 of 1 rater"),
-        ("u2", by["u2", 1]["tokens"], golden, "1 of 1 rater"),
+        ("u0", side("u0", 1), side("u0", 0), "2 of 3 raters"),
+        ("u1", side("u1", 2), side("u1", 0), "1 of 1 rater"),
+        ("u2", golden, side("u2", 0), "1 of 1 rater"),
+        ("u2", side("u2", 1), golden, "1 of 1 rater"),
     ]
     assert [(p["id"], p["chosen"], p["rejected"], p["reason"]) for p in pairs] == expected
     assert [(p["chosen_seed"], p["rejected_seed"]) for p in pairs] == [
@@ -143,10 +149,9 @@ def test_what_is_judged_already_is_not_judged_again(small, capsys):
 
 def logprobs(ar, pair):
     """Both sides' sums, end mark included where there is one, each sequence on its own."""
-    vocabulary = policy.vocabulary_of(ar)
-    context, sums = vocabulary.context(pair["text"], pair["prompt"]), []
+    context, sums = pair["context"], []
     for side in ("chosen", "rejected"):
-        target = vocabulary.target(pair[side], pair[f"{side}_finished"])
+        target = pair[side]
         with torch.no_grad():
             scored = ar(torch.tensor([context + target])).logits[0].double().log_softmax(-1)
         sums.append(sum(scored[len(context) - 1 + i, token].item() for i, token in enumerate(target)))
@@ -164,7 +169,7 @@ def test_pairs_accumulate_and_all_of_them_are_scored_by_the_iterations_reference
     tokens = [(p["id"], p["chosen"], p["rejected"]) for p in made["2"][4:]]
     assert tokens == [(p["id"], p["chosen"], p["rejected"]) for p in made["1"]]
     for k, anchor in zip(made, anchors, strict=True):
-        ar = policy.load(paths.ar(anchor))
+        ar = policy.load(paths.ar(anchor)).model
         assert {p["reference"] for p in made[k]} == {policy.digest(paths.ar(anchor))}
         for pair in made[k]:
             assert [pair["chosen_logprob"], pair["rejected_logprob"]] == pytest.approx(logprobs(ar, pair), rel=1e-5)

@@ -26,10 +26,11 @@ def pairs_of(tmp_path, monkeypatch):
 
     def make(source, judgements, **prefer):
         sampled.configure(tmp_path, source=source, **prefer)
-        samples, rows, params = sampled.samples(), sampled.train_rows(), load()
-        samples = [{**s, "finished": True} for s in samples]
-        kind = source_of(params, "1", samples, rows, "judge")
-        return pair_up(kind, samples, [j for text in judgements for j in text], rows, params, "1")
+        params, stop = load(), sampled.LAYOUT.stops[0]
+        samples = [{**s, "finished": True, "stop": stop} for s in sampled.samples()]
+        golden = sampled.golden()
+        kind = source_of(params, "1", samples, golden, "judge")
+        return pair_up(kind, samples, [j for text in judgements for j in text], golden, params, "1")
 
     return make
 
@@ -79,7 +80,7 @@ def test_credit_to_segments_starts_where_the_first_side_goes_wrong(pairs_of):
     texts = [(RIGHT, ONE_WRONG, ONE_WRONG), (RIGHT, NOTHING, NOTHING), (RIGHT, BABBLE, RIGHT), (RIGHT, RIGHT, RIGHT)]
     whole, segments = (pairs_of("own_samples", texts, credit=credit) for credit in ("utterance", "segment"))
     assert {(p["chosen_from"], p["rejected_from"]) for p in whole} == {(0, 0)}
-    frames = [(len(p["chosen"]), len(p["rejected"])) for p in segments]
+    frames = [(len(p["chosen"]) - 1, len(p["rejected"]) - 1) for p in segments]
     assert [(p["chosen_from"], p["rejected_from"]) for p in segments] == [
         (frames[0][0] // 4, frames[0][1] // 4),
         (0, 0),

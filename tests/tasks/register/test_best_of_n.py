@@ -33,9 +33,9 @@ def test_it_speaks_the_best_of_n_and_says_the_same_each_time(tmp_path: Path):
     tiny.write_policy(tmp_path, "0", seed=0)
     ar = policy.load(tmp_path / "runs/0/policy")
     torch.manual_seed(3)
-    judge = RewardModel.from_policy(ar)
+    judge = RewardModel.from_policy(ar.model)
     torch.nn.init.normal_(judge.head.weight)
-    ar.config.best_of_n = 5
+    ar.model.config.best_of_n = 5
     policy.save(ar, tmp_path / "runs/1/policy")
     reward.save(judge, tmp_path / "runs/1/policy/reward")
     voice = tiny.write_prompt(tmp_path / "voice.wav")

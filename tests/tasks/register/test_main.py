@@ -169,7 +169,7 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
     logged = params.model_copy(update={"prompt_frames": changes.get("prompt_frames", params.prompt_frames)})
     tiny.write_loop(tmp_path, logged, [[{**row, "temperature": temperature} for row in GOOD]])
     ar = policy.load(paths.ar("0"))
-    ar.lm_head.weight.data *= 50  # untrained it is all but uniform, for any context and temperature
+    ar.model.lm_head.weight.data *= 50  # untrained it is all but uniform, for any context and temperature
     policy.save(ar, paths.ar("0"))
     register.register(logged, CPU)
     tiny.write_recognizer(tmp_path)

@@ -16,7 +16,6 @@ from model import nar, policy
 from model.codecs import encodec
 from model.codecs.registry import load_codec
 from model.judges import asr
-from model.tokens import Vocabulary
 from tasks.common import paths, schemas, tracking
 from tasks.common.files import write_json, write_table
 from tasks.common.params import Params, load
@@ -59,7 +58,7 @@ def write_policy(folder: Path, iteration: str, seed: int) -> None:
     shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=512)
     target = folder / paths.ar(iteration)
     target.parent.mkdir(parents=True, exist_ok=True)
-    policy.save(policy.build(shape, Vocabulary(CODEBOOK)), target)
+    policy.save(policy.build(shape, CODEBOOK), target)
 
 
 def write_recognizer(folder: Path) -> None:

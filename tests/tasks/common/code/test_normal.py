@@ -102,7 +102,7 @@ def test_a_progress_bar_or_a_run_may_be_added_or_taken_away():
 
 
 def test_an_import_for_the_type_checker_only_does_not_count():
-    importing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from model.tokens import Vocabulary\n"
+    importing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from model.policy import Policy\n"
     assert of(importing + "x = 1") == of("from typing import TYPE_CHECKING\nx = 1")
 
 

@@ -11,12 +11,12 @@ from tasks.prefer.votes import ballots
 from tests.tasks import sampled
 from tests.tasks.register import tiny
 
-SAMPLES, ROWS = sampled.samples(), sampled.train_rows()
+SAMPLES, GOLDEN = sampled.samples(), sampled.golden()
 HEADER = "id,A,B,choice,rater"
 
 
 def load(path, iteration="1"):
-    return ballots.load(path, iteration, SAMPLES, ROWS)
+    return ballots.load(path, iteration, SAMPLES, GOLDEN)
 
 
 def written(tmp_path, *lines, header=HEADER, name="votes.csv"):
@@ -205,14 +205,14 @@ def test_a_majority_on_equal_or_silent_sounds_makes_no_pair_and_is_counted(tmp_p
     )
     samples = [dict(sample) for sample in SAMPLES]
     samples[1]["tokens"], samples[4]["tokens"] = samples[0]["tokens"], []
-    samples[6]["tokens"] = ROWS["u2"]["codes"][0]
+    samples[6]["tokens"] = GOLDEN["u2"]
     params = voting(tiny.params(tmp_path), path)
-    source = source_of(params, "1", samples, ROWS, "judge")
+    source = source_of(params, "1", samples, GOLDEN, "judge")
     printed = capsys.readouterr().out
     assert printed.startswith("prefer@1: votes@")
     assert "5 with a majority, 1 ties; 3 of the majorities make no pair: the two sounds are equal" in printed
     heard = [Judgement("one two", 0, 2, 0, 7, 0.5, 0, 0, 2, 0, 2) for _ in samples]
-    assert [pair["id"] for pair in pair_up(source, samples, heard, ROWS, params, "1")] == ["u0", "u3"]
+    assert [pair["id"] for pair in pair_up(source, samples, heard, GOLDEN, params, "1")] == ["u0", "u3"]
     assert "of the majorities" not in load(path).describe()
 
 
@@ -224,12 +224,12 @@ def test_an_iteration_that_does_not_exist_is_no_other_iteration(tmp_path, typed)
     )
     params = voting(tiny.params(tmp_path, iterations=3), path)
     with pytest.raises(DataError) as error:
-        source_of(params, "1", SAMPLES, ROWS, "judge")
+        source_of(params, "1", SAMPLES, GOLDEN, "judge")
     assert "1 unusable line(s)" in str(error.value)
     assert f'votes.csv line 4: iteration is "{typed}", but params.yaml has 1, 2, 3' in str(error.value)
     # Also where no other line is left.
     with pytest.raises(DataError, match="line 2: iteration is"):
-        ballots.load(written(tmp_path, f"u0,0,1,A,anna,{typed}", header=header), "1", SAMPLES, ROWS, ["1"])
+        ballots.load(written(tmp_path, f"u0,0,1,A,anna,{typed}", header=header), "1", SAMPLES, GOLDEN, ["1"])
 
 
 def test_a_second_iterations_votes_and_the_order_of_lines_leave_the_digest_alone(tmp_path):
@@ -250,7 +250,7 @@ def test_agreement_is_told_in_words(tmp_path):
 
 def test_golden_speech_of_a_text_without_a_recording_is_refused(tmp_path):
     samples = [sample | {"id": "text-1"} if sample["id"] == "u1" else sample for sample in SAMPLES]
-    votes = ballots.load(written(tmp_path, "text-1,0,1,A,anna"), "1", samples, ROWS)
+    votes = ballots.load(written(tmp_path, "text-1,0,1,A,anna"), "1", samples, GOLDEN)
     assert list(votes.by_id) == ["text-1"]
     with pytest.raises(DataError, match=r"line 3: text-1 has no golden speech.*\(texts\.sample corpus has\)"):
-        ballots.load(written(tmp_path, "u0,0,1,A,anna", "text-1,golden,1,A,anna"), "1", samples, ROWS)
+        ballots.load(written(tmp_path, "u0,0,1,A,anna", "text-1,golden,1,A,anna"), "1", samples, GOLDEN)

@@ -4,11 +4,11 @@ from tasks.prefer.votes.ballots import GOLDEN
 from tasks.prefer.votes.loop import draw_pairs
 from tests.tasks import sampled
 
-ROWS = sampled.train_rows()
+RECORDINGS = sampled.golden()
 
 
 def pairs(samples, golden=False, seed=0):
-    return draw_pairs(samples, ROWS, golden, np.random.default_rng(seed), lambda prompt, tokens: np.zeros(1))
+    return draw_pairs(samples, RECORDINGS, golden, np.random.default_rng(seed), lambda prompt, tokens: np.zeros(1))
 
 
 def labels(drawn):
