@@ -53,15 +53,15 @@ GROUP, RUN, STAGE, ITS_DVC, PREFECT, MLFLOW = (
 KINDS = (
     Kind(FLOW, CTRL_C, GROUP, 2),
     Kind(FLOW, SIGTERM, RUN),
-    Kind(FLOW, OUTRIGHT, RUN, 2),
+    Kind(FLOW, OUTRIGHT, RUN),
     Kind(FLOW, OUTRIGHT, STAGE),
     Kind(FLOW, OUTRIGHT, ITS_DVC),
     Kind(FLOW, OUTRIGHT, PREFECT, goes_on=True),
-    Kind(DVC, CTRL_C, GROUP, 3),
-    Kind(DVC, OUTRIGHT, GROUP, 4),
-    Kind(DVC, OUTRIGHT, ITS_DVC, 3),
-    Kind(DVC, OUTRIGHT, STAGE, 4),
-    Kind(DVC, OUTRIGHT, MLFLOW, 2, goes_on=True),
+    Kind(DVC, CTRL_C, GROUP, 7),
+    Kind(DVC, OUTRIGHT, GROUP, 8),
+    Kind(DVC, OUTRIGHT, ITS_DVC, 8),
+    Kind(DVC, OUTRIGHT, STAGE, 8),
+    Kind(DVC, OUTRIGHT, MLFLOW, goes_on=True),
 )
 _MODULES = {STAGE: STAGES, ITS_DVC: ("dvc",), PREFECT: ("uvicorn",)}
 
@@ -76,7 +76,7 @@ def strike(kind: Kind, run: Run, workspace: Workspace, wait: float, begun: bool)
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     for awaited in (modules, STAGES if begun else ()):
         while awaited and not run.of_module(*awaited) and run.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.25)
     until = time.monotonic() + wait
     while time.monotonic() < until and run.process.poll() is None:
         time.sleep(0.02)

@@ -45,8 +45,12 @@ class Run:
 
     def of_module(self, *beginnings: str) -> list[psutil.Process]:
         """Return its processes that are ``python -m MODULE``, MODULE beginning so."""
-        found = []
-        for process in self.members():
+        found: list[psutil.Process] = []
+        try:
+            below = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return found
+        for process in below:
             with contextlib.suppress(psutil.Error, IndexError):
                 line = process.cmdline()
                 if "-m" in line and line[line.index("-m") + 1].startswith(beginnings):
@@ -92,6 +96,7 @@ class Workspace:
             "PYTHONPATH": str(self.folder if self.smoke else REPOSITORY),
             "PREFECT_API_URL": "",
             "PREFECT_HOME": str(self.folder / ".prefect"),
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "900",  # a campaign may run on a busy machine
             MARK: mark,
         }
         environment.pop("MLFLOW_TRACKING_URI", None)
