@@ -120,7 +120,7 @@ class Campaign:
 
     def _recover(self) -> None:
         """Run to the end, and compare with the undisturbed run."""
-        command = self.random.choices([DVC, FLOW], [3, 1])[0]
+        command = self.random.choices([DVC, FLOW], [7, 1])[0]
         try:
             code = self.workspace.start(command).process.wait(LONGEST)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,8 @@
-"""``prefect.yaml`` on a real server with a real worker: a deployment completes, and cancelling leaves no process."""
+"""``prefect.yaml`` on a real server with a real worker: runs complete, cancel cleanly, and outlive a restart."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -21,39 +22,60 @@ PREFECT = [sys.executable, "-m", "prefect"]
 POOL = "speechalign"
 
 
+class Server:
+    """A Prefect server on a free port of this machine, set up as docs/flows.md says."""
+
+    def __init__(self, home: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.environment = {
+            **os.environ,
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+        }
+        self.process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.process = subprocess.Popen(
+            [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui"],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_for(lambda: _healthy(self.environment["PREFECT_API_URL"]), 180)
+
+    def kill(self) -> None:
+        """``kill -9`` of it and what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 @pytest.fixture
-def environment(finished, tmp_path) -> Iterator[dict[str, str]]:
-    """A server on a free port of this machine, for a project that holds the flows."""
+def server(finished, tmp_path) -> Iterator[Server]:
+    """A server for a project that holds the flows."""
     shutil.copytree(PROJECT / "flows", "flows", ignore=shutil.ignore_patterns("__pycache__"))
     for folder in ("tasks", "model"):
         Path(folder).symlink_to(PROJECT / folder)
     shutil.copy(PROJECT / "prefect.yaml", "prefect.yaml")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PREFECT_HOME": str(tmp_path / "home"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-    }
-    server = subprocess.Popen(
-        [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    server = Server(tmp_path / "home")
     try:
-        wait_for(lambda: _healthy(environment["PREFECT_API_URL"]), 180)
-        yield environment
+        server.start()
+        yield server
     finally:
-        _stop(server)
+        server.kill()
 
 
 @pytest.mark.slow
-def test_a_deployment_runs_on_a_worker_and_cancels_cleanly(finished, environment):
+def test_a_deployment_runs_on_a_worker_cancels_cleanly_and_outlives_a_restart_of_the_server(finished, server):
+    environment = server.environment
     # Prefect's own client, which asks again while the server is busy.
     with SyncPrefectClient(environment["PREFECT_API_URL"]) as api, Path("worker.log").open("w") as log:
         api.request("POST", "/work_pools/", json={"name": POOL, "type": "process"})
@@ -87,12 +109,23 @@ def test_a_deployment_runs_on_a_worker_and_cancels_cleanly(finished, environment
             api.request("POST", f"/flow_runs/{run}/set_state", json=cancel)
             gone(pids, timeout=120)
             wait_for(lambda: _state(api, run) == "CANCELLED", 120)
+
+            Path("pids").unlink()
+            run = _start(api, loop["id"])
+            pids = finished.pids(timeout=180)
+            server.kill()
+            server.start()
+            os.kill(pids[0], signal.SIGKILL)  # the stage fails, and its run ends
+            wait_for(lambda: _state(api, run) in {"FAILED", "CRASHED"}, 120)
+            finished.set(trouble={})
+            run = _start(api, loop["id"])  # has the slot that the other one gave back
+            wait_for(lambda: _state(api, run) == "COMPLETED", 180)
         finally:
             _stop(worker)
 
 
 def _start(api: SyncPrefectClient, deployment: str) -> str:
-    parameters = {"parameters": {"targets": ["align@1"]}}
+    parameters = {"parameters": {"targets": ["align@1"], "retries": 0}}
     return api.request("POST", f"/deployments/{deployment}/create_flow_run", json=parameters).json()["id"]
 
 

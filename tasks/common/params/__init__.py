@@ -6,6 +6,7 @@ before any work. One message names the key, what was expected and what was found
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ __all__ = ["Params", "ParamsError", "load"]
 class Params(Block):
     """All of ``params.yaml``."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, le=4294967295)]  # PyTorch and scikit-learn take no larger one
     compute: Compute
     models: Models
     spelling: Spelling
@@ -164,10 +165,10 @@ class Params(Block):
         known = {"0"}
         for key, iteration in self.iterations.items():
             check_name(key)
-            if key.lower() in {name.lower() for name in known}:
-                raise ValueError(f"the iteration {key!r} differs from another one in capitals only: name it otherwise")
             if key == "0":
                 raise ValueError('iteration "0" is the start policy; name the first aligned iteration "1"')
+            if key.lower() in {name.lower() for name in known}:
+                raise ValueError(f"the iteration {key!r} differs from another one in capitals only: name it otherwise")
             if iteration.prev not in known:
                 raise ValueError(
                     f'iterations.{key}.prev is "{iteration.prev}", but only {sorted(known)} come before it'
@@ -197,7 +198,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     for key in iterations if isinstance(iterations, dict) else ():
         if not isinstance(key, str):
             raise ParamsError(f'{path}: iterations.{key} must be a quoted string ("{key}"): DVC drops integer keys')
-    if named := _with_credentials(content, ""):
+    if named := _with_credentials(content, "", set()):
         raise ParamsError(
             f"{path}: {', '.join(named)} holds credentials, which dvc.lock and MLflow would keep; name the place "
             "without them and put them in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; docs/s3.md)"
@@ -208,12 +209,15 @@ def load(path: str | Path = "params.yaml") -> Params:
         raise invalid(path, error) from error
 
 
-def _with_credentials(content: object, where: str) -> list[str]:
-    """Return the dotted names of the texts that hold some."""
+def _with_credentials(content: object, where: str, seen: set[int]) -> list[str]:
+    """Return the dotted names of the texts that hold some; a part that others refer to is looked at once."""
     if isinstance(content, str):
         return [where] if holds_credentials(content) else []
-    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    return [name for key, value in inner for name in _with_credentials(value, f"{where}.{key}".strip("."))]
+    if not isinstance(content, (dict, list)) or id(content) in seen:
+        return []
+    seen.add(id(content))
+    inner = content.items() if isinstance(content, dict) else enumerate(content)
+    return [name for key, value in inner for name in _with_credentials(value, f"{where}.{key}".strip("."), seen)]
 
 
 def invalid(path: Path, error: ValidationError) -> ParamsError:
@@ -228,5 +232,5 @@ def invalid(path: Path, error: ValidationError) -> ParamsError:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # of parts that refer to one another there may be billions
     return text if len(text) <= 60 else f"{text[:57]}..."

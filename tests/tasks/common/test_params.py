@@ -1,4 +1,5 @@
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -262,6 +263,8 @@ def test_simpo_needs_a_beta_for_means_over_tokens(tmp_path):
         ("lr: 3.0e-4", "lr: 1.0e-30"),
         ("lr: 3.0e-4", "lr: .inf"),
         ("lr: 4.0e-3", "lr: 1.0e+30"),
+        ("seed: 17", "seed: 4294967296"),
+        ("seed: 17", f"seed: 1{'0' * 400}"),
         ("value_lr: 1.0e-3", "value_lr: 1.0e+9"),
         ("beta: null}", "beta: 1.0e-30}"),
         ("beta: null}", "beta: 1.0e+30}"),
@@ -385,3 +388,24 @@ def test_credentials_in_the_settings_are_refused_and_not_shown(tmp_path, path):
     with pytest.raises(ParamsError, match=r"prepare\.path holds credentials") as error:
         load(changed(tmp_path, "path: null", f"path: {path}"))
     assert "hunter22" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghi")),
+        "a: &a [*a]\n",
+        "iterations: &a {x: *a}\n",
+    ],
+)
+def test_parts_that_refer_to_one_another_are_refused_at_once(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml has \d+ problem"):
+        load(path)
+
+
+def test_the_start_policys_name_is_refused_as_such(tmp_path):
+    with pytest.raises(ParamsError, match='iteration "0" is the start policy'):
+        load(changed(tmp_path, '"1": {prev', '"0": {prev'))

@@ -22,6 +22,9 @@ KEY = "AKIAIOSFODNN7EXAMPLE"
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("http://host:8080/a@b", "http://host:8080/a@b"),
         ("s3://bucket/a@b/c:d", "s3://bucket/a@b/c:d"),
+        ("http://host/#token=abc", "http://host/#***"),
+        ("http://host/#/experiments/1", "http://host/#/experiments/1"),
+        ("s3://bucket/hf_aBcDeFgHiJkLmNoPqRsTuV", "s3://bucket/***"),
     ],
 )
 def test_an_address_is_shown_without_its_credentials(uri, shown):
@@ -36,6 +39,25 @@ def test_values_of_variables_and_named_ones_are_masked_and_words_of_the_trade_st
     assert secrets.masked(said) == (
         "token ***, password=***, aws_secret_access_key: ***, stop token: 5, batch_tokens: 2048"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Authorization: Bearer abcdefghij", "Authorization: Bearer ***"),
+        ('{"password": "hunter22", "n": 1}', '{"password": "***", "n": 1}'),
+        ("X-Amz-Signature=0123456789abcdef, expired", "X-Amz-Signature=***, expired"),
+        ("access_token='abc12345678'", "access_token='***'"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123 was refused", "*** was refused"),
+        ("glpat-abcdefghij1234567890", "***"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "***"),
+        ("bearer of bad news", "bearer of bad news"),
+        ("end token: <|im_end|>, stop token: 151645", "end token: <|im_end|>, stop token: 151645"),
+        ("task-abcdefghijklmnopqrstuvwxyz", "task-abcdefghijklmnopqrstuvwxyz"),
+    ],
+)
+def test_keys_and_tokens_are_known_by_their_names_and_forms(said, shown):
+    assert secrets.masked(said) == shown
 
 
 def test_an_error_is_printed_without_credentials(capsys):
