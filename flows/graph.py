@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import waiting
+from flows import routing, waiting
+from flows.routing import within
 from model.errors import SpeechAlignError
 from tasks.common import paths, yaml12
 
@@ -33,6 +34,9 @@ class Stage:
     all_cores: bool = False  # `meta: {cores: all}`: it takes every core, even if another stage runs
     ahead: bool = False  # `meta: {ahead: true}`: it does not wait until the iteration it builds on is judged
     pipeline: str = PIPELINE
+    pool: str | None = None  # `meta: {pool: gpu}` or compute.pools: the Prefect work pool that runs it
+    metrics: tuple[str, ...] = ()  # those of its outputs that are metrics or plots
+    fetchable: frozenset[str] = frozenset()  # paths it reads that are not here, but that a pool made
 
     @property
     def address(self) -> str:
@@ -45,8 +49,8 @@ class Stage:
         return self.name.rpartition("@")[2] if "@" in self.name else None
 
     def missing(self) -> list[str]:
-        """Paths it reads that do not exist."""
-        return [path for path in self.deps if not Path(path).exists()]
+        """Paths it reads that do not exist, here or in DVC's remote."""
+        return [path for path in self.deps if path not in self.fetchable and not Path(path).exists()]
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,22 @@ class Graph:
     def judges(self) -> dict[str, Stage]:
         """Iteration -> the stage that writes its metrics, in the order they run."""
         written = [(Path(out), stage) for stage in self.stages.values() for out in stage.outs]
-        judged = [(path, stage) for path, stage in written if path == paths.metrics(path.parent.name)]
+        first = paths.metrics("0")
+        judged = [(path, stage) for path, stage in written if path.parts[::2] == first.parts[::2]]
         return {path.parent.name: stage for path, stage in judged if path.parent != paths.CEILING}
+
+    def inputs(self, stage: Stage) -> dict[str, Stage]:
+        """Outputs of other stages that a stage reads, or the parts that it names, with the stages that make them."""
+        found = {}
+        for maker in (self.stages[name] for name in stage.upstream):
+            for path in (within(dep, out) for dep in stage.deps for out in maker.outs):
+                if path:
+                    found[path] = maker
+        return found
+
+    def leaf(self, stage: Stage) -> bool:
+        """Whether no other stage reads what it writes: people do."""
+        return not any(stage.name in other.upstream for other in self.stages.values())
 
     def up_to_date(self, chosen: Iterable[str]) -> bool:
         return not any(self.stages[name].changed for name in chosen)
@@ -118,6 +136,8 @@ def read(pipeline: str = PIPELINE) -> Graph:
         return waiting.patiently(lambda: _read(pipeline), LockError, waiting.holder_of)
     except DvcException as error:
         raise GraphError(f"DVC cannot use {pipeline}: {error}") from error
+    except routing.RoutingError as error:
+        raise GraphError(str(error)) from error
 
 
 def _read(pipeline: str) -> Graph:
@@ -132,19 +152,26 @@ def _read(pipeline: str) -> Graph:
             for name, stage in own.items()
         }
         stages = {}
+        pools = routing.pools_of(own, _settings()) if pipeline == PIPELINE else {}
         with repo.lock:
             for name in _ordered(edges, by_iteration=pipeline == PIPELINE):
                 stage = own[name]
                 meta = stage.meta or {}
+                elsewhere = [own[above] for above in edges[name] if above in pools]
                 stages[name] = Stage(
                     name=name,
                     upstream=tuple(sorted(edges[name])),
                     deps=tuple(dep.def_path for dep in stage.deps),
                     outs=tuple(out.def_path for out in stage.outs),
-                    changed=bool(stage.changed()),
+                    changed=routing.changed(
+                        stage, [own[above] for above in edges[name]], name in pools, bool(elsewhere)
+                    ),
                     all_cores=meta.get("cores") == "all",
                     ahead=meta.get("ahead") is True,
                     pipeline=pipeline,
+                    pool=pools.get(name),
+                    metrics=tuple(out.def_path for out in stage.outs if out.metric or out.plot),
+                    fetchable=routing.fetchable(stage, elsewhere),
                 )
         return Graph(stages)
 
@@ -179,6 +206,11 @@ def _check_foreach(pipeline: str) -> None:
                 f"DVC dropped {', '.join(f'{name}@{key}' for key in lost)}: the keys of {over} must be strings, "
                 f'but {lost[0]!r} is not; write it in quotes ("{lost[0]}")'
             )
+
+
+def _settings() -> dict[str, Any]:
+    file = Path("params.yaml")
+    return _content(file) if file.is_file() else {}
 
 
 def _content(file: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import process, stopping
 from flows.graph import Graph, Stage, discard_outputs
-from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, repro
-from tasks.common import paths, yaml12
+from flows.places import Here, Place, elsewhere
+from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, machine_threads
+from tasks.common import paths
 
 RETRY_DELAY_SECONDS = 5
 
@@ -31,11 +31,11 @@ class Options:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{stage}")
-def run_stage(stage: str, known: Outcome | None, threads: int, timeout: float | None) -> State[Outcome]:
+def run_stage(stage: str, known: Outcome | None, threads: int, timeout: float | None, place: Place) -> State[Outcome]:
     """Bring a stage up to date, or record what is known of it already; the state is named after the outcome."""
     logger = get_run_logger()
     try:
-        outcome = known or repro(stage, threads, timeout, logger.info)
+        outcome = known or place.run(stage, threads, timeout, logger.info)
     except process.StoppedError as error:
         return Cancelled(message=str(error))
     if outcome.how == FAILED:
@@ -110,9 +110,26 @@ class Schedule:
             return Outcome(UNCHANGED, message="nothing to do")
         if worse := sorted(self.worse & self.graph.parents.get(stage.iteration or "", set())):
             return Outcome(SKIPPED, message=f"early stop: iteration {', '.join(worse)} made the WER on dev worse")
-        if SKIPPED in above.values() and (missing := stage.missing()):
+        if SKIPPED in above.values() and (missing := self._lost(stage)):
             return Outcome(SKIPPED, message=f"it reads {', '.join(missing)}, which a skipped stage makes")
         return None
+
+    def _lost(self, stage: Stage) -> list[str]:
+        """Return paths it reads that do not exist, because the stage that makes them was skipped."""
+        made = self.graph.inputs(stage)
+        skipped = {path for path, maker in made.items() if self._was_skipped(maker)}
+        here = [path for path in stage.missing() if path not in made]
+        return here + [path for path in stage.deps if path in skipped and not Path(path).exists()]
+
+    def _was_skipped(self, stage: Stage) -> bool:
+        return stage.name in self.outcomes and self.outcomes[stage.name].how == SKIPPED
+
+    def _place(self, stage: Stage) -> Place:
+        """Return where a stage runs, and what has to be brought there."""
+        inputs = {path: maker for path, maker in self.graph.inputs(stage).items() if not self._was_skipped(maker)}
+        if stage.pool is None:
+            return Here(tuple(path for path, maker in inputs.items() if maker.pool and not Path(path).exists()))
+        return elsewhere(stage, inputs, leaf=self.graph.leaf(stage))
 
     def _settle(self) -> None:
         """Record the stages that need no process; each may make others ready."""
@@ -125,9 +142,13 @@ class Schedule:
                 self._record(stage, outcome)
 
     def _start(self) -> None:
-        starting = self._ready()[: self.options.jobs - len(self._running)]
+        """Start what may; stages on pools take none of this machine's places."""
+        ready = self._ready()
+        here = sum(stage.pool is None for stage in self._running.values())
+        local = [stage for stage in ready if stage.pool is None][: self.options.jobs - here]
+        starting = [stage for stage in ready if stage.pool or stage in local]
         all_of_them = machine_threads()
-        share = max(all_of_them // max(len(self._running) + len(starting), 1), 1)
+        share = max(all_of_them // max(here + len(local), 1), 1)
         for stage in starting:
             self._running[self._submit(stage, None, all_of_them if stage.all_cores else share)] = stage
 
@@ -144,6 +165,7 @@ class Schedule:
             known,
             threads,
             self.options.timeout,
+            Here() if known else self._place(stage),
             return_state=False,
             wait_for=[self._futures[name] for name in stage.upstream if name in self._futures],
         )
@@ -179,11 +201,3 @@ def least_rise(iteration: str) -> float | None:
         return None
     tables = json.loads(path.read_text(encoding="utf-8"))["scores"]["dev"]["best"].values()
     return max((table["versus_previous"]["wer"]["low"] for table in tables if "versus_previous" in table), default=None)
-
-
-def machine_threads() -> int:
-    """``compute.threads``, which the stages that run at once share."""
-    try:
-        return max(int(yaml12.loads(Path("params.yaml").read_text(encoding="utf-8"))["compute"]["threads"]), 1)
-    except (OSError, LookupError, TypeError, ValueError):
-        return os.cpu_count() or 1  # the stages say what is wrong with params.yaml

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import QUIET, process, waiting
+from tasks.common import yaml12
 from tasks.common.secrets import masked
 from tasks.common.stage import failure
 
@@ -122,3 +123,11 @@ def _environment(threads: int) -> dict[str, str]:
     # NumPy's and scikit-learn's threads count too: a stage that spins on a core which another works on slows both.
     share = dict.fromkeys((THREADS, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     return {**quiet, **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **share}
+
+
+def machine_threads() -> int:
+    """``compute.threads``, which the stages that run at once share."""
+    try:
+        return max(int(yaml12.loads(Path("params.yaml").read_text(encoding="utf-8"))["compute"]["threads"]), 1)
+    except (OSError, LookupError, TypeError, ValueError):
+        return os.cpu_count() or 1  # the stages say what is wrong with params.yaml

@@ -16,10 +16,12 @@ import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
+from flows.pools.job import FLOW
 from tests.flows.conftest import PROJECT, gone, wait_for
 
 PREFECT = [sys.executable, "-m", "prefect"]
 POOL = "speechalign"
+POOLS = ("process", "docker", "kubernetes")  # of single stages; each is called after its type
 
 
 class Server:
@@ -78,7 +80,8 @@ def test_a_deployment_runs_on_a_worker_cancels_cleanly_and_outlives_a_restart_of
     environment = server.environment
     # Prefect's own client, which asks again while the server is busy.
     with SyncPrefectClient(environment["PREFECT_API_URL"]) as api, Path("worker.log").open("w") as log:
-        api.request("POST", "/work_pools/", json={"name": POOL, "type": "process"})
+        for name in (POOL, *POOLS):
+            api.request("POST", "/work_pools/", json={"name": name, "type": "process" if name == POOL else name})
         subprocess.run(
             [*PREFECT, "--no-prompt", "deploy", "--all"], env=environment, check=True, capture_output=True, timeout=300
         )
@@ -86,6 +89,9 @@ def test_a_deployment_runs_on_a_worker_cancels_cleanly_and_outlives_a_restart_of
         evaluate = api.request("GET", "/deployments/name/speechalign-evaluate/evaluate").json()
         assert api.request("GET", "/deployments/name/speechalign-study/study").json()["entrypoint"]
         assert evaluate["work_pool_name"] == POOL
+        for pool in POOLS:
+            stage = api.request("GET", f"/deployments/name/{FLOW}/{pool}").json()
+            assert stage["work_pool_name"] == pool and not stage["pull_steps"]  # a worker need not have this folder
         assert loop["global_concurrency_limit"]["limit"] == 1
         assert loop["concurrency_options"]["collision_strategy"] == "ENQUEUE"
 

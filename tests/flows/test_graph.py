@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.graph import GraphError, discard_outputs, read
+from tests.flows.conftest import PROJECT
 
 
 def test_stages_come_after_what_they_depend_on(toy):
@@ -37,6 +38,12 @@ def test_iterations_follow_their_chain(toy):
     assert graph.parents["1"] == set()
     assert list(graph.judges()) == ["0", "1", "2"]
     assert graph.judge("1").name == "evaluate@1"
+
+
+def test_the_projects_own_judgements_are_found(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    graph = read()
+    assert [graph.judges()[k].name for k in ("0", "1")] == ["evaluate_sft", "evaluate@1"]
 
 
 def test_only_what_changed_is_changed(finished):

@@ -24,6 +24,7 @@ class Compute(Block):
     precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], BeforeValidator(_spelled_out)]
     threads: Positive
     processes: Literal["auto"] | Positive
+    pools: dict[str, str | None] = Field(default={})  # stage -> Prefect work pool that runs it; flows/ reads them
 
 
 class Models(Block):

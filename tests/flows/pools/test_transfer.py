@@ -1,0 +1,150 @@
+"""Data between workspaces and DVC's remote: a remote that fails, one that is damaged, a disk that is full."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from flows.pools import job, lock, transfer, worker
+from flows.stage import FAILED, RAN, RESTORED
+from tests.flows.pools.faulty_s3 import proxy
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def faulty(remote, monkeypatch):
+    """The remote behind a proxy."""
+    with proxy(remote.endpoint) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.address)
+        yield server
+
+
+@pytest.fixture
+def made(faulty, project):
+    """The project with `prepare` run and stored; its data are nowhere but in the remote."""
+    with Repo(".") as repo:
+        repo.reproduce("prepare")
+    transfer.push(["data"])
+    project.calls()
+    for left in ("data", ".dvc/cache"):
+        shutil.rmtree(left)
+    return project
+
+
+def order(stage: str, *inputs: str) -> job.Job:
+    return job.of(stage, list(inputs), lock.entries(["prepare"]), None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("500", "500|InternalError|We broke"),
+        ("reset", "[Cc]onnection|reset|Could not connect"),
+        ("corrupt", "lacks data, or has it with another checksum"),
+    ],
+)
+def test_a_remote_that_fails_is_one_message_with_its_cause(made, faulty, patient, monkeypatch, fault, says):
+    monkeypatch.setattr(transfer, "TRIES", 2)
+    faulty.fault = fault
+    with pytest.raises(
+        transfer.TransferError, match=f"cannot fetch data: DVC's remote storage was asked 2 times.*({says})"
+    ):
+        transfer.pull(["data"])
+    assert faulty.suffered
+    assert not Path("data/train.txt").exists() or fault != "corrupt"
+
+    faulty.fault = "none"
+    transfer.pull(["data"])
+    assert "train" in Path("data/train.txt").read_text()
+
+
+def test_a_remote_that_fails_once_is_asked_again(made, faulty, patient):
+    faulty.fault, faulty.left = "500", 1
+    transfer.pull(["data"])
+    assert Path("data/test.txt").is_file() and faulty.suffered == 1
+
+
+def test_without_a_remote_it_says_how_to_make_one(made, monkeypatch):
+    Path(".dvc/config").write_text("")
+    with pytest.raises(transfer.TransferError, match="dvc remote add --default"):
+        transfer.pull(["data"])
+
+
+def test_a_worker_makes_the_stage_once_and_restores_it_afterwards(made, patient, tmp_path, monkeypatch):
+    monkeypatch.setenv(worker.WORK, str(tmp_path / "clones"))
+    (tmp_path / "clones").mkdir()
+    said: list[str] = []
+    task = order("policy", "data")
+
+    outcome, entry = worker.work(task, said.append)
+    again, same = worker.work(task, said.append)
+
+    assert (outcome.how, again.how) == (RAN, RESTORED)
+    assert json.loads(entry) == json.loads(same)
+    assert [out["path"] for out in json.loads(entry)["outs"]] == ["runs/1/policy"]
+    assert made.calls() == ["policy"]
+    assert not list((tmp_path / "clones").iterdir()) and Path.cwd() == made.folder
+    assert "policy: at work" in said
+
+
+def test_a_stage_that_fails_on_a_worker_tells_its_own_message(made, patient):
+    made.commit(trouble={"policy": {"message": "error: no GPU"}})
+    outcome, entry = worker.work(order("policy", "data"), lambda _: None)
+    assert (outcome.how, outcome.message, entry) == (FAILED, "no GPU", "")
+
+
+def test_a_commit_that_was_not_pushed_is_named(made):
+    made.git("commit", "--quiet", "--allow-empty", "--message", "not pushed")
+    with pytest.raises(worker.CloneError, match="Was the commit pushed"):
+        worker.work(order("policy", "data"), lambda _: None)
+
+
+def test_changes_that_no_commit_holds_are_refused(made):
+    Path("params.yaml").write_text(Path("params.yaml").read_text() + "more: 1\n")
+    with pytest.raises(job.NoCommitError, match=r"differs in params\.yaml; commit and push"):
+        order("policy", "data")
+
+
+def test_credentials_in_the_address_of_the_repository_stay_here(project):
+    project.git("remote", "set-url", "origin", "https://me:secret-token@git.example/team/project.git")
+    assert order("policy").repository == "https://git.example/team/project.git"
+
+
+def test_what_a_killed_worker_left_is_removed_by_the_next(made, patient, tmp_path, monkeypatch):
+    monkeypatch.setenv(worker.WORK, str(tmp_path / "clones"))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for pid in (dead.pid, os.getppid()):
+        (tmp_path / "clones" / f"speechalign-stage-{pid}-x").mkdir(parents=True)
+    worker._sweep()
+    assert [left.name for left in (tmp_path / "clones").iterdir()] == [f"speechalign-stage-{os.getppid()}-x"]
+
+
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch):
+    """A disk of 300 kB for clones."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", folder]).returncode:
+        pytest.skip("only root may mount a small disk")
+    monkeypatch.setenv(worker.WORK, str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_one_message(made, patient, small_disk):
+    with pytest.raises(transfer.TransferError) as refused:
+        worker.work(order("policy", "data"), lambda _: None)
+    message = str(refused.value)
+    assert message.startswith("the disk with ") and "MB are free" in message and "\n" not in message
+    assert not list(small_disk.iterdir())
