@@ -17,6 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from model.errors import InputError
+from model.forward import position_limit
+from model.frames.families import books_in
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
 from model.layouts.layout import NO_VOICE, Layout
@@ -65,6 +67,18 @@ class Policy:
         """
         limit = decoding.max_frames(text) * len(self.layout.code_tokens.slots)
         return Request(tuple(self.layout.context(text, voice)), limit, seed)
+
+    def has_room(self, text: str, voice: VoicePrompt = NO_VOICE, *, decoding: Decoding) -> bool:
+        """Say whether the longest sample of a text fits the model's positions.
+
+        Raises:
+            InputError: a text or voice that the layout cannot write.
+        """
+        request = self.request(text, voice, decoding=decoding, seed=0)
+        books = books_in(self.model.config)
+        if books is not None:
+            return len(books.fold(request.context)) + request.max_tokens // books.count <= self.positions
+        return len(request.context) + request.max_tokens <= position_limit(self.model)
 
 
 def build(

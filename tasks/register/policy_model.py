@@ -27,6 +27,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from model.audio import Stream
 from model.errors import InputError
 from model.layouts.speech import VoicePrompt
+from model.long_texts import Part, joined, parts_of
 from model.sampling import Decoding
 from model.spelling import Spelling, normalize
 from model.voice import Voice
@@ -52,7 +53,7 @@ class PolicyModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Synthesize each row.
+        """Synthesize each row; a text that is too long for the policy in parts, which meet at silence.
 
         Args:
             model_input: one row per utterance. ``text``, and the voice prompt: ``prompt_audio``, the bytes of an audio
@@ -65,7 +66,8 @@ class PolicyModel(PythonModel):
             ``audio`` (the bytes of a 16-bit WAV file; base64 over HTTP).
 
         Raises:
-            InputError: a row without text, with one that cannot be read or without a readable prompt; a negative seed.
+            InputError: a row without text, with one that cannot be read or has a word too long for the policy, or
+                without a readable prompt; a negative seed.
         """
         rows = rows_of(model_input)
         asked = params or {}
@@ -75,20 +77,43 @@ class PolicyModel(PythonModel):
         first = int(asked.get("seed", 0))
         if first < 0:
             raise InputError(f"the seed is {first}; expected 0 or more")
-        spelling = Spelling(**self.config.get("spelling", {}))
-        texts = [clean_text(row.get("text"), number, spelling) for number, row in enumerate(rows)]
-        seconds = self.voice.prompt_seconds
+        for number, row in enumerate(rows):
+            self.clean_text(row.get("text"), number)
+        seconds, rate = self.voice.prompt_seconds, self.voice.sample_rate
         prompts = [self.encode_prompt(row, seconds, number) for number, row in enumerate(rows)]
-        seeds = [first + number for number in range(len(rows))]
-        spoken = self.voice.synthesize(texts, prompts, seeds, decoding, self.config.get("batch_size", 64))
+        parts = [self.parts(row["text"], prompts[number], decoding, number) for number, row in enumerate(rows)]
+        texts = [self.clean_text(part.text, number) for number, own in enumerate(parts) for part in own]
+        voices = [prompt for prompt, own in zip(prompts, parts, strict=True) for _ in own]
+        seeds = [seed for number, own in enumerate(parts) for seed in seeds_of(first + number, len(own))]
+        spoken = iter(self.voice.synthesize(texts, voices, seeds, decoding, self.config.get("batch_size", 64)))
+        utterances = [[next(spoken) for _ in own] for own in parts]
+        waves = [joined([u.wave for u in own], p, rate) for own, p in zip(utterances, parts, strict=True)]
         return pd.DataFrame(
             {
-                "samples": [utterance.wave for utterance in spoken],
-                "sample_rate": self.voice.sample_rate,
-                "finished": [utterance.sampled.finished for utterance in spoken],
-                "audio": [wav_file(utterance.wave, self.voice.sample_rate) for utterance in spoken],
+                "samples": waves,
+                "sample_rate": rate,
+                "finished": [all(utterance.sampled.finished for utterance in own) for own in utterances],
+                "audio": [wav_file(wave, rate) for wave in waves],
             }
         )
+
+    def clean_text(self, text: Any, number: int) -> str:
+        """Return a text as the policy spells it, by the same rules as the corpus; errors name the row."""
+        try:
+            return normalize(text if isinstance(text, str) else None, Spelling(**self.config.get("spelling", {})))
+        except InputError as error:
+            raise InputError(f"row {number}: {error}") from error
+
+    def parts(self, text: str, prompt: VoicePrompt, decoding: Decoding, number: int) -> list[Part]:
+        """Return an input row's text in parts that the policy has room for; errors name the row."""
+        policy = self.voice.policy
+        try:
+            return parts_of(
+                text, lambda part: policy.has_room(self.clean_text(part, number), prompt, decoding=decoding)
+            )
+        except InputError as error:
+            where = f"row {number}: "
+            raise InputError(where + str(error).removeprefix(where)) from error
 
     def encode_prompt(self, row: dict[str, Any], seconds: float, number: int) -> VoicePrompt:
         """Return an input row's voice prompt; errors name the row."""
@@ -117,12 +142,10 @@ def rows_of(model_input: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def clean_text(text: Any, row: int, spelling: Spelling) -> str:
-    """Return a text as the policy spells it, by the same rules as the corpus."""
-    try:
-        return normalize(text if isinstance(text, str) else None, spelling)
-    except InputError as error:
-        raise InputError(f"row {row}: {error}") from error
+def seeds_of(seed: int, parts: int) -> list[int]:
+    """Return a seed for each part of a text: the text's own for the first, further ones made from it."""
+    further = np.random.SeedSequence(seed).generate_state(parts, np.uint32)[1:]
+    return [seed, *map(int, further)]
 
 
 def wav_file(samples: np.ndarray, sample_rate: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from model.long_texts import SENTENCE_PAUSE, faded, sentences
 from tasks.common.tracking.client import failures
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
+__all__ = ["Spoken", "code_of_the_version", "joined", "load", "sentences", "synthesize"]
+
 DEFAULT_MODEL = "models:/speechalign-policy@champion"
-SENTENCE_END = re.compile(r"(?<=[.!?;:\u2026])\s+|\n+")
-PAUSE, FADE = 0.2, 0.005  # seconds of silence between two sentences, and of the fades that keep it free of clicks
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,6 @@ class Spoken:
     samples: np.ndarray
     sample_rate: int
     finished: bool
-
-
-def sentences(text: str) -> list[str]:
-    """Return the sentences of a text; a text without any is its own only one, for the policy to refuse."""
-    parts = [part.strip() for part in SENTENCE_END.split(text)]
-    return [part for part in parts if any(c.isalnum() for c in part)] or [text]
 
 
 @contextlib.contextmanager
@@ -90,11 +84,4 @@ def synthesize(
 
 def joined(spoken: Spoken, number: int, count: int) -> np.ndarray:
     """Return the samples of sentence ``number`` of ``count``, faded at its seams and with the pause after it."""
-    samples = np.array(spoken.samples, dtype=np.float32)
-    ramp = np.linspace(0, 1, min(int(FADE * spoken.sample_rate), len(samples)), dtype=np.float32)
-    if number > 0:
-        samples[: len(ramp)] *= ramp
-    if number == count - 1:
-        return samples
-    samples[len(samples) - len(ramp) :] *= ramp[::-1]
-    return np.concatenate([samples, np.zeros(int(PAUSE * spoken.sample_rate), np.float32)])
+    return faded(spoken.samples, number, count, SENTENCE_PAUSE, spoken.sample_rate)

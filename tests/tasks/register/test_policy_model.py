@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.pyfunc import PythonModelContext
 from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-from tasks.register.policy_model import PolicyModel, wav_file
+from model.drawing import Decoding
+from model.errors import InputError
+from model.long_texts import joined
+from tasks.register.policy_model import PolicyModel, seeds_of, wav_file
 from tasks.register.versions import model_config, signature
 from tests.tasks.register import tiny
 
@@ -82,6 +86,33 @@ def test_a_text_is_read_as_the_corpus_is(model: PolicyModel, voice: Path):
         synthesize(model, [{"text": text, "prompt_audio": voice.read_bytes()}])["samples"][0] for text in texts
     )
     np.testing.assert_array_equal(plain, written)
+
+
+LONG = "Seven two nine, " * 12 + "and so on. Then " + "one " * 50 + "stop!"
+
+
+def test_a_text_too_long_for_the_policy_is_said_in_parts(model: PolicyModel, voice: Path):
+    prompt = voice.read_bytes()
+    rows = [{"text": "one two", "prompt_audio": prompt}, {"text": LONG, "prompt_audio": prompt}]
+    together = synthesize(model, rows, seed=3)
+    np.testing.assert_array_equal(together["samples"][0], synthesize(model, rows[:1], seed=3)["samples"][0])
+    decoding = Decoding(**tiny.DECODING)
+    parts = model.parts(LONG, model.encode_prompt(rows[1], 2.0, 1), decoding, 1)
+    assert len(parts) > 2
+    assert re.findall(r"\w+", " ".join(part.text for part in parts)) == re.findall(r"\w+", LONG)
+    alone = [
+        synthesize(model, [{"text": part.text, "prompt_audio": prompt}], seed=seed)["samples"][0]
+        for part, seed in zip(parts, seeds_of(4, len(parts)), strict=True)
+    ]
+    np.testing.assert_allclose(together["samples"][1], joined(alone, parts, tiny.SAMPLE_RATE), atol=1e-4)
+    inside = max(np.abs(np.diff(wave)).max() for wave in alone)
+    assert np.abs(np.diff(together["samples"][1])).max() <= inside + 1e-4
+
+
+def test_only_a_word_without_room_is_refused(model: PolicyModel, voice: Path):
+    row = {"text": f"well {'a' * 200} then", "prompt_audio": voice.read_bytes()}
+    with pytest.raises(InputError, match=r"row 0: the policy has no room for 'a+\.\.\.', which cannot be split"):
+        synthesize(model, [row])
 
 
 def test_columns_of_lists_are_rows(model: PolicyModel, voice: Path):

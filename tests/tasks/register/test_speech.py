@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.register.speech import FADE, PAUSE, Spoken, joined, sentences
+from model.long_texts import FADE, SENTENCE_PAUSE
+from tasks.register.speech import Spoken, joined, sentences
 
 RATE = 8000
 
@@ -35,7 +36,7 @@ def test_sentences_meet_at_silence():
     first, middle, last = (joined(loud, number, 3) for number in range(3))
     assert (first[0], middle[0], last[0]) == (1, 0, 0)
     assert (first[999], middle[999], last[-1]) == (0, 0, 1)
-    assert len(first) == len(middle) == 1000 + int(PAUSE * RATE) and len(last) == 1000
+    assert len(first) == len(middle) == 1000 + int(SENTENCE_PAUSE * RATE) and len(last) == 1000
     fade = int(FADE * RATE)
     assert np.abs(np.diff(np.concatenate([first, middle, last]))).max() <= 1 / (fade - 1) + 1e-6  # no step, no click
     np.testing.assert_array_equal(middle[fade : 1000 - fade], 1)
