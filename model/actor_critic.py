@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from model.objectives.logprobs import label_logprobs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class ActorCritic(nn.Module):

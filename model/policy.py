@@ -11,10 +11,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from model.errors import InputError
 from model.forward import position_limit
@@ -27,9 +26,10 @@ from model.layouts.spec import LAYOUT_FILE, write_layout
 from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding, Request
 
-transformers_logging.disable_progress_bar()
-
 KEPT = (".json", ".jinja", ".txt", ".model")  # endings of what a family's folder holds besides weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def build(
         characters: of its texts.
     """
     resolved = own.build_layout(codebook_size, characters, layout)
+    from transformers import LlamaConfig, LlamaForCausalLM  # seconds, which stages without a policy need not wait for
+
     config = LlamaConfig(
         vocab_size=resolved.tokenizer.size,
         hidden_size=shape.width,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from model.drawable import Drawable
 from model.drawing import Decoding, Drawer
@@ -20,7 +20,11 @@ from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
 from model.fast.supported import unsupported
-from model.forward import CausalForward, Forward, position_limit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from model.forward import Forward
 
 __all__ = ["Decoding", "Drawable", "Request", "Sampled", "sample"]
 
@@ -76,6 +80,8 @@ def sample(
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
             bounds, or log-probabilities that are not finite.
     """
+    from model.forward import CausalForward, position_limit  # transformers, for which who samples nothing need not wait
+
     decoding.check()
     limit = position_limit(model)
     for request in requests:

@@ -19,9 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 
 from model import processes
 from model.batch import Batch
@@ -98,6 +95,10 @@ def fit(
             anything; a weight that is not finite, before the state is saved or the model returned; or processes that
             resume from different steps.
     """
+    from accelerate import Accelerator  # seconds, which a stage that trains nothing need not wait for
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
     AcceleratorState._reset_state()  # one process may train twice, in another precision; the devices stay as they are
     # A step of the NAR leaves out the heads of other levels. No model has buffers that training changes.
     shared = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from model.layouts.sampled import salvaged
 from model.layouts.speech import Speech, VoicePrompt
 from model.policy import Policy
 from model.sampling import Decoding, Sampled, sample
+
+if TYPE_CHECKING:
+    pass
 
 LOOK_AHEAD = 1.0  # seconds: more than any codec here looks ahead
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from transformers import LlamaForCausalLM
 
 from model.fast.kv_cache import GROWTH, Cache, SharedCache
 from model.fast.onednn import packed
 from model.fast.supported import check_supported
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
 
 SHARED_BY = 2  # mean rows per context from which on a SharedCache pays
 PADDED_FROM = 0.9  # share of a pass's longest context; shorter ones start another pass

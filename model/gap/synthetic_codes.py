@@ -14,6 +14,7 @@ Unlike true samples, these lack the drift of a policy that continues from its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ import torch
 from model.layouts.speech import Speech, VoicePrompt
 from model.objectives.logprobs import collate
 from model.policy import Policy
+
+if TYPE_CHECKING:
+    pass
 
 
 @torch.inference_mode()

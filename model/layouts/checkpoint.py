@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from model.checkpoint import check_finite
 from model.config import read
@@ -17,6 +14,9 @@ from model.errors import CheckpointError
 from model.frames.families import class_of
 from model.frames.tokenizer import FrameTokenizer
 from model.layouts.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
@@ -36,6 +36,10 @@ def load_causal_lm(
         CheckpointError: a folder without a model, half a download, pickled weights, a model that needs code of its own,
             weights that do not fit the configuration, a weight that is not finite, or fewer embeddings than tokens.
     """
+    from transformers import AutoConfig, AutoModelForCausalLM  # seconds, which what loads no model need not wait for
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     folder = Path(folder)
     check_files(folder)
     try:
@@ -65,6 +69,8 @@ def check_files(folder: Path) -> None:
     Raises:
         CheckpointError: see :func:`load_causal_lm`.
     """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
     if not (folder / CONFIG).is_file():
         raise CheckpointError(f"no model in {folder}: expected {CONFIG}, safetensors weights and tokenizer.json")
     kind = _model_type(folder)
@@ -102,6 +108,8 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path)
 
 
 def _model_type(folder: Path) -> str:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     fields: dict[str, Any] = read(folder / CONFIG)
     kind = str(fields.get("model_type", ""))
     if "auto_map" in fields and kind not in CONFIG_MAPPING:

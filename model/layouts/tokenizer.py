@@ -9,7 +9,6 @@ from typing import Any
 
 from tokenizers import Tokenizer as Backend
 from tokenizers.models import WordLevel
-from transformers import PreTrainedTokenizerFast
 
 from model.config import read
 from model.errors import InputError
@@ -113,6 +112,8 @@ class Tokenizer:
                 f"the layout needs a chat template, but there is neither {CHAT} nor one in {SETTINGS} next to "
                 f"{self.where}"
             )
+        from transformers import PreTrainedTokenizerFast
+
         # An empty tokenizer renders the template as well as the model's, whose copy would take seconds.
         plain = PreTrainedTokenizerFast(tokenizer_object=Backend(WordLevel()), **self._special_names)
         conversation = [{"role": role, "content": content} for role, content in messages.items()]

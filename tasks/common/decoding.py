@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.sampling import Decoding
+from model.drawing import Decoding
 from tasks.common.params import Params
 
 

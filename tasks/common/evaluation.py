@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
+from model.drawing import Decoding
 from model.judges.held_out import HeldOut, SecondOpinion
 from model.judges.panel import Judgement, Panel
 from model.layouts.speech import VoicePrompt
-from model.sampling import Decoding
 from tasks.common import paths, schemas
 from tasks.common.files import DataError, read_table
 from tasks.common.params import Params

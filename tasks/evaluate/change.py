@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from model import divergence
 from model.policy import Policy
 from model.sampling import Sampled
 from tasks.common.evaluation import EvaluationSet
+
+if TYPE_CHECKING:
+    pass
 
 POSITIONS = 20_000  # tokens that are compared; more change no digit that is shown
 NUMBERS = 1 << 26  # log-probabilities of all drawable tokens at all positions: a quarter of a GiB

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.sampling import Decoding
+from model.drawing import Decoding
 from model.voice import Voice
 from tasks.common.evaluation import EvaluationSet, Judges, decoding_columns
 from tasks.common.params import Params

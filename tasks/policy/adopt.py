@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +19,9 @@ from tasks.common.origin import codec_name
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
 from tasks.common.utterances import Utterances
+
+if TYPE_CHECKING:
+    pass
 
 
 def adopt(folder: Path, params: Params, device: torch.device) -> Policy:

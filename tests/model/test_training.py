@@ -84,7 +84,7 @@ def test_what_was_trained_is_kept_until_the_caller_has_written_it(tmp_path):
 
 
 def test_processes_that_another_launcher_has_numbered_are_refused(monkeypatch):
-    monkeypatch.setattr("model.training.Accelerator.num_processes", 2)
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
     with pytest.raises(TrainingError, match="expected 1 training processes, found 2"):
         train()
 
