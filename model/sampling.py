@@ -92,7 +92,7 @@ def sample(
             )
     decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
     drawer = Drawer(drawable, decoding, decoder.device)
-    order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].context), requests[i].context))
+    order = sorted(range(len(requests)), key=lambda i: by_context(requests[i]))
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
     def one(_worker: int, chosen: list[int]) -> list[Sampled]:
@@ -109,6 +109,11 @@ def sample(
         for index, sampled in zip(chosen, part, strict=True)
     }
     return [place[i] for i in range(len(requests))]
+
+
+def by_context(request: Request) -> tuple[int, tuple[int, ...]]:
+    """Return what requests are sorted by before they are cut into batches: long contexts first."""
+    return -len(request.context), request.context
 
 
 def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sampled]:

@@ -21,8 +21,9 @@ from tasks.align.grid import on_grid, target_logprobs
 from tasks.align.method import Job
 from tasks.align.on_policy import Episode, OnPolicy
 from tasks.common import paths
+from tasks.common.engine import Workers
 from tasks.common.files import DataError
-from tasks.common.judging import SampleJudge
+from tasks.common.judging import Judging, SampleJudge
 from tasks.common.utterances import Utterances
 
 
@@ -60,7 +61,8 @@ class Grpo(OnPolicy):
         folder = paths.ar(params.iteration(self.job.iteration).prev)
         voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
         prompts = [self.pool[i]["prompt_id"] for i in self.order]
-        return SampleJudge(params, voice, Utterances.read("train"), Panel(params.models.recognizer, device), prompts)
+        judging = Judging(voice, Panel(params.models.recognizer, device))
+        return SampleJudge(params, Workers.here(params, judging, device), Utterances.read("train"), prompts)
 
     def judged(self, groups: list[list[Episode]], number: int) -> list[list[Episode]]:
         """Return the samples with rewards and advantages.

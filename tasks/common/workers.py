@@ -38,7 +38,7 @@ def is_first() -> bool:
 def quiet() -> Iterator[None]:
     """Print nothing unless this is the first process, and end with the command that started it."""
     if is_worker():
-        threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
+        threading.Thread(target=end_with_parent, args=[os.getppid()], daemon=True).start()
     if is_first():
         yield
         return
@@ -61,7 +61,7 @@ def lost_others(error: BaseException) -> bool:
     return is_worker() and isinstance(error, RuntimeError) and ("gloo" in str(error) or "NCCL" in str(error))
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """End this process once the one that started it is gone, even if that was killed."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)

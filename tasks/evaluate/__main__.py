@@ -17,10 +17,11 @@ from model.statistics import Interval
 from model.voice import Voice
 from tasks.common import curves, environment, judges, paths, runtime, schemas, tracking
 from tasks.common.decoding import decoding_of
+from tasks.common.engine import Workers
 from tasks.common.evaluation import EvaluationSet, Judges, Row, audio_choice, decoding_columns, write_flac
 from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.params import Params
-from tasks.common.policy_evaluation import Evaluated, evaluate_policy, per_thread
+from tasks.common.policy_evaluation import Evaluated, Studio, StudioParts, evaluate_policy, per_thread
 from tasks.common.scores import METRICS, sets_of, table_of, tables
 from tasks.common.stage import stage
 from tasks.common.tracking.client import connect
@@ -35,23 +36,26 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     earlier = {} if iteration == "0" else {"start": "0", "previous": params.iteration(iteration).prev}
     title = f"evaluate@{iteration}"
     dev, test = (EvaluationSet.read(split, params) for split in ("dev", "test"))
+    held_out = judges.load_held_out(params, device, dev.texts + test.texts)
+    second = params.models.held_out_recognizer if held_out.recognizer is not None else None
+    names = (str(paths.ar(iteration)), str(paths.NAR), params.models.codec, params.models.recognizer)
+    parts = StudioParts(*names, params.prompt_frames, second, held_out.timbre)
     voice = Voice.load(paths.ar(iteration), paths.NAR, params.models.codec, device, params.prompt_frames)
-    panel = Panel(params.models.recognizer, device)
-    everyone = per_thread(Judges(panel, judges.load_held_out(params, device, dev.texts + test.texts)))
+    everyone = per_thread(Judges(Panel(params.models.recognizer, device), held_out))
+    workers = Workers(params, parts, device, Studio(voice, everyone))
     tracking.read(iteration)  # what the results are logged to is found before minutes of judging
     connect()
 
-    best, tried = choose(voice, dev, everyone, params, f"{title} dev")
-    loop = decoding_of(params)
-    settings = params.evaluate
-    on_dev = evaluate_policy(voice, dev, best, settings.dev_draws, everyone, params, f"{title} dev")
-    kept = audio_kept(test, params)
-    on_test = evaluate_policy(voice, test, best, settings.draws, everyone, params, f"{title} test", keep=kept)
-    at_loop = on_test
-    if loop != best:
-        at_loop = evaluate_policy(
-            voice, test, loop, settings.loop_draws, everyone, params, f"{title} test, loop", name="loop"
-        )
+    loop, settings, kept = decoding_of(params), params.evaluate, audio_kept(test, params)
+    with workers:
+        best, tried = choose(workers, dev, params, f"{title} dev")
+        on_dev = evaluate_policy(workers, dev, best, settings.dev_draws, params, f"{title} dev")
+        on_test = evaluate_policy(workers, test, best, settings.draws, params, f"{title} test", keep=kept)
+        at_loop = on_test
+        if loop != best:
+            at_loop = evaluate_policy(
+                workers, test, loop, settings.loop_draws, params, f"{title} test, loop", name="loop"
+            )
     rows = {"dev": on_dev.rows, "test": on_test.rows if at_loop is on_test else on_test.rows + at_loop.rows}
     start = policy.load(paths.ar("0"), device) if earlier else None
     metrics: dict[str, Any] = {

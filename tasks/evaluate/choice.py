@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from model.drawing import Decoding
-from model.voice import Voice
-from tasks.common.evaluation import EvaluationSet, Judges, decoding_columns
+from tasks.common.engine import Workers
+from tasks.common.evaluation import EvaluationSet, decoding_columns
 from tasks.common.params import Params
-from tasks.common.policy_evaluation import count_errors
+from tasks.common.policy_evaluation import Studio, count_errors
 from tasks.common.scores import SETS
 
 Tried = dict[str, Any]  # temperature, top_k, top_p, and the WER of each set
@@ -24,9 +24,7 @@ def candidates(params: Params) -> list[Decoding]:
     return [Decoding(*chosen, limit) for chosen in product(settings.temperatures, settings.top_k, settings.top_p)]
 
 
-def choose(
-    voice: Voice, dev: EvaluationSet, judges: Sequence[Judges], params: Params, title: str
-) -> tuple[Decoding, list[Tried]]:
+def choose(workers: Workers[Studio], dev: EvaluationSet, params: Params, title: str) -> tuple[Decoding, list[Tried]]:
     """Return the best decoding, and what was tried: one draw of each dev text at each candidate.
 
     A set's WER is micro-averaged, and the sets weigh alike. Of decodings that err equally the one that restricts
@@ -35,7 +33,7 @@ def choose(
     tried = []
     for decoding in candidates(params):
         at = f"{title} at {decoding.temperature:g}"
-        errors = count_errors(voice, dev, decoding, judges, params, at)
+        errors = count_errors(workers, dev, decoding, params, at)
         tried.append({**decoding_columns(decoding), **_rates(dev, errors)})
     return best(candidates(params), tried), tried
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -12,9 +15,12 @@ import typer
 from lhotse.cut import Cut
 
 from model.codecs.base import Codec
+from model.codecs.facts import codec_facts
 from model.codecs.registry import load_codec
 from tasks.common import cuts, paths, runtime, schemas
 from tasks.common.codes import codes_column
+from tasks.common.engine import Workers
+from tasks.common.engine.backend import Done, Places
 from tasks.common.files import DataError, write_row_groups
 from tasks.common.params import Params
 from tasks.common.progress import Bar
@@ -26,31 +32,52 @@ CHUNK = 512  # cuts whose audio is in memory at a time
 CODES_IN_A_ROW_GROUP = 1 << 21
 
 
+@dataclass(frozen=True)
+class CodecParts:
+    """A worker's codec."""
+
+    name: str
+
+    @property
+    def folders(self) -> Sequence[str]:
+        return [self.name]
+
+    def load(self, at: Places, device: torch.device) -> Codec:
+        return load_codec(at(self.name), device)
+
+
 @stage
 def main() -> None:
     """Extract golden codec tokens of every split."""
     params, device = runtime.start()
-    codec = load_codec(params.models.codec, device)
     # Counted first: damaged cuts of one split stop the stage before it replaces the codes of another.
     totals = {split: sum(1 for _ in cuts.rows(split)) for split in paths.SPLITS}
-    for split, total in totals.items():
-        write_row_groups(paths.codes(split), row_groups(split, total, codec, params), schemas.CODES)
+    with Workers(params, CodecParts(params.models.codec), device) as workers:
+        for split, total in totals.items():
+            write_row_groups(paths.codes(split), row_groups(split, total, workers, params), schemas.CODES)
 
 
-def row_groups(split: str, total: int, codec: Codec, params: Params) -> Iterator[pa.Table]:
+def row_groups(split: str, total: int, workers: Workers[Codec], params: Params) -> Iterator[pa.Table]:
     """Yield the split's utterances as tables of ``schemas.CODES``, one per row group.
 
     Raises:
         DataError: damaged cuts, or a cut at another sampling rate than the codec's.
     """
     left = cuts.read(split)  # a cut takes kilobytes
+    rate = codec_facts(params.models.codec).sample_rate
+    given: deque[list[Cut]] = deque()  # those whose codes are not here yet
     parts, codes_held = [], 0
-    with Bar(f"extract {split}", total) as bar:
+
+    def shards() -> Iterator[list[np.ndarray]]:
         while part := list(islice(left, CHUNK)):
-            encoded = codec.encode([_wave(cut, codec, params) for cut in part], params.extract.batch_seconds)
-            parts.append(_table(part, [codes.numpy() for codes in encoded]))
-            codes_held += sum(codes.numel() for codes in encoded)
-            bar.advance(len(part))
+            given.append(part)
+            yield [_wave(cut, rate, params) for cut in part]
+
+    work = partial(encode, batch_seconds=params.extract.batch_seconds)
+    with Bar(f"extract {split}", total) as bar:
+        for encoded in workers.map(work, shards(), bar.advance):
+            parts.append(_table(given.popleft(), encoded))
+            codes_held += sum(codes.size for codes in encoded)
             if codes_held >= CODES_IN_A_ROW_GROUP:
                 yield pa.concat_tables(parts).combine_chunks()
                 parts, codes_held = [], 0
@@ -58,13 +85,20 @@ def row_groups(split: str, total: int, codec: Codec, params: Params) -> Iterator
         yield pa.concat_tables(parts).combine_chunks()
 
 
-def _wave(cut: Cut, codec: Codec, params: Params) -> torch.Tensor:
-    if cut.sampling_rate != codec.sample_rate:
+def encode(codec: Codec, waves: list[np.ndarray], done: Done, *, batch_seconds: float) -> list[np.ndarray]:
+    """Return the codes ``(levels, frames)`` of each waveform."""
+    codes = codec.encode([torch.from_numpy(wave) for wave in waves], batch_seconds)
+    done(len(waves))
+    return [c.numpy() for c in codes]
+
+
+def _wave(cut: Cut, rate: int, params: Params) -> np.ndarray:
+    if cut.sampling_rate != rate:
         raise DataError(
             f"cut {cut.id} is at {cut.sampling_rate} Hz, codec {params.models.codec} at "
-            f"{codec.sample_rate} Hz; run `prepare` again with this codec"
+            f"{rate} Hz; run `prepare` again with this codec"
         )
-    return torch.from_numpy(cut.load_audio()[0])
+    return cut.load_audio()[0]
 
 
 def _table(part: list[Cut], codes: list[np.ndarray]) -> pa.Table:

@@ -9,13 +9,12 @@ import typer
 
 from model import policy
 from model.fast.onednn import use_onednn
-from model.judges.panel import Panel
-from model.voice import Voice
 from tasks.common import paths, runtime, schemas
+from tasks.common.engine import Workers
 from tasks.common.files import DataError, read_token_rows, write_table
 from tasks.common.finished import check_finished
 from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
-from tasks.common.judging import SampleJudge
+from tasks.common.judging import JudgingParts, SampleJudge
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Row, Utterances
@@ -44,16 +43,19 @@ def main(
     check_finished([s["finished"] for s in samples], params)
     # The earlier pairs and the votes are read, and refused, before minutes of judging.
     earlier: list[Row] = read_token_rows(paths.pairs(previous), schemas.PAIRS) if params.prefer.replay else []
-    voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
+    workers = Workers(
+        params,
+        JudgingParts(str(folder), str(paths.NAR), params.models.codec, params.models.recognizer, params.prompt_frames),
+        device,
+    )
     judge = f"{recognizer_name(params.models.recognizer)}+{SPEAKER_ENCODER}"
-    golden = Golden(Voices.of(train, params), voice.policy.layout)
+    golden = Golden(Voices.of(train, params), workers.state.voice.policy.layout)
     source = source_of(params, iteration, samples, golden, judge)
     if judged:
         judgements = judged_before(samples, judge, iteration)
     else:
-        panel = Panel(params.models.recognizer, device)
-        judging = SampleJudge(params, voice, train, panel, [s["prompt_id"] for s in samples])
-        with Bar(f"prefer@{iteration} judge", len(samples)) as bar:
+        with workers, Bar(f"prefer@{iteration} judge", len(samples)) as bar:
+            judging = SampleJudge(params, workers, train, [s["prompt_id"] for s in samples])
             judgements = judging.judge(samples, bar.advance)
     pairs = pair_up(source, samples, judgements, golden, params, iteration)
     if not pairs:
@@ -63,7 +65,7 @@ def main(
         )
     pairs += earlier
     anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
-    reference = voice.policy if anchor == folder else policy.load(anchor, device)
+    reference = workers.state.voice.policy if anchor == folder else policy.load(anchor, device)
     add_reference_logprobs(pairs, use_onednn(reference.model), params.decoding.batch_size, iteration)
     digest = policy.digest(anchor)
     pairs = [{**pair, "reference": digest} for pair in pairs]

@@ -74,8 +74,9 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     from model.codecs.facts import codec_facts
     from model.judges.panel import Panel  # before the version is loaded: this loop's model/ judges, not its copy
     from model.sampling import Decoding
+    from tasks.common.engine import Workers
     from tasks.common.evaluation import EvaluationSet, Judges
-    from tasks.common.policy_evaluation import evaluate_policy, per_thread
+    from tasks.common.policy_evaluation import Studio, evaluate_policy, per_thread
 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
@@ -98,4 +99,5 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
         rate = codec_facts(params.models.codec).sample_rate
         dev.prompts = [voice.encode_prompt(dev.golden[row["prompt_id"]], rate) for row in dev.rows]
     draws = params.evaluate.dev_draws
-    return evaluate_policy(voice, dev, decoding, draws, per_thread(judges), params, title).rows
+    workers = Workers.here(params, Studio(voice, per_thread(judges)), device)
+    return evaluate_policy(workers, dev, decoding, draws, params, title).rows

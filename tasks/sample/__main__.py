@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 
 from model import policy
-from model.sampling import sample
+from model.sampling import Decoding, Request, Sampled, by_context, sample
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
+from tasks.common.engine import Workers
+from tasks.common.engine.backend import Done, Places
 from tasks.common.files import write_table
 from tasks.common.finished import check_finished
 from tasks.common.pool import read_pool
@@ -21,6 +26,27 @@ from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
 
 
+@dataclass(frozen=True)
+class PolicyParts:
+    """A worker's policy."""
+
+    folder: str
+
+    @property
+    def folders(self) -> Sequence[str]:
+        return [self.folder]
+
+    def load(self, at: Places, device: torch.device) -> policy.Policy:
+        return policy.load(at(self.folder), device)
+
+
+def drawn(
+    of: policy.Policy, requests: list[Request], done: Done, *, decoding: Decoding, batch_size: int
+) -> list[Sampled]:
+    """Return the sample of each request."""
+    return sample(of.model, requests, decoding, of.layout.drawable, batch_size, done)
+
+
 @stage
 def main(
     iteration: Annotated[str, typer.Option(help="iteration to sample for; its predecessor's policy is sampled")],
@@ -28,7 +54,8 @@ def main(
     """Sample synthetic codes for an iteration's share of the pool, every draw at one temperature."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
-    sampled_policy = policy.load(folder, device)
+    workers = Workers(params, PolicyParts(str(folder)), device)
+    sampled_policy = workers.state
     layout = sampled_policy.layout
     train = Utterances.read("train", sum(layout.code_tokens.per_frame))
     pool, voices = read_pool(train), Voices.of(train, params)
@@ -44,10 +71,10 @@ def main(
             seed = int(rng.integers(2**62))
             rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
             requests.append(replace(request, seed=seed))
-    with Bar(f"sample@{iteration}", len(requests)) as bar:
-        sampled = sample(
-            sampled_policy.model, requests, decoding, layout.drawable, params.decoding.batch_size, bar.advance
-        )
+    batch_size = params.decoding.batch_size
+    work = partial(drawn, decoding=decoding, batch_size=batch_size)
+    with workers, Bar(f"sample@{iteration}", len(requests)) as bar:
+        sampled = workers.spread(work, requests, key=by_context, size=batch_size, on_done=bar.advance)
     for row, s in zip(rows, sampled, strict=True):
         row |= {
             "tokens": s.tokens,

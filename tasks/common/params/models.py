@@ -25,6 +25,15 @@ class Compute(Block):
     threads: Positive
     processes: Literal["auto"] | Positive
     pools: dict[str, str | None] = Field(default={})  # stage -> Prefect work pool that runs it; flows/ reads them
+    engine: Literal["local", "processes", "ray"]
+    workers: Literal["auto"] | Positive
+    address: str | None
+
+    @model_validator(mode="after")
+    def _address(self):
+        if self.address is not None and self.engine != "ray":
+            raise ValueError(f"address is a Ray cluster's, but engine is {self.engine}; set engine: ray, or no address")
+        return self
 
 
 class Models(Block):

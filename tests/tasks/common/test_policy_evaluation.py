@@ -12,8 +12,9 @@ from model.judges.panel import Panel
 from model.sampling import Decoding
 from model.voice import Voice
 from tasks.common import paths, policy_evaluation
+from tasks.common.engine import Workers
 from tasks.common.evaluation import EvaluationSet, Judges
-from tasks.common.policy_evaluation import count_errors, evaluate_policy, per_thread
+from tasks.common.policy_evaluation import Studio, count_errors, evaluate_policy, per_thread
 from tests.tasks.register import tiny
 
 DECODING = Decoding(max_frames_per_character=2.0)
@@ -38,9 +39,9 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def run(threads: int, keep: tuple[int, ...] = ()):
         torch.set_num_threads(threads)
-        own = per_thread(judges)
-        found = evaluate_policy(voice, texts, DECODING, 2, own, params, "test", keep=keep)
-        return texts, found, count_errors(voice, texts, DECODING, own, params, "test")
+        workers = Workers.here(params, Studio(voice, per_thread(judges)), torch.device("cpu"))
+        found = evaluate_policy(workers, texts, DECODING, 2, params, "test", keep=keep)
+        return texts, found, count_errors(workers, texts, DECODING, params, "test")
 
     yield run
     torch.set_num_threads(before)

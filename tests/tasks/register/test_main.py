@@ -26,10 +26,11 @@ from model.judges.panel import Panel
 from model.sampling import Decoding
 from model.voice import Voice
 from tasks.common import gate, paths
+from tasks.common.engine import Workers
 from tasks.common.evaluation import EvaluationSet, Judges
 from tasks.common.files import DataError
 from tasks.common.params import Params
-from tasks.common.policy_evaluation import evaluate_policy, per_thread
+from tasks.common.policy_evaluation import Studio, evaluate_policy, per_thread
 from tasks.common.scores import table_of
 from tasks.common.tracking.client import connect
 from tasks.register import __main__ as register
@@ -181,7 +182,8 @@ def test_a_champion_without_a_comparable_table_is_evaluated_again_as_it_was_logg
         dev = EvaluationSet.read("dev", settings)
         voice = Voice.load(paths.ar("0"), paths.NAR, settings.models.codec, CPU, settings.prompt_frames)
         decoding = Decoding(temperature, max_frames_per_character=limit)
-        return evaluate_policy(voice, dev, decoding, settings.evaluate.dev_draws, judges, settings, "dev").rows
+        workers = Workers.here(settings, Studio(voice, judges), torch.device("cpu"))
+        return evaluate_policy(workers, dev, decoding, settings.evaluate.dev_draws, settings, "dev").rows
 
     before = evaluate(logged, temperature)
     assert (evaluate(params, 1.0) == before) == (not changes)

@@ -1,0 +1,91 @@
+"""Shards in this process and in several: the same results in the same order, whoever is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.common import params as settings
+from tasks.common.engine import WorkerError, Workers
+from tasks.common.files import DataError
+from tasks.common.params import Params, ParamsError
+from tests.conftest import REPOSITORY
+from tests.tasks.common.engine import squares
+from tests.tasks.common.engine.squares import Squares
+
+CPU = torch.device("cpu")
+NUMBERS = list(range(23))
+
+
+def computed_by(engine: str, workers: int | str = "auto") -> Params:
+    params = settings.load(REPOSITORY / "params.yaml")
+    compute = params.compute.model_copy(update={"engine": engine, "workers": workers})
+    return params.model_copy(update={"compute": compute})
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Squares:
+    (tmp_path / "power" / "deep").mkdir(parents=True)
+    (tmp_path / "power" / "deep" / "exponent").write_text("2")
+    return Squares(str(tmp_path / "power"))
+
+
+@pytest.mark.parametrize(("engine", "count"), [("local", 1), ("processes", 1), ("processes", 3)])
+def test_every_engine_gives_every_items_result_in_order_and_tells_what_is_done(parts, engine, count):
+    told: list[int] = []
+    with Workers(computed_by(engine, count), parts, CPU) as workers:
+        spread = workers.spread(squares.powers, NUMBERS, key=lambda n: -n, size=4, on_done=told.append)
+        mapped = list(workers.map(squares.powers, ([n, n + 1] for n in range(9)), told.append))
+
+    assert spread == [n * n for n in NUMBERS]
+    assert mapped == [[n * n, (n + 1) ** 2] for n in range(9)]
+    assert sum(told) == len(NUMBERS) + 18
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_computes_with_one_thread_and_so_does_this_process_with_one_shard(parts):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for engine in ("local", "processes"):
+            with Workers(computed_by(engine, 1), parts, CPU) as workers:
+                [(_, _, threads)] = workers.spread(squares.places, [1], key=int, size=4, on_done=print)
+            assert threads == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_killed_workers_shards_are_done_again(parts, tmp_path):
+    names = [str(tmp_path / f"killed-{i}") if i in (1, 4) else "" for i in range(6)]
+    with Workers(computed_by("processes", 2), parts, CPU) as workers:
+        found = list(workers.map(squares.killed_once, ([name] for name in names), print))
+
+    assert found == [[name.upper()] for name in names]
+    assert all(Path(name).exists() for name in names if name)
+
+
+def test_shards_that_always_kill_their_worker_end_the_stage_with_what_to_do(parts):
+    with (
+        Workers(computed_by("processes", 1), parts, CPU) as workers,
+        pytest.raises(WorkerError, match=r"3 times before any shard was done .* lower compute\.workers"),
+    ):
+        list(workers.map(squares.killed, [["a"]], print))
+    assert not multiprocessing.active_children()
+
+
+def test_a_workers_own_error_is_the_stages(parts):
+    with (
+        Workers(computed_by("processes", 1), parts, CPU) as workers,
+        pytest.raises(DataError, match="found 3, expected another"),
+    ):
+        list(workers.map(squares.refused, [[3], [4]], print))
+
+
+def test_an_engine_that_is_not_installed_says_what_to_install(parts, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with Workers(computed_by("ray"), parts, CPU) as workers, pytest.raises(ParamsError, match="pip install"):
+        list(workers.map(squares.powers, [[1]], print))
