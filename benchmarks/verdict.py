@@ -4,7 +4,9 @@ Systems of known true quality are made up, and compared by the gate's own verdic
 
 1. the operating curve: of systems that are equal, worse, better, or better at something else's expense, the share with
    each verdict;
-2. how often a reduction of word errors is found, next to what ``speechalign gate power`` says.
+2. how often a reduction of word errors is found, next to what ``speechalign gate power`` says;
+3. how often 95 % intervals of the difference cover the true one, with draws resampled as everywhere in this project
+   (where there are few texts) and always.
 
 Errors vary from text to text and from draw to draw as those of 2,000 samples of this project's policies did
 (``benchmarks/gate.py``). The second recognizer has three times the word errors of the first, on the same texts.
@@ -15,9 +17,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import typer
 
 from benchmarks.made_systems import WORDS, system
+from model.statistics import FEW, interval_of, resampled
 from tasks.gate.margins import Margins
 from tasks.gate.power import DRAW_SHAPE, TEXT_SHAPE, Design
 from tasks.gate.verdict import Verdict, judge
@@ -33,6 +37,25 @@ def compared(quality: dict[str, Any], *, wer: float, texts: int, draws: int, see
     asked.setdefault("second", SECOND * asked["wer"])
     after = system(texts, draws, seed=2 * seed + 1, **shapes, **asked)
     return judge(before, after, Margins(), ("before", "after"), resamples, seed)
+
+
+def coverage(texts: int, draws: int, wer: float, few: int, pairs: int) -> tuple[float, float]:
+    """How often an interval of equal systems' difference in WER covers zero, and its mean width.
+
+    Args:
+        few: with fewer texts than this, draws are resampled too.
+    """
+    rng, errors = np.random.default_rng(texts), []
+    for _ in range(pairs):
+        hard = rng.gamma(TEXT_SHAPE, 1 / TEXT_SHAPE, (texts, 1))
+        drawn = rng.gamma(DRAW_SHAPE, 1 / DRAW_SHAPE, (2, texts, draws))
+        errors.append(rng.binomial(WORDS, np.minimum(0.9, wer * hard * drawn)).reshape(2, -1))
+    of, words = np.repeat(np.arange(texts), draws), np.full(texts * draws, WORDS)
+    found = []
+    for seed, (before, after) in enumerate(errors):
+        first, second = resampled([(before, words), (after, words)], 400, seed, texts=of, few=few)
+        found.append(interval_of(0.0, second - first))
+    return sum(f.low <= 0 <= f.high for f in found) / pairs, float(np.mean([f.high - f.low for f in found]))
 
 
 def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 50, resamples: int = 1000) -> None:
@@ -67,6 +90,19 @@ def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 50,
         verdicts = found_of[f"WER {share} % lower"]
         seen = sum(any(f.name == "wer" and f.state == "better" for f in v.findings) for v in verdicts)
         print(f"{share} % lower: {seen / systems:.0%}, {plan.chance(share / 100):.0%}")
+    intervals(wer)
+
+
+def intervals(wer: float, pairs: int = 400) -> None:
+    """Print the third part."""
+    print(f"\nhow often 95 % intervals cover the truth; {pairs} pairs of equal systems each")
+    print(f"{'':24}{'as here':>10}{'draws always':>14}   width")
+    for texts in (10, 40, 200):
+        for draws in (2, 4):
+            covered, width = coverage(texts, draws, wer, FEW, pairs)
+            always, wider = coverage(texts, draws, wer, texts + 1, pairs)
+            name = f"{texts} texts, {draws} draws"
+            print(f"{name:24}{covered:10.1%}{always:14.1%}   {wider / width - 1:+.0%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ import numpy as np
 from model.errors import InputError
 from model.statistics import Interval, interval_of, p_above_zero, resampled
 from tasks.common.metrics import METRICS, RATE, Metric
-from tasks.common.scores import levels, unspoken
+from tasks.common.scores import levels, paired, unspoken
 
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
-KEY = ("id", "prompt_id", "seed", "text")
 FAILED = Metric(
     name="failed",
     numerator="failed",
@@ -66,7 +65,7 @@ class Change:
 
 def comparable(after: Sequence[Row], before: Sequence[Row]) -> bool:
     """Whether at least half of the rows have a partner: fewer would compare a chance remainder."""
-    return 2 * len(_by_key(after).keys() & _by_key(before).keys()) >= len(after) > 0
+    return 2 * len(paired(before, after)) >= len(after) > 0
 
 
 def partners(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -79,9 +78,8 @@ def partners(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[Row], li
         raise InputError(
             "the two policies were not judged on the same texts, prompts and seeds; evaluate both on the same split"
         )
-    first, second = _by_key(before), _by_key(after)
-    shared = [key for key in first if key in second]
-    return [first[key] for key in shared], [second[key] for key in shared]
+    pairs = paired(before, after)
+    return [old for old, _ in pairs], [new for _, new in pairs]
 
 
 def changes(
@@ -142,7 +140,3 @@ def _columns(metric: Metric, inside: np.ndarray, rows: Sequence[Row]) -> tuple[n
     numerators, denominators = metric.columns(members)
     above[inside], below[inside] = numerators, 1.0 if denominators is None else denominators
     return above, below
-
-
-def _by_key(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:
-    return {tuple(row[name] for name in KEY): row for row in rows}

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from model.statistics import Interval, bootstrap_interval
-from tasks.common.scores import PAIRED_BY, Metric, Scores, confirmable, levels
+from tasks.common.scores import Metric, Scores, confirmable, levels, paired
 
 Row = Mapping[str, Any]  # of schemas.UTTERANCES
 Outcome = Literal["suspected", "not confirmed", "confirmed", "opposed", "inconclusive"]
@@ -94,8 +94,7 @@ def has_pitch(rows: Sequence[Row]) -> bool:
 
 def pitched(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Pairs of rows of the same sample (text, prompt, seed) whose pitch had a spread before."""
-    second = {_key(row): row for row in after}
-    return [(row, second[_key(row)]) for row in before if row.get("f0_spread") is not None and _key(row) in second]
+    return [(old, new) for old, new in paired(before, after) if old.get("f0_spread") is not None]
 
 
 def f0_ratio(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int) -> Interval | None:
@@ -112,7 +111,3 @@ def f0_ratio(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: 
         return None
     speakers, texts = levels([new for _, new in pairs])
     return bootstrap_interval(second, first, resamples, seed, speakers=speakers, texts=texts)
-
-
-def _key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in PAIRED_BY)

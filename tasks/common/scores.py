@@ -29,6 +29,8 @@ __all__ = [
     "confirmable",
     "first_draws",
     "levels",
+    "pair_key",
+    "paired",
     "rows_at",
     "sets_of",
     "shared_draws",
@@ -86,30 +88,36 @@ def compare(before: Sequence[Row], after: Sequence[Row], resamples: int, seed: i
         InputError: the two tables differ in their utterances, prompts or seeds. Tables of several decodings must be
             reduced to one first (:func:`rows_at`).
     """
-    first = {tuple(row[name] for name in PAIRED_BY): row for row in before}
-    second = {tuple(row[name] for name in PAIRED_BY): row for row in after}
-    if first.keys() != second.keys():
+    pairs = paired(sorted(before, key=pair_key), after)
+    if differ := len(before) + len(after) - 2 * len(pairs):
         raise InputError(
-            f"{len(first.keys() ^ second.keys())} test utterances, prompts or seeds differ between the two "
-            "evaluations; evaluate both on the same test set"
+            f"{differ} test utterances, prompts or seeds differ between the two evaluations; evaluate both on the same "
+            "test set"
         )
-    ordered = sorted(first)
     differences = {}
     for metric in METRICS.values():
-        keys = [
-            key
-            for key in ordered
-            if not metric.may_lack or (metric.measured(first[key]) and metric.measured(second[key]))
-        ]
-        if not all(any(metric.measured(table[key]) for key in keys) for table in (first, second)):
+        kept = [pair for pair in pairs if not metric.may_lack or all(map(metric.measured, pair))]
+        first, second = ([pair[place] for pair in kept] for place in (0, 1))
+        if not all(any(map(metric.measured, table)) for table in (first, second)):
             continue
-        a, a_below = metric.columns([first[key] for key in keys])
-        b, b_below = metric.columns([second[key] for key in keys])
-        speakers, texts = levels([second[key] for key in keys])
+        a, a_below = metric.columns(first)
+        b, b_below = metric.columns(second)
+        speakers, texts = levels(second)
         differences[metric.name] = paired_interval(
             a, b, a_below, b_below, resamples, seed, speakers=speakers, texts=texts
         )
     return differences
+
+
+def paired(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Rows of two tables that are of the same utterance, prompt, seed and text, in the order of ``before``."""
+    second = {pair_key(row): row for row in after}
+    return [(row, second[key]) for row in before if (key := pair_key(row)) in second]
+
+
+def pair_key(row: Row) -> tuple[Any, ...]:
+    """What two paired rows have in common."""
+    return *(row[name] for name in PAIRED_BY), row.get("text", "")
 
 
 def levels(rows: Sequence[Row]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from tasks.common.metrics import Metric, Quantity
 from tasks.gate import ranking
 from tasks.gate.findings import SHOWN, Finding, metric_of
 from tasks.gate.run import Judged
-from tasks.gate.verdict import Answer, Verdict, amount
+from tasks.gate.verdict import Answer, Verdict, amount, is_relative
 
 HEADER = ("measure", "before", "after", "difference", "finding")
 STATES = {"better": "better", "worse": "worse", "not worse": "not worse", "open": "not shown"}
@@ -65,12 +65,15 @@ def amount_parts(finding: Finding) -> tuple[str, str]:
 
 
 def margin(finding: Finding) -> str:
-    """The allowed loss in the metric's unit, with its direction; a dash where there is no verdict."""
+    """The allowed loss in the unit of the difference, with its direction; a dash where there is no verdict."""
     if finding.margin is None:
         return "–"
     metric = finding.change.metric
     sign = "±" if finding.name == "words_per_second" else "−" if (metric.better or 1) > 0 else "+"
-    return f"{sign}{finding.margin * metric.scale:.{metric.difference_digits}f}"
+    if is_relative(finding):
+        return f"{sign}{100 * finding.margin / finding.change.before:.0f}\N{NO-BREAK SPACE}%"
+    unit = f"\N{NO-BREAK SPACE}{metric.difference_unit}" if metric.difference_unit else ""
+    return f"{sign}{finding.margin * metric.scale:.{metric.difference_digits}f}{unit}"
 
 
 def scores(row: Mapping[str, Any]) -> str:

@@ -131,10 +131,16 @@ def _direction(finding: Finding) -> str:
 def amount(finding: Finding) -> str:
     """A difference with its interval: relative where that says most, else in the metric's own unit."""
     change, metric = finding.change, finding.change.metric
-    if finding.name in ("wer", "held_out_wer", "f0_spread", "words_per_second") and change.relative is not None:
+    if is_relative(finding) and change.relative is not None:
         return _interval(change.relative.scaled(100), 0, "\N{NO-BREAK SPACE}%")
     unit = f"\N{NO-BREAK SPACE}{metric.difference_unit}" if metric.difference_unit else ""
     return _interval(change.difference.scaled(metric.scale), metric.difference_digits, unit)
+
+
+def is_relative(finding: Finding) -> bool:
+    """Whether a difference and its margin are shown as shares of the value before."""
+    of_share = finding.name in ("wer", "held_out_wer", "f0_spread", "words_per_second")
+    return of_share and finding.change.relative is not None and finding.change.before > 0
 
 
 def _interval(interval: Interval, digits: int, unit: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.made_systems import Row, system
 from model.errors import InputError
+from tasks.gate import show
 from tasks.gate.findings import aligned
 from tasks.gate.margins import Margins, parse
 from tasks.gate.verdict import Verdict, judge, overall
@@ -133,6 +134,13 @@ def test_better_than_the_first_and_not_worse_than_any_other():
     assert overall([good]) == overall([good, verdict(after(**GOOD), before=after(2, **GOOD))]) == "better"
     assert overall([good, worse_than_best]) == "worse"
     assert overall([verdict(after())]) == "not shown"
+
+
+def test_a_margin_is_shown_in_the_unit_of_its_difference():
+    shown = {f.name: (show.amount_parts(f)[0], show.margin(f)) for f in verdict(after(wer=0.12)).findings}
+    assert shown["wer"][0].endswith("\u00a0%") and shown["wer"][1] == "+20\u00a0%"
+    assert shown["words_per_second"][1] == "±15\u00a0%" and shown["failed"][1] == "+1.00\u00a0points"
+    assert shown["similarity"][1] == "−0.030" and shown["cer"][1] == "–"
 
 
 def test_margins_are_relative_to_the_system_before():
