@@ -73,8 +73,8 @@ def sample(
 ) -> list[Sampled]:
     """Sample every request and return the results in the order given.
 
-    Batches are formed by context: similar contexts share a pass, and equal ones are computed once. Only what is
-    drawable can be drawn, and a code comes first.
+    Batches of at most ``batch_size`` are formed by context: similar contexts share a pass, and equal ones are computed
+    once. All are of one size, so that none is small. Only what is drawable can be drawn, and a code comes first.
 
     Raises:
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
@@ -93,7 +93,7 @@ def sample(
     decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
     drawer = Drawer(drawable, decoding, decoder.device)
     order = sorted(range(len(requests)), key=lambda i: by_context(requests[i]))
-    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    batches = [part.tolist() for part in np.array_split(order, -(-len(order) // batch_size))] if order else []
 
     def one(_worker: int, chosen: list[int]) -> list[Sampled]:
         with torch.inference_mode():  # a property of the thread

@@ -166,3 +166,10 @@ def test_a_policy_with_a_nan_is_refused_when_it_is_loaded_and_when_it_is_sampled
 def test_a_decoding_out_of_its_bounds_is_refused(ar, requests, wrong):
     with pytest.raises(InputError, match=r"expected a temperature of at least 0\.01"):
         sample(ar, requests, Decoding(**wrong), DRAWABLE)
+
+
+def test_batches_are_of_one_size_and_no_larger_than_asked(ar, requests):
+    sizes = []
+    assert len(sample(ar, requests[:17], Decoding(), DRAWABLE, 8, sizes.append)) == 17
+    assert sorted(sizes) == [5, 6, 6]
+    assert sample(ar, [], Decoding(), DRAWABLE) == []
