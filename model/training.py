@@ -73,6 +73,7 @@ def fit(
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
     curve: Any = None,
+    checkpointing: bool = False,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
@@ -88,6 +89,7 @@ def fit(
             every process, with the same numbers.
         may_save: whether a run can resume after this many steps. False between steps that share samples drawn from
             the model itself (PPO), since a later model can't draw them again.
+        checkpointing: compute each block again for its gradient, so that only its input is held.
         curve: an object with ``state_dict`` and ``load_state_dict``, saved with the state and restored with it.
 
     Raises:
@@ -122,6 +124,11 @@ def fit(
     step = _load_state(state_file, fingerprint, parts)
     if len(found := set(processes.gathered(step))) > 1:
         raise TrainingError(f"the processes resume from steps {sorted(found)}: all must read the same {state_file}")
+    recomputed: list[Any] = (
+        [m for m in model.modules() if hasattr(m, "gradient_checkpointing_enable")] if checkpointing else []
+    )
+    for part in recomputed:  # of transformers
+        part.gradient_checkpointing_enable({"use_reentrant": False})
     model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
     saved = time.monotonic()
@@ -171,6 +178,8 @@ def fit(
         if state_file and accelerator.is_main_process and (due or step == optimization.steps):
             _save_state(state_file, fingerprint, parts, step)
             saved = time.monotonic()
+    for part in recomputed:
+        part.gradient_checkpointing_disable()
     return accelerator.unwrap_model(model).eval()
 
 

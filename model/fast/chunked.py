@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from transformers import PreTrainedModel
 
 LARGE = 8192  # tokens of a vocabulary from which on this is done
 SCORES = 1 << 25  # numbers held at once: 128 MB in float32
@@ -29,8 +28,8 @@ def output_layer(model: nn.Module) -> nn.Linear | None:
     Models that change the scores afterwards (soft capping, scaling) and adapted output layers give None, and so do
     small vocabularies: with those all scores are held.
     """
-    inner = getattr(model, "module", model)  # of a wrapper for several processes
-    head = inner.get_output_embeddings() if isinstance(inner, PreTrainedModel) else None
+    inner: Any = getattr(model, "module", model)  # of a wrapper for several processes
+    head = inner.get_output_embeddings() if hasattr(inner, "get_output_embeddings") else None
     if type(head) is not nn.Linear or head.out_features < LARGE:
         return None
     if inner not in _LAST:
@@ -39,7 +38,7 @@ def output_layer(model: nn.Module) -> nn.Linear | None:
 
 
 @torch.no_grad()
-def _is_last(model: PreTrainedModel, head: nn.Linear) -> bool:
+def _is_last(model: Any, head: nn.Linear) -> bool:
     """Put scores of every size in the layer's place and see whether the model gives them back as they are."""
     made = torch.linspace(-1000, 1000, head.out_features, dtype=head.weight.dtype, device=head.weight.device)
     hook = head.register_forward_hook(lambda _module, _given, scores: made.to(scores.dtype).expand_as(scores))

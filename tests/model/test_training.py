@@ -6,6 +6,7 @@ import torch
 
 from model.batch import Batch
 from model.training import Optimization, TrainingError, fit, length_buckets
+from tests.model.causal_models import causal
 
 
 def batch_of(step, rows):
@@ -202,3 +203,28 @@ def test_buckets_hold_every_item_once_within_the_capacity():
 
 def test_an_item_longer_than_the_capacity_gets_its_own_batch():
     assert length_buckets([1000], 400, np.random.default_rng(0)) == [[0]]
+
+
+def test_blocks_that_are_computed_again_learn_the_same_and_only_during_training():
+    def trained(checkpointing):
+        model = causal("qwen2, tied")
+        tokens = torch.randint(3, 97, (2, 9), generator=torch.Generator().manual_seed(0))
+        computed = []
+        model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: computed.append(1))
+
+        def loss(model, batch):
+            logits = model(batch["tokens"]).logits
+            return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["tokens"][:, 1:].flatten()), {}
+
+        batch = Batch(ids=["a"], weight=1.0, tokens=tokens)
+        fit(
+            model, lambda step: [batch], loss, Optimization(lr=1e-2, steps=2), seed=0, cpu=True,
+            checkpointing=checkpointing,
+        )  # fmt: skip
+        assert not model.is_gradient_checkpointing
+        return model, len(computed)
+
+    (plain, once), (recomputed, twice) = trained(False), trained(True)
+    assert (once, twice) == (2, 4)
+    for a, b in zip(plain.parameters(), recomputed.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
