@@ -19,6 +19,7 @@ from whisper.model import ModelDimensions, Whisper
 
 from model import checkpoint
 from model.errors import CheckpointError
+from model.fast.reading import read_greedily
 
 MODEL_TYPE = "whisper"
 SEAM_SECONDS = 1.0  # a long recording is cut at the quietest point of a window's last second
@@ -96,8 +97,8 @@ def transcribe(model: Whisper, waves: Sequence[np.ndarray | torch.Tensor], batch
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         mels = torch.stack([log_mel(pieces[i][1], model) for i in chosen]).to(model.device)
-        for i, result in zip(chosen, whisper.decode(model, mels, options), strict=True):
-            texts[i] = result.text
+        for i, text in zip(chosen, read_greedily(model, mels, options), strict=True):
+            texts[i] = text
     joined: list[list[str]] = [[] for _ in waves]
     for (index, _), text in zip(pieces, texts, strict=True):
         joined[index].append(text)
