@@ -50,6 +50,10 @@ def run(
         list[str] | None,
         typer.Option(help="Only this stage (or every stage of this name) and what it depends on; may be repeated."),
     ] = None,
+    again: Annotated[
+        list[str] | None,
+        typer.Option(help="Run this stage even if it is up to date (prepare: the corpus has grown); may be repeated."),
+    ] = None,
 ) -> None:
     """Run the loop: corpus, policies, evaluation, report, registry.
 
@@ -71,14 +75,17 @@ def run(
 
         graph = current()
         chosen = graph.closure(targets or graph.stages)
-        if graph.up_to_date(chosen):  # said without Prefect, whose temporary server takes most of the time
+        graph.named(again or [])
+        if (
+            graph.up_to_date(chosen) and not again
+        ):  # said without Prefect, whose temporary server takes most of the time
             print(f"nothing to do: all {len(chosen)} stages are up to date")
             results.show(results.rows(graph))
             return
 
         from flows.loop import speechalign_loop
 
-        _finish(speechalign_loop, jobs, retries, timeout, early_stop=early_stop, targets=targets)
+        _finish(speechalign_loop, jobs, retries, timeout, early_stop=early_stop, targets=targets, again=again)
 
 
 @app.command(rich_help_panel=LOOP)

@@ -100,8 +100,8 @@ class Graph:
     def up_to_date(self, chosen: Iterable[str]) -> bool:
         return not any(self.stages[name].changed for name in chosen)
 
-    def closure(self, targets: Iterable[str]) -> set[str]:
-        """The named stages and all they depend on. ``evaluate`` names every ``evaluate@k``.
+    def named(self, targets: Iterable[str]) -> set[str]:
+        """The named stages alone. ``evaluate`` names every ``evaluate@k``.
 
         Raises:
             GraphError: a name is not in the graph.
@@ -113,6 +113,15 @@ class Graph:
                 file = next((stage.pipeline for stage in self.stages.values()), PIPELINE)
                 raise GraphError(f"{file} has no stage {target!r}; its stages are: {', '.join(self.stages)}")
             chosen.update(matching)
+        return chosen
+
+    def closure(self, targets: Iterable[str]) -> set[str]:
+        """The named stages and all they depend on.
+
+        Raises:
+            GraphError: a name is not in the graph.
+        """
+        chosen = self.named(targets)
         for name in reversed(self.stages):
             if name in chosen:
                 chosen.update(self.stages[name].upstream)

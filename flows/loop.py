@@ -34,6 +34,7 @@ def speechalign_loop(
     retries: Annotated[int, Field(ge=0)] = 0,
     stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
     targets: list[str] | None = None,
+    again: list[str] | None = None,
 ) -> dict[str, str] | State[None]:
     """Run what has changed and what depends on it.
 
@@ -44,6 +45,7 @@ def speechalign_loop(
         retries: of a stage that failed.
         stage_timeout_seconds: a stage that takes longer is killed and has failed.
         targets: only these stages and what they depend on; "evaluate" names every ``evaluate@k``.
+        again: stages that run even if they are up to date, such as "prepare" once the corpus has grown.
 
     Returns:
         What became of each stage (ran, restored, unchanged, skipped), or a failed state that names the error.
@@ -51,9 +53,11 @@ def speechalign_loop(
 
     def choose() -> Choice:
         graph = current()
+        graph.named(again or [])
         return graph, graph.closure(targets or graph.stages)
 
-    return run_chosen(choose, Options(jobs, early_stop, retries, stage_timeout_seconds), show_results)
+    options = Options(jobs, early_stop, retries, stage_timeout_seconds, frozenset(again or ()))
+    return run_chosen(choose, options, show_results)
 
 
 def run_chosen(

@@ -20,9 +20,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """This folder. What pools made is fetched first."""
+    """This folder. What pools made is fetched first; ``force`` runs a stage that is up to date."""
 
     fetch: tuple[str, ...] = ()
+    force: bool = False
 
     def run(self, stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:
         if self.fetch:
@@ -33,15 +34,16 @@ class Here:
                 transfer("pull", list(self.fetch))
             except SpeechAlignError as error:
                 return Outcome(FAILED, message=str(error))
-        return repro(stage, threads, timeout, show)
+        return repro(stage, threads, timeout, show, self.force)
 
 
-def elsewhere(stage: Stage, inputs: Mapping[str, Stage], leaf: bool) -> Place:
+def elsewhere(stage: Stage, inputs: Mapping[str, Stage], leaf: bool, force: bool = False) -> Place:
     """Return the stage's work pool as a place.
 
     Args:
         inputs: outputs of other stages that it reads, with these stages.
         leaf: whether only people read its outputs, so that they are fetched at once.
+        force: run it even if it is up to date.
     """
     from flows.pools.submit import Elsewhere
 
@@ -53,4 +55,5 @@ def elsewhere(stage: Stage, inputs: Mapping[str, Stage], leaf: bool) -> Place:
         own=tuple(path for path in wanted if here[path]),
         makers=tuple(dict.fromkeys(inputs[path].name for path in wanted)),
         shown=stage.outs if leaf else stage.metrics,
+        force=force,
     )

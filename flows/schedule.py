@@ -28,6 +28,11 @@ class Options:
     early_stop: bool = True
     retries: int = 0  # of a stage that failed
     timeout: float | None = None  # seconds of one stage
+    again: frozenset[str] = frozenset()  # names of stages that run even if they are up to date
+
+    def forces(self, stage: Stage) -> bool:
+        """Whether a stage runs even if it is up to date."""
+        return bool(self.again & {stage.name, stage.name.partition("@")[0]})
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{stage}")
@@ -106,7 +111,7 @@ class Schedule:
     def _known(self, stage: Stage) -> Outcome | None:
         """Return a stage's outcome where nothing has to run to know it, else None."""
         above = {name: self.outcomes[name].how for name in stage.upstream if name in self.outcomes}
-        if not stage.changed and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
+        if not (stage.changed or self.options.forces(stage)) and not set(above.values()) & {RAN, RESTORED, SKIPPED}:
             return Outcome(UNCHANGED, message="nothing to do")
         if worse := sorted(self.worse & self.graph.parents.get(stage.iteration or "", set())):
             return Outcome(SKIPPED, message=f"early stop: iteration {', '.join(worse)} made the WER on dev worse")
@@ -128,8 +133,9 @@ class Schedule:
         """Return where a stage runs, and what has to be brought there."""
         inputs = {path: maker for path, maker in self.graph.inputs(stage).items() if not self._was_skipped(maker)}
         if stage.pool is None:
-            return Here(tuple(path for path, maker in inputs.items() if maker.pool and not Path(path).exists()))
-        return elsewhere(stage, inputs, leaf=self.graph.leaf(stage))
+            lacking = tuple(path for path, maker in inputs.items() if maker.pool and not Path(path).exists())
+            return Here(lacking, self.options.forces(stage))
+        return elsewhere(stage, inputs, self.graph.leaf(stage), self.options.forces(stage))
 
     def _settle(self) -> None:
         """Record the stages that need no process; each may make others ready."""

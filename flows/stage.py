@@ -83,15 +83,17 @@ class _Output:
         return failure(self.errors) or "\n".join(self.dvc_errors) or "DVC failed and did not say why"
 
 
-def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None]) -> Outcome:
+def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str], None], force: bool = False) -> Outcome:
     """Bring one stage (its address) up to date; what it depends on must be.
 
-    Another DVC process may hold the stage's files: it is waited for, and named.
+    Another DVC process may hold the stage's files: it is waited for, and named. With ``force`` the stage runs even if
+    it is up to date.
 
     Raises:
         process.StoppedError: the flow ended meanwhile.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    command += ["--force"] if force else []
     started = time.monotonic()
 
     def attempt() -> Outcome:

@@ -34,6 +34,7 @@ class Job(BaseModel):
     inputs: list[str]  # outputs of other stages to fetch
     lock: str  # JSON: entries of dvc.lock, of the stages that made them and of this one
     timeout: float | None = None  # seconds of the stage
+    force: bool = False  # run it even if it is up to date
     tracking: str | None = None  # MLflow's server, unless the worker's environment names one
 
     @property
@@ -43,7 +44,7 @@ class Job(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def of(stage: str, inputs: list[str], entries: Mapping[str, Any], timeout: float | None) -> Job:
+def of(stage: str, inputs: list[str], entries: Mapping[str, Any], timeout: float | None, force: bool = False) -> Job:
     """Return the job that runs a stage of this workspace's commit.
 
     Raises:
@@ -57,6 +58,7 @@ def of(stage: str, inputs: list[str], entries: Mapping[str, Any], timeout: float
         inputs=inputs,
         lock=json.dumps(entries),
         timeout=timeout,
+        force=force,
         tracking=tracking if tracking.startswith("http") and not secrets.holds_credentials(tracking) else None,
     )
 

@@ -63,6 +63,7 @@ class Elsewhere:
     own: tuple[str, ...]  # those of the inputs that were made here, which the remote may lack
     makers: tuple[str, ...]  # names of the stages that made them
     shown: tuple[str, ...]  # its outputs that the flow or a person reads, fetched at once
+    force: bool = False  # run it even if it is up to date
 
     def run(self, stage: str, threads: int, timeout: float | None, show: Say) -> Outcome:
         """Bring the stage up to date on its pool; its entry is in dvc.lock then, its data in DVC's remote.
@@ -74,7 +75,7 @@ class Elsewhere:
         """
         try:
             entries = lock.entries([*self.makers, self.stage.name])
-            order = job.of(self.stage.name, list(self.inputs), entries, timeout)
+            order = job.of(self.stage.name, list(self.inputs), entries, timeout, self.force)
             transfer("push", list(self.own))
             with get_client(sync_client=True) as client:
                 found = _Watch(client, self.stage, order, show).result()

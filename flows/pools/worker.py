@@ -77,10 +77,11 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
         lock.replace(json.loads(order.lock))
         show(f"fetching {', '.join(order.inputs) or 'no inputs'}")
         transfer.pull(order.inputs)
-        transfer.past_runs(order.stage)
+        if not order.force:
+            transfer.past_runs(order.stage)
         if order.tracking:
             os.environ.setdefault(job.TRACKING, order.tracking)
-        outcome = repro(order.stage, machine_threads(), order.timeout, show)
+        outcome = repro(order.stage, machine_threads(), order.timeout, show, order.force)
         if outcome.how == FAILED:
             full = transfer.disk_full(outcome.message, Path.cwd())
             return (Outcome(FAILED, outcome.seconds, full) if full else outcome), ""

@@ -172,3 +172,10 @@ def test_a_finished_run_whose_artifacts_nobody_takes_is_finished_and_shows_its_t
     finished.set(prepare={"words": 5})
     assert speechalign_loop(return_state=True).is_completed()
     assert "10.0 [9.0, 11.0]" in capsys.readouterr().out
+
+
+def test_a_stage_runs_again_where_asked_and_what_it_makes_decides_about_the_rest(finished):
+    outcomes = speechalign_loop(again=["prepare"])
+    assert finished.calls() == ["prepare"]
+    assert outcomes.pop("prepare") == "ran"
+    assert set(outcomes.values()) == {"unchanged"}  # the same data as before

@@ -1,0 +1,2 @@
+-- POSTGRES_DB is MLflow's.
+CREATE DATABASE prefect;
