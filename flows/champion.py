@@ -26,7 +26,9 @@ def speechalign_champion(version: str) -> State[None]:
         version: of the registered model; if it is not the champion any more, nothing happens.
     """
     process.allow()
-    logger, errors, said = get_run_logger(), [], []
+    logger = get_run_logger()
+    errors: list[str] = []
+    said: list[str] = []
 
     def show(stream: str, line: str) -> None:
         logger.info(masked(line))
