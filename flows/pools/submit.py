@@ -42,6 +42,7 @@ from tasks.common.stage import failure
 SILENCE = "SPEECHALIGN_POOL_SILENCE_SECONDS"  # without a sign of life, after which a worker counts as lost
 SILENCE_SECONDS = 120.0
 POLL_SECONDS = 1.0
+PENDING_SECONDS = 3600.0  # in which a worker that took a stage must begin: an image may have to be fetched
 TRIES = 3  # workers that may be lost, one after the other
 SAY_SECONDS = 60.0  # between two messages about the same wait
 _OPEN = (StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED)
@@ -168,7 +169,8 @@ class _Watch:
     def _watch(self, run: UUID) -> Report | None:
         """Wait for a flow run's result; None if its worker was lost."""
         self._seen = None
-        alive, limit = time.monotonic(), float(os.environ.get(SILENCE) or SILENCE_SECONDS)
+        began = alive = time.monotonic()
+        limit = float(os.environ.get(SILENCE) or SILENCE_SECONDS)
         while True:
             before = time.monotonic()
             state, found = self._answered(lambda: self._look(run))
@@ -188,6 +190,10 @@ class _Watch:
                     how=FAILED, message=f"{state.name} on pool {self._pool}: {state.message or 'no reason given'}"
                 )
             if state.type in (StateType.SCHEDULED, StateType.PENDING):
+                if time.monotonic() - began > PENDING_SECONDS and state.type == StateType.PENDING:
+                    self._answered(lambda: self._give_up(run, PENDING_SECONDS))
+                    return None
+                began = began if state.type == StateType.PENDING else time.monotonic()
                 alive = time.monotonic()
                 self._say(f"waiting for a worker of pool {self._pool}", again=True)
             elif time.monotonic() - alive > limit:

@@ -11,7 +11,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -29,10 +31,14 @@ from flows.pools.report import Reporter
 from flows.stage import FAILED, Outcome, machine_threads, repro
 from model.errors import SpeechAlignError
 from tasks.common.secrets import masked
+from tasks.common.stage import failure
+from tasks.common.tracking.outbox import UNSENT
 
+POLL_SECONDS = 5.0
 WORK = "SPEECHALIGN_WORK"  # folder for clones; the system's folder for temporary files without
 CACHE = "SPEECHALIGN_DVC_CACHE"  # folder that keeps data between stages; without, each fetches its inputs again
-_PREFIX = "speechalign-stage-"
+_PREFIX = f"speechalign-stage-{socket.gethostname()}-"  # containers may share the folder, but no process numbers
+MLFLOW_AWAY_SECONDS = 600.0  # for which a worker waits until MLflow has taken the points that it missed
 
 
 class CloneError(SpeechAlignError):
@@ -89,7 +95,34 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
         outs = [out["path"] for out in entry.get("outs", [])]
         show(f"storing {', '.join(outs)}")
         transfer.push(outs, run_cache=True)
+        send_points(show)
         return outcome, json.dumps(entry)
+
+
+def send_points(show: Callable[[str], None]) -> None:
+    """Send MLflow the points that it missed while it was away: they are kept in the clone, which will be removed."""
+    deadline = time.monotonic() + MLFLOW_AWAY_SECONDS
+    said: list[str] = []
+    while any(UNSENT.glob("*.json")) and (reason := _send_points()):
+        if time.monotonic() > deadline:
+            show(f"warning: MLflow lacks points of this stage's curves: {reason}")
+            return
+        if reason not in said:
+            show(f"waiting for MLflow: {reason}")
+            said.append(reason)
+        process.wait(POLL_SECONDS)
+
+
+def _send_points() -> str | None:
+    """Send what the clone keeps; return why that failed."""
+    errors: list[str] = []
+
+    def note(stream: str, line: str) -> None:
+        if stream == "stderr":
+            errors.append(line)
+
+    code = process.run([sys.executable, "-m", "tasks.common.tracking"], os.environ, note)
+    return (failure(errors) or f"status {code}") if code else None
 
 
 def folder() -> Path:

@@ -24,14 +24,12 @@ from tasks.common.tracking.client import connect, failures
 from tasks.common.tracking.place import registry_alone
 from tasks.register import champion as champions
 from tasks.register import versions
+from tasks.register.decisions import BASIS, CANDIDATE, CHAMPION, DECISION, was_champion
 
 if TYPE_CHECKING:
     import torch
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-CANDIDATE, CHAMPION = "candidate", "champion"  # aliases
-DECISION, BASIS = "gate", "gate_basis"  # tags
 
 
 def iterations_of(params: Params) -> list[str]:
@@ -127,11 +125,6 @@ def _decide(
         client.set_model_version_tag(version.name, version.version, DECISION, json.dumps(decision))
         client.set_model_version_tag(version.name, version.version, BASIS, basis)
     return decision
-
-
-def was_champion(version: ModelVersion) -> bool:
-    """Whether the gate ever promoted this version."""
-    return DECISION in version.tags and json.loads(version.tags[DECISION])["promoted"]
 
 
 def _basis(candidate: versions.Candidate, params: Params) -> str:

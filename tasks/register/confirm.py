@@ -21,7 +21,7 @@ from tasks.common.tracking.client import connect, failures
 from tasks.common.tracking.place import registry_alone
 from tasks.register import champion as champions
 from tasks.register import versions
-from tasks.register.__main__ import CHAMPION, DECISION, was_champion
+from tasks.register.decisions import CHAMPION, DECISION, was_champion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+from mlflow import MlflowClient
 
+from flows import process
 from flows.pools import job, lock, transfer, worker
 from flows.stage import FAILED, RAN, RESTORED
+from tasks.common.files import write_json
+from tasks.common.tracking.outbox import UNSENT
+from tests.flows.conftest import PROJECT
 from tests.flows.pools.faulty_s3 import proxy
 
 
@@ -125,9 +130,9 @@ def test_what_a_killed_worker_left_is_removed_by_the_next(made, patient, tmp_pat
     dead = subprocess.Popen(["true"])
     dead.wait()
     for pid in (dead.pid, os.getppid()):
-        (tmp_path / "clones" / f"speechalign-stage-{pid}-x").mkdir(parents=True)
+        (tmp_path / "clones" / f"{worker._PREFIX}{pid}-x").mkdir(parents=True)
     worker._sweep()
-    assert [left.name for left in (tmp_path / "clones").iterdir()] == [f"speechalign-stage-{os.getppid()}-x"]
+    assert [left.name for left in (tmp_path / "clones").iterdir()] == [f"{worker._PREFIX}{os.getppid()}-x"]
 
 
 @pytest.fixture
@@ -148,3 +153,24 @@ def test_a_full_disk_is_one_message(made, patient, small_disk):
     message = str(refused.value)
     assert message.startswith("the disk with ") and "MB are free" in message and "\n" not in message
     assert not list(small_disk.iterdir())
+
+
+def test_points_that_mlflow_missed_are_sent_before_the_clone_is_removed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(worker, "MLFLOW_AWAY_SECONDS", 0)
+    process.allow()
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(address)
+    run = client.create_run(client.create_experiment("speechalign")).info.run_id
+    kept = {"tracking_uri": address, "status": "FINISHED", "parent_run_id": run, "points": [["loss", 0.5, 1, 3]]}
+    write_json(UNSENT / f"{run}.json", kept)
+    said: list[str] = []
+
+    worker.send_points(said.append)
+    assert said and said[0].startswith("warning: MLflow lacks points") and "127.0.0.1:9" in said[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    worker.send_points(said.append)
+    assert len(said) == 1
+    assert client.get_run(run).data.metrics == {"loss": 0.5}
