@@ -89,7 +89,7 @@ def made_up(split: str, count: int, rng: Any) -> Any:
     from tasks.common.codes import codes_column
 
     frames = rng.integers(FRAMES // 2, FRAMES * 3 // 2, count)
-    codes = codes_column([rng.integers(0, CODEBOOK, (LEVELS, n)).astype("int16") for n in frames])
+    codes = codes_column([rng.integers(0, CODEBOOK, (LEVELS, n)).astype("uint16") for n in frames])
     digits = ["one", "two", "six", "ten"]
     columns = [
         [f"{split}-{i:05d}" for i in range(count)],

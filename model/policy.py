@@ -57,7 +57,7 @@ class Policy:
     @property
     def positions(self) -> int:
         """The longest sequence that the model takes, in tokens."""
-        return self.model.config.max_position_embeddings
+        return position_limit(self.model)
 
     def request(self, text: str, voice: VoicePrompt = NO_VOICE, *, decoding: Decoding, seed: int) -> Request:
         """Return what to sample for a text in a voice.
@@ -215,7 +215,7 @@ def forget_best_of_n(model: PreTrainedModel) -> None:
 def digest(folder: str | Path) -> str:
     """Return a short digest of a checkpoint's weights, by which samples and pairs name their policy."""
     found = hashlib.md5(usedforsecurity=False)
-    for file in sorted(Path(folder).glob("*.safetensors")):
+    for file in sorted(Path(folder).glob("*.safetensors")) or sorted(Path(folder).glob("*.bin")):
         with file.open("rb") as handle:
             while block := handle.read(1 << 24):
                 found.update(block)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     pass
 
 LOOK_AHEAD = 1.0  # seconds: more than any codec here looks ahead
+LONGEST_PROMPT = 30.0  # seconds, where prompts are whole recordings
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Voice:
     policy: Policy
     nar: nar_lib.Nar | None
     codec: Codec
-    prompt_frames: int = 50
+    prompt_frames: int | None = 50  # None: the whole recording
     reward: reward_lib.RewardModel | None = None
 
     @classmethod
@@ -64,7 +65,7 @@ class Voice:
         nar: str | Path,
         codec: str,
         device: str | torch.device = "cpu",
-        prompt_frames: int = 50,
+        prompt_frames: int | None = 50,
     ) -> Voice:
         """Load the parts and check that they fit together.
 
@@ -115,10 +116,12 @@ class Voice:
     @property
     def prompt_seconds(self) -> float:
         """Seconds of a prompt that matter: its frames, and what the codec looks ahead at their end."""
+        if self.prompt_frames is None:
+            return LONGEST_PROMPT
         return self.prompt_frames * self.codec.hop_length / self.sample_rate + LOOK_AHEAD
 
     def encode_prompt(self, wave: np.ndarray, sample_rate: int, text: str = "", speaker: str = "") -> VoicePrompt:
-        """Return a voice prompt of ``prompt_frames`` frames from mono float samples at any rate.
+        """Return a voice prompt of up to ``prompt_frames`` frames from mono float samples at any rate.
 
         Args:
             text: what is said in it, and who says it (``speaker``), for layouts that write these.

@@ -94,7 +94,11 @@ class Plan:
 
     def positions(self, seconds: float) -> float:
         """Return the tokens of one sequence: text, voice prompt and codes."""
-        return seconds * (self.size.characters / max(self.size.seconds, 1e-9) + self.rate) + self.p.prompt_frames + 3
+        return (
+            seconds * (self.size.characters / max(self.size.seconds, 1e-9) + self.rate)
+            + (self.p.prompt_frames or seconds * self.rate)
+            + 3
+        )
 
     def _prepare(self) -> Row:
         disk = self.size.hours * 3600 * self.facts.sample_rate * 2 / 2**30

@@ -58,7 +58,7 @@ def _answer(policy: PyFuncModel, job: dict[str, Any], prompt: bytes) -> tuple[di
 
     number, count = job["number"], job["count"]
     try:
-        spoken = speech.synthesize(policy, job["text"], prompt, job["seed"], job["temperature"])
+        spoken = speech.synthesize(policy, job["text"], speech.VoiceOf(prompt), job["seed"], job["temperature"])
     except ValueError as error:  # how a version refuses a text or a prompt
         return {"id": job["id"], "refused": str(error)}, b""
     except Exception as error:

@@ -26,6 +26,7 @@ from model.layouts.spec import (
     Pattern,
     Template,
     check_template,
+    own_layout,
     read_layout,
 )
 from model.layouts.speech import Read, Speech, VoicePrompt, Word
@@ -76,13 +77,7 @@ class Layout:
         Raises:
             LayoutError: as for :meth:`load`.
         """
-        own = Path(folder) / LAYOUT_FILE
-        if name_or_file is None and not own.is_file():
-            raise LayoutError(
-                f"no {LAYOUT_FILE} in {folder}: name the layout of its sequences by policy.layout (`speechalign layout "
-                "list` shows the known ones)"
-            )
-        return cls.load(name_or_file or str(own), folder)
+        return cls.load(name_or_file or str(own_layout(Path(folder))), folder)
 
     @classmethod
     def resolve(

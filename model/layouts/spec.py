@@ -183,6 +183,12 @@ class LayoutSpec(_Block):
         return self.model_copy(update={"context": prefixed(self.context), "prompted": prefixed(self.prompted)})
 
     @property
+    def prompt_fields(self) -> set[str]:
+        """The fields of what is given with a voice prompt."""
+        texts = [self.prompted] if isinstance(self.prompted, str) else [*(self.prompted or {}).values()]
+        return set().union(*map(fields_of, texts))
+
+    @property
     def steps(self) -> list[str]:
         """The text front end, step by step."""
         return [self.text] if isinstance(self.text, str) else self.text
@@ -218,6 +224,21 @@ def check_pattern(pattern: Pattern) -> Pattern:
 def shipped() -> list[str]:
     """Return the names of this folder's layouts."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def own_layout(folder: Path | None) -> Path:
+    """Return the layout that lies in a policy's folder.
+
+    Raises:
+        LayoutError: there is none.
+    """
+    file = Path(folder or "") / LAYOUT_FILE
+    if not file.is_file():
+        raise LayoutError(
+            f"no {LAYOUT_FILE} in {folder}: name the layout of its sequences by policy.layout (`speechalign layout "
+            "list` shows the known ones)"
+        )
+    return file
 
 
 def layout_file(name_or_file: str) -> Path:

@@ -14,7 +14,7 @@ class Candidate:
     finished: bool
     spoken: bool  # whether the recognizer found a word
     wer: float  # at most 1: babble is no worse than silence
-    similarity: float
+    similarity: float  # NaN: there is no voice to compare with
     logprob: float  # mean over the tokens, in nats, under the policy that sampled
 
 

@@ -30,7 +30,7 @@ def prefer(
         for s in samples
         if s.n_frames > 0
         and s.wer - chosen.wer >= min_wer_gap - 1e-9
-        and s.similarity <= chosen.similarity + similarity_slack
+        and not s.similarity > chosen.similarity + similarity_slack  # NaN: there is no voice to compare with
     ]
     if not worse:
         return None

@@ -75,7 +75,8 @@ class Grpo(OnPolicy):
         judgements = processes.each(self.judge.judge, [vars(episode) for episode in episodes])
         wers = [wer_of(episode, judgement) for episode, judgement in zip(episodes, judgements, strict=True)]
         weight = self.align.grpo.similarity_weight
-        rewards = [-wer + weight * judgement.similarity for wer, judgement in zip(wers, judgements, strict=True)]
+        voices = [weight * judgement.similarity if weight else 0.0 for judgement in judgements]
+        rewards = [voice - wer for voice, wer in zip(voices, wers, strict=True)]
         for episode, reward in zip(episodes, rewards, strict=True):
             if not math.isfinite(reward):
                 raise TrainingError(f"the reward of sample {episode.id} is {reward}; expected a finite number")

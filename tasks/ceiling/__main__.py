@@ -19,6 +19,7 @@ from tasks.ceiling.voices import bounds
 from tasks.common import environment, judges, paths, runtime, schemas
 from tasks.common.evaluation import GOLDEN, EvaluationSet, Judges, audio_choice, judge, write_flac
 from tasks.common.files import atomic_path, write_json, write_table
+from tasks.common.no_nar import has_nar
 from tasks.common.scores import Scores, by_speaker_kind, to_json
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances, load_waves
@@ -31,18 +32,19 @@ def main() -> None:
     rows = Utterances.read("test")
     test = EvaluationSet.read("test", params, ["recorded"])
     codec = load_codec(params.models.codec, device)
-    nar = use_onednn(nar_lib.load(paths.NAR, device))
     panel = Panel(params.models.recognizer, device)
     both = Judges(panel, judges.load_held_out(params, device, test.texts))
     golden = load_waves("test", rows.ids)
     codes = [rows.codes(i) for i in range(len(rows))]
-    prompts = [torch.from_numpy(prompt.speech.rows) for prompt in test.prompts]
-    completed = nar_lib.complete(nar, [c[0] for c in codes], prompts, params.evaluate.batch_size)
     systems: dict[str, list[np.ndarray]] = {
         "golden": [golden[i] for i in rows.ids],
         "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),
-        "golden_nar": _to_length(codec.decode(completed), rows, codec.sample_rate),
     }
+    if has_nar():
+        nar = use_onednn(nar_lib.load(paths.NAR, device))
+        prompts = [torch.from_numpy(prompt.speech.rows) for prompt in test.prompts]
+        completed = nar_lib.complete(nar, [c[0] for c in codes], prompts, params.evaluate.batch_size)
+        systems["golden_nar"] = _to_length(codec.decode(completed), rows, codec.sample_rate)
     table: list[dict] = []
     scores: dict[str, dict[str, Scores]] = {}
     seeds, voices = test.seeds(0), tuple(test.voices(one, codec.sample_rate) for one in both)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import nan
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class JudgingParts:
     nar: str
     codec: str
     recognizer: str
-    prompt_frames: int
+    prompt_frames: int | None
 
     @property
     def folders(self) -> Sequence[str]:
@@ -93,7 +94,9 @@ class SampleJudge:
             for s in samples
         ]
         work = partial(judge_samples, batch_size=self.params.decoding.batch_size)
-        return self.workers.spread(work, items, key=_length, size=PART, on_done=on_done or _nothing)
+        judged = self.workers.spread(work, items, key=_length, size=PART, on_done=on_done or _nothing)
+        # A voice that nobody asked for is compared with none.
+        return judged if self.prompts.kind != "none" else [replace(one, similarity=nan) for one in judged]
 
 
 def judge_samples(state: Judging, samples: list[ToJudge], done: Done, *, batch_size: int) -> list[Judgement]:

@@ -63,7 +63,7 @@ class StudioParts:
     nar: str
     codec: str
     recognizer: str
-    prompt_frames: int
+    prompt_frames: int | None
     held_out_recognizer: str | None
     held_out_speaker: Timbre | None
 
@@ -144,6 +144,8 @@ def evaluate_policy(
         }
         for i, (row, _) in enumerate(heard)
     ]
+    if params.policy.voice == "none":  # the voice is the model's own: there is none to compare it with
+        rows = [{**row, "similarity": None, "held_out_similarity": None} for row in rows]
     return Evaluated(rows, sampled, {i: wave for i, (_, wave) in enumerate(heard) if wave is not None})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-_CODES = pa.list_(pa.list_(pa.int16()))  # levels x frames
+_CODES = pa.list_(pa.list_(pa.uint16()))  # levels x frames
 _TOKENS = pa.list_(pa.int32())
 
 CODES = pa.schema(

@@ -19,7 +19,7 @@ from tasks.common import cuts, paths, schemas
 from tasks.common.codes import codes_column
 from tasks.common.files import DataError, open_table
 
-Row = dict[str, Any]  # of schemas.CODES; "codes" is int16 (levels, frames)
+Row = dict[str, Any]  # of schemas.CODES; "codes" is uint16 (levels, frames)
 ROWS_AT_A_TIME = 1024  # decoded from parquet, which takes ten bytes per code for a moment
 
 
@@ -115,7 +115,7 @@ class Utterances(Sequence[Row]):
         return np.concatenate([np.zeros(0, np.int32), *(chunk.frames() for chunk in self._chunks)])
 
     def _codes(self, index: int) -> np.ndarray:
-        """Codes of an utterance, int16 ``(levels, frames)``; a view, not to be written to."""
+        """Codes of an utterance, uint16 ``(levels, frames)``; a view, not to be written to."""
         chunk = int(np.searchsorted(self._first, index, side="right")) - 1
         return self._chunks[chunk].codes(index - int(self._first[chunk]))
 
@@ -128,7 +128,7 @@ class Utterances(Sequence[Row]):
         return torch.from_numpy(self._codes(index).astype(np.int64))
 
     def level1(self, index: int) -> np.ndarray:
-        """Level-1 codes of an utterance, int16 ``(frames,)``; a view, not to be written to."""
+        """Level-1 codes of an utterance, uint16 ``(frames,)``; a view, not to be written to."""
         return self._codes(index)[0]
 
     # --- by id ------------------------------------------------------------------------------------------------------
@@ -181,13 +181,15 @@ class Utterances(Sequence[Row]):
         """Position of the same other utterance every time, for evaluation paired over runs."""
         return self.other(index, np.random.default_rng([seed, index]))
 
-    def random_prompt(self, index: int, frames: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-        """Position and a random crop, int16 ``(levels, up to frames)``, of another utterance by the speaker.
+    def random_prompt(self, index: int, frames: int | None, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Position and a random crop ``(levels, up to frames)``, or all, of another utterance by the speaker.
 
         Crops that start anywhere keep a policy from learning where prompts begin.
         """
         other = self.other(index, rng)
         codes = self._codes(other)
+        if frames is None:
+            return other, codes
         start = int(rng.integers(max(0, codes.shape[1] - frames) + 1))
         return other, codes[:, start : start + frames]
 

@@ -14,16 +14,17 @@ class Voices:
     """Speech and voice prompts of golden utterances.
 
     Args:
-        frames: of a prompt.
+        frames: of a prompt; None: the whole utterance.
+        kind: what a prompt holds (``policy.voice``): ``audio`` with its text and speaker, the ``speaker``, ``none``.
     """
 
-    def __init__(self, golden: Utterances, frames: int):
-        self.golden, self.frames = golden, frames
+    def __init__(self, golden: Utterances, frames: int | None, kind: str = "audio"):
+        self.golden, self.frames, self.kind = golden, frames, kind
 
     @classmethod
     def of(cls, golden: Utterances, params: Params) -> Voices:
         """Return the voices of a run's utterances."""
-        return cls(golden, params.prompt_frames)
+        return cls(golden, params.prompt_frames, params.policy.voice)
 
     def speech(self, index: int) -> Speech:
         """Return an utterance's codes, row by row as the codec gives them."""
@@ -46,6 +47,13 @@ class Voices:
         other, codes = self.golden.random_prompt(index, self.frames, rng)
         return self._prompt(other, codes)
 
+    def longest_prompt(self, index: int) -> VoicePrompt:
+        """Return a prompt with the text of an utterance and as many frames as any prompt may have."""
+        rows, frames = self.golden.rows(index), self.frames or int(self.golden.frames.max())
+        return self._prompt(index, np.zeros((len(rows), frames), rows.dtype))
+
     def _prompt(self, index: int, codes: npt.NDArray[np.integer]) -> VoicePrompt:
         golden = self.golden
+        if self.kind != "audio":
+            return VoicePrompt(golden.speakers[index] if self.kind == "speaker" else "")
         return VoicePrompt(golden.speakers[index], golden.texts[index], Speech.of(*codes))

@@ -22,6 +22,7 @@ from model.gap.projection import tsne
 from model.gap.two_sample import FOLDS
 from tasks.common import paths, runtime, schemas, tracking
 from tasks.common.files import atomic_path, read_table, write_json, write_table
+from tasks.common.no_nar import WHY, has_nar
 from tasks.common.params import Params
 from tasks.common.progress import Bar
 from tasks.common.scores import compare, first_draws, summarize, to_json
@@ -39,11 +40,14 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to measure; "0" 
     params, device = runtime.start()
     if iteration != "0":
         params.iteration(iteration)
+    if not has_nar():
+        return write_unmeasured(iteration, WHY)
     with Bar(f"gap@{iteration}", 4) as bar:
         compared = read_compared(iteration, params, device)
         bar.advance()
         if compared.left_out and len(compared.ids) < fewest_utterances(params):
-            return write_unmeasured(iteration, compared)
+            left_out = f"{compared.left_out} of {compared.left_out + len(compared.ids)}"
+            return write_unmeasured(iteration, f"nothing was sampled for {left_out} utterances", compared)
         utterances = by_id(iteration, compared.ids)
         draws = params.evaluate.bootstrap_samples
         # Both sides count whole frames: a recording ends within its last one, which alone would be half a frame of gap.
@@ -85,12 +89,12 @@ def fewest_utterances(params: Params) -> int:
     return max(params.gap.dimensions + 1, 2 * FOLDS)
 
 
-def write_unmeasured(iteration: str, compared: Compared) -> None:
-    """Write that there are too few utterances with tokens to measure anything."""
-    why = f"nothing was sampled for {compared.left_out} of {compared.left_out + len(compared.ids)} utterances"
+def write_unmeasured(iteration: str, why: str, compared: Compared | None = None) -> None:
+    """Write why nothing is measured: too few utterances have tokens, or no NAR sees them."""
     write_table(paths.gap_points(iteration), [], schemas.GAP_POINTS)
     write_codes(iteration, compared)
-    write_json(paths.gap(iteration), {"iteration": iteration, "left_out": compared.left_out, "why": why})
+    left_out = compared.left_out if compared else 0
+    write_json(paths.gap(iteration), {"iteration": iteration, "left_out": left_out, "why": why})
     print(f"gap@{iteration}: not measured, {why}")
 
 
@@ -126,10 +130,11 @@ def points(compared: Compared, durations: np.ndarray, seed: int) -> list[Row]:
     ]
 
 
-def write_codes(iteration: str, compared: Compared) -> None:
+def write_codes(iteration: str, compared: Compared | None) -> None:
     """Write one row per code: how many golden and how many synthetic frames have it."""
+    both = (compared.golden_tokens, compared.tokens) if compared else ()
     golden, synthetic = (
-        token_counts(tokens, compared.codebook_size).sum(axis=0) for tokens in (compared.golden_tokens, compared.tokens)
+        (token_counts(tokens, compared.codebook_size).sum(axis=0) for tokens in both) if compared else ((), ())
     )
     with (
         atomic_path(paths.gap_codes(iteration)) as temporary,

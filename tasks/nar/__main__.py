@@ -14,6 +14,7 @@ from tasks.common import origin, paths, runtime
 from tasks.common.curves import Curve
 from tasks.common.files import atomic_path
 from tasks.common.launch import part, train_together
+from tasks.common.no_nar import write_no_nar
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.training import state_of
@@ -43,6 +44,13 @@ def main() -> None:
     """Adopt the NAR of policy.start, or train one on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()
     start = origin.start_folder(params, "nar")
+    if origin.writes_all_levels(params):
+        with atomic_path(paths.NAR) as folder:
+            write_no_nar(folder)
+        origin.write(paths.nar_origin(), paths.NAR, params)
+        Curve().write(paths.run("0") / "nar_curve.csv")
+        print("sft_nar: none, the policy writes every level of the codec")
+        return
     if start:
         model, curve = adopt(start, params, device), Curve()
         print(f"sft_nar: adopted from {start}")

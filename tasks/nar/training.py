@@ -27,7 +27,7 @@ class Examples:
         codes: the same utterances with the codes to learn from, if these are not the golden ones.
     """
 
-    def __init__(self, golden: Utterances, prompt_frames: int, codes: Utterances | None = None):
+    def __init__(self, golden: Utterances, prompt_frames: int | None, codes: Utterances | None = None):
         self.golden, self.prompt_frames = golden, prompt_frames
         self.codes = golden if codes is None else codes
 

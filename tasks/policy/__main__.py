@@ -32,7 +32,8 @@ ADOPTED = "adopted"  # instead of the precision that SFT was trained in
 def untrained(params: Params) -> Policy:
     """Return the AR to train, for the codes of ``models.codec``."""
     size = codec_facts(params.models.codec).codebook_size
-    return policy.build(policy.ArShape(**params.ar.model_dump()), size, params.sft_ar.dropout)
+    layout = params.policy.layout or "own"
+    return policy.build(policy.ArShape(**params.ar.model_dump()), size, params.sft_ar.dropout, layout)
 
 
 def train(model: PreTrainedModel, data: Sequences, params: Params, device: torch.device, run: Run) -> Curve:
@@ -71,6 +72,10 @@ def main() -> None:
     levels = sum(first.layout.code_tokens.per_frame)
     golden, dev, test = (Utterances.read(split, levels) for split in ("train", "dev", "test"))
     check_room([golden, dev, test], params, first)
+
+    def sequences(split: Utterances) -> Sequences:
+        return Sequences(Voices.of(split, params), first.layout, prompt_loss=params.sft_ar.prompt_loss)
+
     ids = tracking.start_loop(params)
     paths.tracking("0").unlink(missing_ok=True)  # of an earlier training, perhaps in another precision
     trained = environment.describe(params, device)
@@ -79,10 +84,9 @@ def main() -> None:
         run.set_tags(environment.tags("trained", {**trained, "sft_precision": precision, "processes": count()}))
         curve = Curve()
         if not start:
-            curve = train(first.model, Sequences(Voices.of(golden, params), first.layout), params, device, run)
+            curve = train(first.model, sequences(golden), params, device, run)
             part()
-        held_out = Sequences(Voices.of(dev, params), first.layout)
-        loss = held_out_loss(first.model, held_out, params.sft_ar.batch_tokens, params.seed)
+        loss = held_out_loss(first.model, sequences(dev), params.sft_ar.batch_tokens, params.seed)
         made = f"adopted from {start}" if start else f"train {curve.rows[-1]['loss'] if curve.rows else 0:.3f}"
         print(f"sft_ar: held-out loss {loss:.3f} nats per token ({made})")
         with atomic_path(paths.ar("0")) as folder:

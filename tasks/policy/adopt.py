@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from model import policy
-from model.codecs.facts import codec_facts
+from model.codecs.facts import codec_facts, published
+from model.codecs.registry import load_codec
 from model.errors import InputError
-from model.layouts.speech import Speech, VoicePrompt
 from model.policy import Policy
 from tasks.common.decoding import decoding_of
 from tasks.common.files import DataError
-from tasks.common.origin import codec_name
+from tasks.common.origin import codec_name, writes_all_levels
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
 from tasks.common.utterances import Utterances
-
-if TYPE_CHECKING:
-    pass
+from tasks.common.voices import Voices
+from tasks.policy.layouts import check_codec
 
 
 def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
@@ -34,9 +32,18 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
     if not folder.is_dir():
         raise InputError(
             f"policy.start is {params.policy.start}, but {folder} does not exist: name a folder that holds ar/ and "
-            "nar/ (the AR and the NAR of a policy), or set policy.start to train"
+            "nar/ (the AR and the NAR of a policy), a model's folder with config.json, or set policy.start to train"
         )
-    adopted, codec = policy.load(folder, device), params.models.codec
+    adopted, codec = policy.load(folder, device, params.policy.layout), params.models.codec
+    if (spec := adopted.layout.spec.codec) is not None:
+        found = codec_facts(codec).kind
+        if found.removesuffix("_hf") != spec.kind:
+            known = published(spec.kind)
+            raise InputError(
+                f"layout {adopted.layout.name} is for the codec {spec.kind}, but models.codec is {codec}, a {found}: "
+                + (f"name a folder of {spec.kind}, or {known}" if known else "that codec is in no package here")
+            )
+        check_codec(adopted.layout, load_codec(codec), codec)
     size, expected = adopted.layout.code_tokens.size, codec_facts(codec).codebook_size
     trained_on, given = getattr(adopted.model.config, "codec", None), codec_name(codec)
     if size != expected or trained_on not in (None, given):
@@ -45,6 +52,11 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
         raise InputError(
             f"policy.start is {params.policy.start}, whose AR writes tokens of another codec than models.codec "
             f"({codec}): expected {wanted}, found {found}; set models.codec to its codec, or policy.start to train"
+        )
+    if params.policy.voice != "audio" and not writes_all_levels(params):
+        raise InputError(
+            f"policy.voice is {params.policy.voice}, but a NAR writes levels 2 and up, which takes the voice from a "
+            "recording; set policy.voice to audio"
         )
     policy.forget_best_of_n(adopted.model)
     return adopted
@@ -57,14 +69,15 @@ def check_room(splits: Sequence[Utterances], params: Params, start: Policy) -> N
         DataError: a text and its prompt, with the frames that a sample of it may be given or with those of its
             recording, exceed the policy's positions.
     """
-    limit, positions = decoding_of(params).max_frames, start.positions
-    around = len(start.layout.context("a", VoicePrompt(speech=Speech.of([0] * params.prompt_frames)))) - 1
+    limit, positions, slots = decoding_of(params).max_frames, start.positions, len(start.layout.code_tokens.slots)
     needed: list[tuple[int, int, Utterances, int]] = []  # positions, frames of a sample, of which utterance
     longer = []  # recordings that a sample could not be
     for data in splits:
-        for i, (characters, frames) in enumerate(zip(data.texts.lengths(), data.frames, strict=True)):
-            sampled = limit(" " * int(characters))
-            needed.append((around + int(characters) + max(sampled, int(frames)), sampled, data, i))
+        voices = Voices.of(data, params)
+        for i, (text, frames) in enumerate(zip(data.texts, data.frames, strict=True)):
+            sampled = limit(text)
+            context = len(start.layout.context(text, voices.longest_prompt(i)))
+            needed.append((context + slots * max(sampled, int(frames)), sampled, data, i))
             if frames > sampled:
                 longer.append(data.ids[i])
     if needed and (most := max(needed, key=lambda found: found[0]))[0] > positions:
@@ -93,6 +106,6 @@ def _no_room(needed: int, sampled: int, data: Utterances, index: int, params: Pa
         )
         shorter = "lower decoding.max_frames_per_character or prepare.max_seconds"
     return DataError(
-        f"the text of {data.ids[index]} has {len(text)} characters: with a prompt of {params.prompt_frames} frames "
+        f"the text of {data.ids[index]} has {len(text)} characters: with its voice prompt "
         f"{long}, but {has}; {change}, or {shorter}"
     )

@@ -76,7 +76,7 @@ def check(
         check_files(policy)
         rows = _rows(speech)
         coder = load_codec(name, device)
-        _check_codec(declared, coder, name)
+        check_codec(declared, coder, name)
         model = load_causal_lm(policy, declared.tokenizer, device)
         chosen = _recordings(speech, rows, declared, coder, recordings)
         report = check_layout(model, declared, chosen)
@@ -100,7 +100,7 @@ def _codec_name(declared: Layout, codec: str | None) -> str:
     return name
 
 
-def _check_codec(declared: Layout, codec: Codec, name: str) -> None:
+def check_codec(declared: Layout, codec: Codec, name: str) -> None:
     """Refuse a codec that does not make the codes that the layout writes.
 
     Raises:

@@ -33,6 +33,7 @@ from model.spelling import Spelling, normalize
 from model.voice import Voice
 
 AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
+ABOUT_VOICE = ("prompt_text", "speaker")  # columns that some layouts need
 BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4}|\s)*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\s*")
 
 
@@ -56,8 +57,9 @@ class PolicyModel(PythonModel):
         """Synthesize each row; a text that is too long for the policy in parts, which meet at silence.
 
         Args:
-            model_input: one row per utterance. ``text``, and the voice prompt: ``prompt_audio``, the bytes of an audio
-                file (base64 over HTTP).
+            model_input: one row per utterance. ``text``, and the voice prompt as the policy takes it: ``prompt_audio``,
+                the bytes of an audio file (base64 over HTTP), with ``prompt_text``, what is said in it, where the
+                layout has it; or ``speaker``, a name.
             params: ``seed`` of the first row, one more for each row after it; ``temperature``, ``top_k`` and ``top_p``
                 (default: the policy's best, chosen on dev).
 
@@ -117,9 +119,16 @@ class PolicyModel(PythonModel):
 
     def encode_prompt(self, row: dict[str, Any], seconds: float, number: int) -> VoicePrompt:
         """Return an input row's voice prompt; errors name the row."""
+        kind = self.config.get("voice", "audio")
+        text, speaker = (words_of(row, name) for name in ABOUT_VOICE)
+        if kind != "audio":
+            return VoicePrompt(speaker if kind == "speaker" else "")
+        if not text and "prompt_text" in self.voice.policy.layout.spec.prompt_fields:
+            raise InputError(f"row {number} has no prompt_text; this policy needs what is said in the voice prompt")
+        text = self.clean_text(text, number) if text else ""
         samples, rate = read_prompt(row, seconds, number)
         try:
-            return self.voice.encode_prompt(samples, rate)
+            return self.voice.encode_prompt(samples, rate, text, speaker)
         except InputError as error:
             raise InputError(f"row {number}: {error}") from error
 
@@ -146,6 +155,12 @@ def seeds_of(seed: int, parts: int) -> list[int]:
     """Return a seed for each part of a text: the text's own for the first, further ones made from it."""
     further = np.random.SeedSequence(seed).generate_state(parts, np.uint32)[1:]
     return [seed, *map(int, further)]
+
+
+def words_of(row: dict[str, Any], name: str) -> str:
+    """Return an optional column's text; "" where the row has none."""
+    value = row.get(name)  # NaN where only other rows have one
+    return value if isinstance(value, str) else ""
 
 
 def wav_file(samples: np.ndarray, sample_rate: int) -> bytes:

@@ -19,18 +19,23 @@ UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's cod
 @stage
 def main(
     text: Annotated[str, typer.Argument(help="what to say, in one or more sentences")],
-    prompt: Annotated[Path, typer.Option(help="audio file with a second or more of the voice to say it in")],
+    prompt: Annotated[
+        Path | None, typer.Option(help="audio file with a second or more of the voice to say it in")
+    ] = None,
+    prompt_text: Annotated[str, typer.Option(help="what is said in it, where the policy needs that")] = "",
+    speaker: Annotated[str, typer.Option(help="the voice by name, where the policy knows names")] = "",
     out: Annotated[Path, typer.Option(help="WAV or FLAC file to write")] = Path("out.wav"),
     model: Annotated[str, typer.Option(help="a registered version or alias")] = speech.DEFAULT_MODEL,
     seed: Annotated[int, typer.Option(help="another seed gives another sample")] = 0,
     temperature: Annotated[float | None, typer.Option(help="below 1: less varied (default: the policy's best)")] = None,
 ) -> None:
     """Say a text in the voice of a recording, with a policy of the registry."""
-    if not prompt.is_file():
+    if prompt is not None and not prompt.is_file():
         raise DataError(f"there is no voice prompt {prompt}; give the path of an audio file")
     if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
-    check_clipping(prompt)
+    if prompt is not None:
+        check_clipping(prompt)
     warnings.filterwarnings("ignore", "the voice prompt is clipped")  # the model's own warning of the same
     import numpy as np
     import soundfile
@@ -51,7 +56,8 @@ def main(
             if isinstance(error.__cause__, MlflowException) and error.__cause__.error_code in UNKNOWN:
                 raise DataError(missing) from error
             raise
-        parts, voice = speech.sentences(text), prompt.read_bytes()
+        parts = speech.sentences(text)
+        voice = speech.VoiceOf(prompt.read_bytes() if prompt else None, prompt_text, speaker)
         try:
             spoken = [speech.synthesize(policy, part, voice, seed + n, temperature) for n, part in enumerate(parts)]
         except ValueError as error:  # how the version refuses a text or a prompt; its error classes are its own

@@ -22,6 +22,20 @@ DEFAULT_MODEL = "models:/speechalign-policy@champion"
 
 
 @dataclass(frozen=True)
+class VoiceOf:
+    """The voice to say a text in: the bytes of an audio file, what is said in it, and a speaker's name."""
+
+    prompt: bytes | None
+    prompt_text: str = ""
+    speaker: str = ""
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return the columns of a version's input that there are."""
+        given = {"prompt_audio": self.prompt, "prompt_text": self.prompt_text, "speaker": self.speaker}
+        return {name: [value] for name, value in given.items() if value}
+
+
+@dataclass(frozen=True)
 class Spoken:
     """One sentence: float32 samples ``(n,)``, their rate in Hz, and False if it ran into the length limit."""
 
@@ -65,19 +79,16 @@ def load(model: str) -> PyFuncModel:
 
 
 def synthesize(
-    policy: PyFuncModel, text: str, prompt: bytes, seed: int = 0, temperature: float | None = None
+    policy: PyFuncModel, text: str, voice: VoiceOf, seed: int = 0, temperature: float | None = None
 ) -> Spoken:
     """Synthesize one sentence by itself: in a batch, its last digits would depend on its neighbors.
-
-    Args:
-        prompt: the bytes of an audio file with the voice.
 
     Raises:
         ValueError: the version refuses the text or the prompt. Its error classes are its own.
     """
     chosen: dict[str, Any] = {"seed": seed} | ({} if temperature is None else {"temperature": temperature})
     with failures():
-        table: Any = policy.predict({"text": [text], "prompt_audio": [prompt]}, params=chosen)
+        table: Any = policy.predict({"text": [text], **voice.columns()}, params=chosen)
         row = table.iloc[0]
     return Spoken(row["samples"], int(row["sample_rate"]), bool(row["finished"]))
 

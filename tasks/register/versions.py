@@ -68,6 +68,7 @@ def model_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
     return {
         "decoding": decoding,
         "prompt_frames": params.prompt_frames,
+        "voice": params.policy.voice,
         "spelling": params.spelling.model_dump(),
         # A codec of this project's own is an artifact; a published one is fetched by its name.
         **({} if Path(params.models.codec).is_dir() else {"codec": params.models.codec}),
@@ -145,7 +146,9 @@ def signature(decoding: dict[str, float]) -> Any:
 
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "text"),
-        ColSpec(DataType.binary, "prompt_audio"),
+        ColSpec(DataType.binary, "prompt_audio", required=False),
+        ColSpec(DataType.string, "prompt_text", required=False),
+        ColSpec(DataType.string, "speaker", required=False),
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(Array(DataType.float), "samples"),

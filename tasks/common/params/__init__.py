@@ -48,7 +48,7 @@ class Params(Block):
     policy: Policy
     ar: Ar
     nar: Nar
-    prompt_frames: Positive
+    prompt_frames: Positive | None
     sft_ar: SftAr
     sft_nar: SftNar
     decoding: Decoding
@@ -139,6 +139,19 @@ class Params(Block):
                 f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
                 f"{decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; set temperature: 1.0, "
                 "top_k: 0 and top_p: 1.0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _voice_to_compare_with(self):
+        """Without a voice that is asked for, similarity is NaN."""
+        if self.policy.voice != "none" or self.align.method not in ("rpo", "grpo"):
+            return self
+        if self.align.method == "rpo" or self.align.grpo.similarity_weight:
+            change = "another method" if self.align.method == "rpo" else "align.grpo.similarity_weight to 0"
+            raise ValueError(
+                f"policy.voice is none, so no sample has a similarity, which align.method {self.align.method} learns "
+                f"from; set {change}"
             )
         return self
 

@@ -58,7 +58,9 @@ class Models(Block):
 
 
 class Policy(Block):
-    start: Annotated[str, Field(min_length=1)]  # a folder with ar/ and nar/, or TRAIN
+    start: Annotated[str, Field(min_length=1)]  # a Hugging Face folder, one with ar/ and nar/, or TRAIN
+    layout: Annotated[str, Field(min_length=1)] | None
+    voice: Literal["audio", "speaker", "none"]
 
 
 class Ar(Block):
@@ -87,6 +89,7 @@ class SftAr(Block):
     warmup: Share
     weight_decay: AtLeast0
     dropout: Share
+    prompt_loss: bool
 
 
 class SftNar(Block):

@@ -85,7 +85,7 @@ def tokens_of(family: str, size: int) -> list[str]:
 
 FIRST_ID = {"llasa": 128000, "orpheus": 128000}
 SIZES = {"llasa": 65536, "orpheus": 4096, "neutts": 65536, "spark": 8192, "cosyvoice2": 6561, "outetts": 1024}
-SIZES |= {"template": 2048, "own": 256}
+SIZES |= {"template": 2048, "own": 256, "own_transcript": 256}
 FAMILIES = sorted(SIZES)
 
 
@@ -98,7 +98,7 @@ def make_tokenizer(family: str, folder: Path, size: int | None = None, compact: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = size or SIZES[family]
-    if family == "own":
+    if family.startswith("own"):
         write_tokenizer(folder, size)
         return folder
     backend(tokens_of(family, size), 0 if compact else FIRST_ID.get(family, 0)).save(str(folder / "tokenizer.json"))

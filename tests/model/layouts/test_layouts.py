@@ -270,6 +270,8 @@ def test_another_familys_layout_is_refused(tmp_path):
         folder = make_tokenizer(family, tmp_path / family, 16, compact=True)
         assert Layout.load(files[family], folder)
         for other in set(FAMILIES) - {family}:
+            if family.startswith("own") and other.startswith("own"):
+                continue  # two layouts of one tokenizer
             with pytest.raises(LayoutError, match=f"layout {other}: "):
                 Layout.load(files[other], folder)
 

@@ -83,3 +83,10 @@ def test_characters_outside_the_set_are_named(tmp_path):
 def test_an_impossible_character_set_is_refused(tmp_path, characters):
     with pytest.raises(InputError, match=r"once and in lower case, found '[aC]'"):
         write_tokenizer(tmp_path, 16, characters)
+
+
+def test_with_the_prompts_transcript_its_codes_end_what_is_given():
+    layout = build_layout(16, layout="own_transcript")
+    voice = VoicePrompt(text="One two", speech=Speech.of([7, 3], [0, 0]))
+    assert layout.context("six", voice) == [BOS, *ids_of("one two six"), SPEECH, FIRST_CODE + 7, FIRST_CODE + 3]
+    assert layout.context("six") == [BOS, *ids_of("six"), SPEECH]

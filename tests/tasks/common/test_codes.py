@@ -15,6 +15,6 @@ def test_codes_come_back_and_none_wraps():
     column = codes_column(codes)
     assert column.type == schemas.CODES.field("codes").type
     assert column.to_pylist() == [[[0, 32767], [5, 6]], [[], []]]
-    for wrong in (32768, 65535, -1):
-        with pytest.raises(DataError, match=rf"{wrong}.*tables hold 0 to 32767"):
+    for wrong in (65536, 1 << 20, -1):
+        with pytest.raises(DataError, match=rf"{wrong}.*tables hold 0 to 65535"):
             codes_column([np.array([[0, wrong]])])

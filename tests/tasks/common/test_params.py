@@ -247,6 +247,17 @@ def test_iterations_of_another_shape_are_one_message(tmp_path, wrong):
         load(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize("name", ["rpo", "grpo"])
+def test_what_learns_from_similarity_needs_a_voice_to_compare_with(tmp_path, name):
+    path = method(tmp_path, name)
+    path.write_text(path.read_text().replace("  voice: audio ", "  voice: none "))
+    with pytest.raises(ParamsError, match=rf"policy\.voice is none, .* align\.method {name} learns from"):
+        load(path)
+    if name == "grpo":
+        path.write_text(path.read_text().replace("similarity_weight: 0.5", "similarity_weight: 0.0"))
+        assert load(path).policy.voice == "none"
+
+
 def test_simpo_needs_a_beta_for_means_over_tokens(tmp_path):
     path = changed(tmp_path, "method: dpo", "method: simpo")
     load(path)

@@ -46,7 +46,7 @@ def test_rows_are_those_of_the_file(train):
     for index, (row, expected) in enumerate(zip(read, train, strict=True)):
         assert {**row, "codes": row["codes"].tolist()} == expected
         assert read.codes(index).dtype == torch.long and read.codes(index).tolist() == expected["codes"]
-        assert read.level1(index).dtype == np.int16 and read.level1(index).tolist() == expected["codes"][0]
+        assert read.level1(index).dtype == np.uint16 and read.level1(index).tolist() == expected["codes"][0]
     assert read.frames.tolist() == [len(row["codes"][0]) for row in train]
     assert read.texts.lengths().tolist() == [len(row["text"]) for row in train]
     assert list(read.ids) == [row["id"] for row in train] and read.texts[3:5] == [row["text"] for row in train[3:5]]
@@ -79,7 +79,7 @@ def test_rows_are_found_by_id(train):
 
 def test_a_code_takes_two_bytes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    codes = [np.zeros((8, 1000), np.int16)] * 200
+    codes = [np.zeros((8, 1000), np.uint16)] * 200
     facts = [{"id": f"u{i}", "speaker": "s", "text": "one", "seen": True, "seconds": 1.0} for i in range(200)]
     table = pa.Table.from_pylist(facts, schema=schemas.CODES).set_column(5, schemas.CODES.field(5), codes_column(codes))
     write_row_groups(paths.codes("train"), [table], schemas.CODES)

@@ -18,6 +18,7 @@ from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
 from model.drawing import Decoding
 from model.errors import InputError
+from model.layouts.speech import VoicePrompt
 from model.long_texts import joined
 from tasks.register.policy_model import PolicyModel, seeds_of, wav_file
 from tasks.register.versions import model_config, signature
@@ -26,10 +27,14 @@ from tests.tasks.register import tiny
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> PolicyModel:
-    folder = tmp_path_factory.mktemp("model")
+    return made(tmp_path_factory.mktemp("model"))
+
+
+def made(folder: Path, layout: str = "own", **changes: Any) -> PolicyModel:
+    """Return a registered model of an untrained policy."""
     tiny.write_models(folder)
-    tiny.write_policy(folder, "0", seed=0)
-    config = {**model_config(tiny.params(folder), tiny.DECODING), "codec": "unused", "device": "cpu"}
+    tiny.write_policy(folder, "0", seed=0, layout=layout)
+    config = {**model_config(tiny.params(folder), tiny.DECODING), "codec": "unused", "device": "cpu", **changes}
     artifacts = {
         "policy": str(folder / "runs/0/policy"),
         "nar": str(folder / "runs/0/nar"),
@@ -47,6 +52,22 @@ def voice(tmp_path: Path) -> Path:
 
 def synthesize(model: PolicyModel, rows: list[dict[str, Any]], **params: Any) -> pd.DataFrame:
     return model.predict(None, pd.DataFrame(rows), params)
+
+
+def test_a_policy_that_reads_the_prompts_transcript_asks_for_it(tmp_path: Path, voice: Path):
+    model = made(tmp_path / "transcript", "own_transcript", prompt_frames=None)
+    row = {"text": "one two", "prompt_audio": voice.read_bytes()}
+    with pytest.raises(InputError, match="row 0 has no prompt_text"):
+        synthesize(model, [row])
+    first, other = (synthesize(model, [{**row, "prompt_text": said}])["samples"][0] for said in ("six", "seven nine"))
+    assert first.size and not np.array_equal(first, other)
+    whole = model.encode_prompt({**row, "prompt_text": "Six"}, 9.0, 0)
+    assert whole.text == "six" and whole.speech.rows.shape[1] == tiny.SAMPLE_RATE // 40  # all of the second
+
+
+def test_a_policy_without_voice_prompts_takes_the_speakers_name(tmp_path: Path):
+    model = made(tmp_path / "speaker", voice="speaker")
+    assert model.encode_prompt({"text": "one", "speaker": "anna"}, 1.0, 0) == VoicePrompt("anna")
 
 
 def test_every_row_becomes_finite_audio_at_the_codecs_rate(model: PolicyModel, voice: Path):

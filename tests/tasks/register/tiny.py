@@ -35,7 +35,7 @@ def params(folder: Path, iterations: int = 2, **register: Any) -> Params:
     content["compute"] |= {"device": "cpu", "threads": 1}  # two threads of small models wait for one another
     content["prompt_frames"] = 10
     content["decoding"]["max_frames_per_character"] = 2.0  # untrained models rarely end by themselves
-    content["iterations"] = {str(k): {"prev": str(k - 1), "beta": 0.1} for k in range(1, iterations + 1)}
+    content["iterations"] = {str(k): {"prev": str(k - 1)} for k in range(1, iterations + 1)}
     content["register"].update(register)
     (folder / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return load(folder / "params.yaml")
@@ -52,13 +52,13 @@ def write_models(folder: Path) -> None:
     nar.save(nar.Nar(shape), folder / paths.NAR)
 
 
-def write_policy(folder: Path, iteration: str, seed: int) -> None:
+def write_policy(folder: Path, iteration: str, seed: int, layout: str = "own") -> None:
     """An AR whose weights are those of ``seed``."""
     torch.manual_seed(seed)
     shape = policy.ArShape(layers=1, width=16, heads=2, max_positions=512)
     target = folder / paths.ar(iteration)
     target.parent.mkdir(parents=True, exist_ok=True)
-    policy.save(policy.build(shape, CODEBOOK), target)
+    policy.save(policy.build(shape, CODEBOOK, layout=layout), target)
 
 
 def write_recognizer(folder: Path) -> None:
