@@ -91,7 +91,8 @@ def judge(
         closest = _closest(with_verdict)
         sentence += "no measure is significantly better" + (f"; closest is {worded(closest)}" if closest else "")
         if undecided:
-            sentence += f"; a loss above the margin is not excluded in {_listed(map(worded, undecided))}"
+            listed = _listed(NAMES[f.name] if f is closest else worded(f) for f in undecided)
+            sentence += f"; a loss above the margin is not excluded in {listed}"
     if needed is not None and not unread:
         sentence += f"; about {needed} more texts would show it"
     return Verdict(*names, "not shown", sentence, tuple(reasons), tuple(found), texts, needed)

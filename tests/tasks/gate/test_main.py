@@ -15,6 +15,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows import cli
+from tasks.gate import run
+from tasks.gate.judges import Named
+from tests.model.judges.test_guarded import write_ctc, write_wavlm
 from tests.tasks.gate.conftest import EMBEDDED
 
 PROJECT = Path(__file__).parents[3]
@@ -88,6 +91,19 @@ def test_texts_without_a_voice_prompt_are_left_out_of_similarity_alone_and_named
     assert "words in brackets: 1 text (t1); Whisper's normalizer leaves them out" in notes
     assert f"{spoken / 'a'} and {spoken / 'a'} (2) are one folder, so they can't differ" in notes
     assert found["judges"]["similarity"] == "Resemblyzer"
+
+
+@embedded
+def test_models_of_transformers_are_the_second_recognizer_and_measure_of_voice(spoken, tmp_path):
+    for name in ("ctc", "wavlm"):
+        (tmp_path / name).mkdir()
+    named = Named(str(EMBEDDED), str(write_ctc(tmp_path / "ctc")), str(write_wavlm(tmp_path / "wavlm")), False, "cpu")
+    material = run.read(str(spoken / "texts.csv"), [str(spoken / "a")], str(spoken / "prompts"))
+    found = run.judge(material, named)
+    assert (found.judges["second_recognizer"], found.judges["second_similarity"]) == ("CTC model ctc", "wavlm")
+    for row in found.rows[0]:
+        assert row["held_out_hypothesis"] is not None and row["held_out_word_errors"] > 0
+        assert -1 <= row["held_out_similarity"] <= 1 and row["held_out_similarity"] != row["similarity"]
 
 
 @embedded
@@ -196,7 +212,6 @@ def test_a_job_summary_that_can_not_be_written_is_found_before_the_judging(spoke
 
 
 def test_a_fault_of_the_program_is_no_verdict(spoken, monkeypatch):
-    from tasks.gate import run
 
     monkeypatch.setattr(run, "read", lambda *_: 1 / 0)
     done = gate(spoken / "a", spoken / "b", "--texts", spoken / "texts.csv")
