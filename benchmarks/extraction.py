@@ -21,11 +21,13 @@ from benchmarks.ratios import ratio_line
 from model.codecs.encodec import load_model
 from model.codecs.registry import load_codec
 from tasks.common import paths, runtime
+from tasks.extract.__main__ import seconds_per_pass
 
 
 def main(utterances: int = 128, rounds: int = 7) -> None:
     """Measure ``rounds`` rounds, each of both ways on the same utterances."""
     params, device = runtime.start()
+    batch_seconds = seconds_per_pass(params, device)
     codec = load_codec(params.models.codec, device)
     package = load_model(params.models.codec).to(device)  # EnCodec's own layers
     cuts = list(CutSet.from_file(paths.cuts("test")))
@@ -38,7 +40,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
     def one_by_one(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         return [torch.cat([c for c, _ in package.encode(w[None, None].to(device))], -1)[0].cpu() for w in inputs]
 
-    ours = codec.encode(waves, params.extract.batch_seconds)  # once before the timed rounds, like theirs
+    ours = codec.encode(waves, batch_seconds)  # once before the timed rounds, like theirs
     theirs = one_by_one(whole)
     unpadded = one_by_one(waves)
     speeds: dict[str, list[float]] = {"speechalign": [], "EnCodec, file by file": []}
@@ -46,7 +48,7 @@ def main(utterances: int = 128, rounds: int = 7) -> None:
         for name in speeds:
             started = time.perf_counter()
             if name == "speechalign":
-                codec.encode(waves, params.extract.batch_seconds)
+                codec.encode(waves, batch_seconds)
             else:
                 one_by_one(whole)
             speeds[name].append(seconds / (time.perf_counter() - started))

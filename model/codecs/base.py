@@ -14,6 +14,7 @@ from model.fast.parallel import parallel_map
 
 SHARED_LENGTH = 16  # frames: lengths are padded to a multiple of it, where they can be mixed
 SHORTEST_MIXED = 16  # frames: shorter items share a batch with their own length only
+LEAST_FULL = 0.75  # of a batch's length: what is shorter waits for the next batch, so little is computed for padding
 
 
 class Codec(ABC):
@@ -175,16 +176,17 @@ class Codec(ABC):
     def _batches(self, frames: Sequence[int], batch_seconds: float) -> list[tuple[int, list[int]]]:
         """Return (longest, indices) of each forward pass: at most ``batch_seconds`` or one item.
 
-        The items have one length, or are padded to one where the codec can mix lengths.
+        The items have one length, or are padded to one where the codec can mix lengths. The longest come first.
         """
-        groups: dict[int, list[int]] = {}
-        for index, n in enumerate(frames):
-            if n:
-                shared = self.mixes_lengths and n >= SHORTEST_MIXED
-                groups.setdefault(-(-n // SHARED_LENGTH) * SHARED_LENGTH if shared else n, []).append(index)
-        return [
-            (n, members[start : start + step])
-            for n, members in groups.items()
-            for step in [max(1, int(batch_seconds * self.sample_rate / (n * self.hop_length)))]
-            for start in range(0, len(members), step)
-        ]
+        most = int(batch_seconds * self.sample_rate / self.hop_length)  # frames
+        batches: list[tuple[int, list[int]]] = []
+        for index in sorted((i for i, n in enumerate(frames) if n), key=lambda i: -frames[i]):
+            n = frames[index]
+            shared = self.mixes_lengths and n >= SHORTEST_MIXED
+            longest, members = batches[-1] if batches else (0, [])
+            fits = n >= LEAST_FULL * longest if shared else n == longest
+            if members and fits and (len(members) + 1) * longest <= most:
+                members.append(index)
+            else:
+                batches.append((-(-n // SHARED_LENGTH) * SHARED_LENGTH if shared else n, [index]))
+        return batches

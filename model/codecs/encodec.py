@@ -52,12 +52,12 @@ class Encodec(Codec):
 
     @classmethod
     def load(cls, name_or_path: str, device: str | torch.device = "cpu") -> Encodec:
-        """Load for inference, on a CPU with the layers of :mod:`model.fast.codec` and :mod:`model.fast.seanet`."""
+        """Load for inference with the layers of :mod:`model.fast.codec`, on a CPU of :mod:`model.fast.seanet` too."""
         codec = cls(load_model(name_or_path).to(device))
-        if torch.device(device).type == "cpu":
-            model = speed_up(codec.model)
-            codec._products = None if model.normalize else as_products(model.decoder.model)
-            codec.mixes_lengths = codec._products is not None and mixes_lengths(model)
+        model = speed_up(codec.model)
+        codec.mixes_lengths = mixes_lengths(model)
+        if torch.device(device).type == "cpu" and not model.normalize:
+            codec._products = as_products(model.decoder.model)
         return codec
 
     def encode_batch(self, waves: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
@@ -67,7 +67,8 @@ class Encodec(Codec):
 
     def decode_batch(self, codes: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
         if self._products is None:
-            return self.model.decode([(codes, None)])[:, 0]
+            with real_lengths(frames, codes.shape[-1]):
+                return self.model.decode([(codes, None)])[:, 0]
         latent = self.model.quantizer.decode(codes.transpose(0, 1)).transpose(1, 2)  # (batch, longest, dimension)
         waves = latent.new_zeros(len(codes), codes.shape[-1] * self.hop_length)
         for wave, row, n in zip(waves, latent, frames, strict=True):

@@ -1,11 +1,12 @@
-"""EnCodec's layers made faster for inference on a CPU, with the same values.
+"""EnCodec's layers made faster for inference, with the same values.
 
 Half of the package's time on a CPU goes to three things: ``reflection_pad1d``, which visits every element even where
 nothing is padded; weight norms, computed again in every call; and activations that leave the processor's cache.
 
 Then there are the lengths. oneDNN compiles every layer for every shape, which takes as long as a second of speech takes
 to encode. Waveforms of several lengths therefore share a shape, padded, and each one's own end is kept as it would be
-alone (:func:`real_lengths`). :mod:`model.fast.seanet` decodes, and needs none of this.
+alone (:func:`real_lengths`). On a GPU a pass of one utterance would leave most of it idle. On a CPU
+:mod:`model.fast.seanet` decodes, and needs none of this.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def speed_up(model: EncodecModel) -> EncodecModel:
         for layer in model.modules():
             if isinstance(layer, SConv1d):
                 layer.forward = MethodType(_convolve, layer)  # type: ignore[method-assign]
+            if isinstance(layer, SConvTranspose1d):
+                layer.forward = MethodType(_transposed, layer)  # type: ignore[method-assign]
             if isinstance(layer, SConv1d | SConvTranspose1d):
                 inner = layer.conv.conv if isinstance(layer, SConv1d) else layer.convtr.convtr
                 if hasattr(inner, "weight_g"):
@@ -47,14 +50,16 @@ def speed_up(model: EncodecModel) -> EncodecModel:
 
 
 def mixes_lengths(model: EncodecModel) -> bool:
-    """Say whether a model that was made faster can encode rows of several lengths, by :func:`real_lengths`.
+    """Say whether a model that was made faster can take rows of several lengths, by :func:`real_lengths`.
 
-    It can if nothing but its layers' ends depends on the length: no LSTM, no norm over time, no loudness.
+    It can if nothing but its layers' ends depends on the length: no norm over time, no loudness. An LSTM that reads
+    forward meets the padding last.
     """
     layers = list(model.modules())
     plain = all(isinstance(layer.conv.norm, nn.Identity) for layer in layers if isinstance(layer, SConv1d))
     mirrored = all(layer.pad_mode == "reflect" for layer in layers if isinstance(layer, SConv1d))
-    return plain and mirrored and not model.normalize and not any(isinstance(layer, nn.LSTM) for layer in layers)
+    forward = not any(layer.bidirectional for layer in layers if isinstance(layer, nn.LSTM))
+    return plain and mirrored and forward and not model.normalize
 
 
 _REAL: ContextVar[tuple[int, tuple[int, ...]] | None] = ContextVar("_REAL", default=None)
@@ -73,10 +78,24 @@ def real_lengths(frames: Sequence[int], longest: int) -> Iterator[None]:
         _REAL.reset(token)
 
 
-def _ends(length: int) -> list[tuple[int, int]]:
-    """Return (row, real length) of the rows that end before ``length``, a layer's own length."""
+def _ends(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return rows ``(n, 1)`` that end before a layer's input ``x (batch, channels, samples)``, and their lengths."""
     longest, frames = _REAL.get() or (1, ())
-    return [(row, n * length // longest) for row, n in enumerate(frames) if n < longest]
+    early = [(row, n * x.shape[-1] // longest) for row, n in enumerate(frames) if n < longest]
+    if not early:
+        return None
+    rows, ends = torch.tensor(early, device=x.device).unbind(1)
+    return rows[:, None], ends[:, None]
+
+
+def _transposed(layer: SConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
+    """``SConvTranspose1d.forward`` as if each row had nothing after its end; it overwrites ``x``."""
+    if found := _ends(x):
+        rows, ends = found
+        kernel = layer.convtr.convtr  # reaches back by so many of its inputs
+        reach = torch.arange(-(-kernel.kernel_size[0] // kernel.stride[0]), device=x.device)
+        x[rows, :, (ends + reach).clamp(max=x.shape[-1] - 1)] = 0.0
+    return SConvTranspose1d.forward(layer, x)
 
 
 def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
@@ -89,8 +108,10 @@ def _convolve(layer: SConv1d, x: torch.Tensor) -> torch.Tensor:
     pad = reflect if layer.pad_mode == "reflect" else partial(pad1d, mode=layer.pad_mode)
     left, right = total - right, right + extra
     padded = pad(x, (left, right))
-    for row, end in _ends(x.shape[-1]) if right else ():
-        padded[row, :, left + end : left + end + right] = x[row, :, end - right - 1 : end - 1].flip(-1)
+    if right and (found := _ends(x)):
+        rows, ends = found
+        beyond = torch.arange(right, device=x.device)
+        padded[rows, :, left + ends + beyond] = x[rows, :, ends - 2 - beyond]
     return layer.conv(padded)
 
 

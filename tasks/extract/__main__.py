@@ -32,6 +32,15 @@ CHUNK = 512  # cuts whose audio is in memory at a time
 CODES_IN_A_ROW_GROUP = 1 << 21
 
 
+BATCH_SECONDS = {"cpu": 10.0, "cuda": 480.0}
+
+
+def seconds_per_pass(params: Params, device: torch.device) -> float:
+    """Return the seconds of audio in one forward pass."""
+    chosen = params.extract.batch_seconds
+    return BATCH_SECONDS[device.type] if chosen == "auto" else float(chosen)
+
+
 @dataclass(frozen=True)
 class CodecParts:
     """A worker's codec."""
@@ -73,7 +82,7 @@ def row_groups(split: str, total: int, workers: Workers[Codec], params: Params) 
             given.append(part)
             yield [_wave(cut, rate, params) for cut in part]
 
-    work = partial(encode, batch_seconds=params.extract.batch_seconds)
+    work = partial(encode, batch_seconds=seconds_per_pass(params, workers.device))
     with Bar(f"extract {split}", total) as bar:
         for encoded in workers.map(work, shards(), bar.advance):
             parts.append(_table(given.popleft(), encoded))

@@ -107,4 +107,4 @@ class Texts(Block):
 
 
 class Extract(Block):
-    batch_seconds: Above0
+    batch_seconds: Literal["auto"] | Above0

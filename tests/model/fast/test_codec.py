@@ -42,25 +42,26 @@ def test_a_codec_loaded_for_inference_is_fast_and_its_codes_are_the_packages(tmp
         assert torch.equal(ours, theirs)
 
 
-def test_lengths_that_share_a_batch_end_as_they_do_alone(tmp_path):
-    encodec.save(small_model(), CONFIG, tmp_path)
+@pytest.mark.parametrize("lstm", [0, 1])
+@pytest.mark.parametrize(
+    "products", [True, False]
+)  # False: a GPU's layers, where the decoder takes several lengths too
+def test_lengths_that_share_a_batch_end_as_they_do_alone(tmp_path, lstm, products):
+    config = replace(CONFIG, lstm=lstm)
+    encodec.save(small_model(config), config, tmp_path)
     fast, package = Encodec.load(str(tmp_path)), Encodec(encodec.load_model(str(tmp_path)))
+    fast._products = fast._products if products else None
     generator = torch.Generator().manual_seed(1)
-    waves = [0.1 * torch.randn(320 * frames - 5, generator=generator) for frames in (17, 31, 16, 40, 32, 9, 4)]
+    waves = [0.1 * torch.randn(320 * frames - 5, generator=generator) for frames in (17, 31, 16, 40, 32, 25, 9, 4)]
     codes = fast.encode(waves)
-    assert len(fast._batches([c.shape[1] for c in codes], 10.0)) == 5  # 17, 31 and 32 together; 16; 40; 9; 4
+    assert fast.mixes_lengths
+    # 40; 32, 31 and 25 together; 17; 16; 9; 4
+    assert [len(members) for _, members in fast._batches([c.shape[1] for c in codes], 10.0)] == [1, 3, 1, 1, 1, 1]
     decoded = fast.decode(codes)
     for wave, ours, sound in zip(waves, codes, decoded, strict=True):
         [theirs] = package.encode([wave])
         assert torch.equal(ours, theirs)
         torch.testing.assert_close(sound, package.decode([theirs])[0], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("lstm", [0, 1])
-def test_a_codec_with_a_memory_mixes_no_lengths(lstm, tmp_path):
-    config = replace(CONFIG, lstm=lstm)
-    encodec.save(small_model(config), config, tmp_path)
-    assert Encodec.load(str(tmp_path)).mixes_lengths == (lstm == 0)
 
 
 @pytest.mark.parametrize(("left", "right"), [(0, 0), (3, 0), (0, 2), (4, 4), (3, 9), (12, 2)])

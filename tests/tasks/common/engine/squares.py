@@ -39,8 +39,18 @@ def powers(state: tuple[int, str], shard: list[int], done: Done) -> list[int]:
 
 def places(state: tuple[int, str], shard: list[int], done: Done) -> list[tuple[str, int, int]]:
     """Return where each number was computed: working folder, process and threads."""
-    time.sleep(0.2)
     return [(state[1], os.getpid(), torch.get_num_threads()) for _ in shard]
+
+
+def meeting(state: tuple[int, str], shard: list[list[str]], done: Done) -> list[tuple[str, int, int]]:
+    """Return where a shard is computed, once all shards that its item names are: each needs a worker of its own."""
+    own, *others = shard[0]
+    Path(own).touch()
+    deadline = time.monotonic() + 120
+    while not all(Path(other).exists() for other in others):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return places(state, shard, done)
 
 
 def killed_once(state: tuple[int, str], shard: list[str], done: Done) -> list[str]:
