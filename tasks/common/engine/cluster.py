@@ -7,6 +7,7 @@ and a shard holds all data that it needs: nothing is read from, or written to, a
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tasks.common.engine.backend import ATTEMPTS, Backend, WorkerError, compute,
 from tasks.common.params import Params, ParamsError
 
 Files = dict[str, dict[str, bytes]]  # of each checkpoint that is a folder, by their paths in it
+SECONDS_TO_CONNECT = 10.0
 CODE = [str(Path(next(iter(package.__path__)))) for package in (model, tasks)]
 
 
@@ -38,6 +40,7 @@ class Cluster(Backend):
         self._ray, self._own = ray, not ray.is_initialized()
         address = params.compute.address
         if self._own:
+            _check(address)
             options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
             code = {"py_modules": CODE, "excludes": ["__pycache__"]}
             try:
@@ -77,6 +80,23 @@ class Cluster(Backend):
     def close(self) -> None:
         if self._own:
             self._ray.shutdown()
+
+
+def _check(address: str | None) -> None:
+    """Refuse an address where nobody answers: Ray itself would try for minutes.
+
+    Raises:
+        WorkerError: with the address.
+    """
+    host, _, port = (address or "").rpartition(":")
+    if not host or not port.isdecimal() or "://" in host:  # none, or another form of Ray's
+        return
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise WorkerError(
+            f"there is no Ray at {address} (compute.address): {error}; start it with `ray start --head --port {port}`"
+        ) from error
 
 
 def files_of(names: Any) -> Files:
