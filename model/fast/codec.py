@@ -92,7 +92,7 @@ def _transposed(layer: SConvTranspose1d, x: torch.Tensor) -> torch.Tensor:
     """``SConvTranspose1d.forward`` as if each row had nothing after its end; it overwrites ``x``."""
     if found := _ends(x):
         rows, ends = found
-        kernel = layer.convtr.convtr  # reaches back by so many of its inputs
+        kernel: Any = layer.convtr.convtr  # reaches back by so many of its inputs
         reach = torch.arange(-(-kernel.kernel_size[0] // kernel.stride[0]), device=x.device)
         x[rows, :, (ends + reach).clamp(max=x.shape[-1] - 1)] = 0.0
     return SConvTranspose1d.forward(layer, x)
