@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.table import Table
 from flows.graph import Graph
 from model.statistics import Interval
 from tasks.common import paths
+from tasks.common.files import read_json
 from tasks.common.scores import METRICS, SYSTEMS, sets_of, table_of
 from tasks.common.wording import decoding_text, policy_text
 
@@ -82,4 +82,4 @@ def _row(texts: str, system: str, decoding: str, scores: dict[str, Any]) -> dict
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, dict) if path.is_file() else None

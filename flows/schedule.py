@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from flows.graph import Graph, Stage, discard_outputs
 from flows.places import Here, Place, elsewhere
 from flows.stage import FAILED, RAN, RESTORED, SKIPPED, UNCHANGED, Outcome, machine_threads
 from tasks.common import paths
+from tasks.common.files import read_json
 
 RETRY_DELAY_SECONDS = 5
 
@@ -205,5 +205,5 @@ def least_rise(iteration: str) -> float | None:
     path = Path(paths.metrics(iteration))
     if not path.is_file():
         return None
-    tables = json.loads(path.read_text(encoding="utf-8"))["scores"]["dev"]["best"].values()
+    tables = read_json(path, dict)["scores"]["dev"]["best"].values()
     return max((table["versus_previous"]["wer"]["low"] for table in tables if "versus_previous" in table), default=None)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from model.config import read as read_config
 from model.errors import CheckpointError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
 Config = TypeVar("Config")
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -45,7 +46,7 @@ def check(folder: Path, kind: str, published: Collection[str] = ()) -> None:
     """
     if not is_checkpoint(folder):
         names = f", or the name of a published one: {', '.join(sorted(published))}" if published else ""
-        raise CheckpointError(f"no {kind} in {folder}: expected {CONFIG} and {WEIGHTS}{names}")
+        raise CheckpointError(f"{folder} holds no {kind}: expected {CONFIG} and {WEIGHTS}{names}")
 
 
 def load_config(
@@ -65,8 +66,37 @@ def load_config(
         made = make(**found)
         _check_sizes(made)
     except Exception as error:  # transformers checks its fields with errors of a package below it
-        raise CheckpointError(f"the fields of {where} do not fit the {kind}: {error}") from error
+        raise CheckpointError(f"{where}: its fields do not fit the {kind}: {error}") from error
     return made
+
+
+def built(make: Callable[[], Module], folder: Path) -> Module:
+    """Return ``make()``, a module of the sizes in the folder's ``config.json``.
+
+    Raises:
+        CheckpointError: no module has such sizes, or the memory holds none.
+    """
+    try:
+        return make()
+    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{folder}/{CONFIG} has sizes that no model can have here: {reason}") from error
+
+
+def check_whole(file: Path) -> None:
+    """Refuse a safetensors file that is no whole one.
+
+    Raises:
+        CheckpointError: a pointer of git-lfs, half a download, or damaged.
+    """
+    with file.open("rb") as handle:
+        if handle.read(len(POINTER)) == POINTER:
+            raise CheckpointError(f"{file} is a git-lfs pointer, half a download; run `git lfs pull` in its folder")
+    try:
+        with safe_open(str(file), framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is half a download, or damaged: {error}") from error
 
 
 def _check_sizes(made: Any) -> None:
@@ -91,10 +121,11 @@ def load_weights(module: Module, folder: Path) -> Module:
     Raises:
         CheckpointError: damaged weights, weights of another shape than the module's, or one that is not finite.
     """
+    check_whole(folder / WEIGHTS)
     try:
         module.load_state_dict({name: value.float() for name, value in load_file(folder / WEIGHTS).items()})
     except (RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the weights in {folder} do not fit its {CONFIG}: {error}") from error
+        raise CheckpointError(f"{folder}: the weights do not fit its {CONFIG}: {error}") from error
     check_finite(module, folder)
     return module.eval()
 

@@ -17,7 +17,7 @@ def read(file: Path) -> dict[str, Any]:
     """
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{file} is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise CheckpointError(f"{file} should hold named fields, found {type(fields).__name__}")

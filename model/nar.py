@@ -180,5 +180,5 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> Nar:
         CheckpointError: no NAR there, or weights that do not fit the configuration.
     """
     folder = Path(folder)
-    model = Nar(checkpoint.load_config(folder, "NAR", MODEL_TYPE, NarConfig))
-    return checkpoint.load_weights(model, folder).to(device)
+    config = checkpoint.load_config(folder, "NAR", MODEL_TYPE, NarConfig)
+    return checkpoint.load_weights(checkpoint.built(lambda: Nar(config), folder), folder).to(device)

@@ -95,8 +95,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> RewardModel:
     """
     folder = Path(folder)
     config = checkpoint.load_config(folder, "reward model", MODEL_TYPE, _config_of)
-    body = AutoModel.from_config(config, dtype=torch.float32)
-    return checkpoint.load_weights(RewardModel(body), folder).to(device)
+    model = checkpoint.built(lambda: RewardModel(AutoModel.from_config(config, dtype=torch.float32)), folder)
+    return checkpoint.load_weights(model, folder).to(device)
 
 
 def _config_of(body: dict[str, Any]) -> PretrainedConfig:

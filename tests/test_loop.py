@@ -184,7 +184,7 @@ def test_a_kill_in_mid_stage_leaves_nothing_that_passes_for_a_result(workspace, 
     ("damage", "stage_name", "message"),
     [
         (lambda w: (w / "data/codes/test.parquet").write_bytes(b"PAR1"), "evaluate", "not a readable parquet file"),
-        (lambda w: shutil.rmtree(w / "runs/0/nar"), "evaluate", "no NAR in"),
+        (lambda w: shutil.rmtree(w / "runs/0/nar"), "evaluate", "holds no NAR"),
         (
             lambda w: (w / "runs/0/policy/config.json").write_text(
                 (w / "runs/0/policy/config.json")

@@ -73,7 +73,8 @@ def strike(kind: Kind, run: Run, workspace: Workspace, wait: float, begun: bool)
     Args:
         wait: seconds from the moment when the victim is there. begun: and a stage, too.
     """
-    modules = _MODULES.get(kind.victim, ())
+    # `dvc repro` is DVC itself; below it may be a daemon of its own.
+    modules = () if (kind.victim, kind.command) == (ITS_DVC, DVC) else _MODULES.get(kind.victim, ())
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     for awaited in (modules, STAGES if begun else ()):
         while awaited and not run.of_module(*awaited) and run.process.poll() is None and time.monotonic() < deadline:
@@ -87,7 +88,7 @@ def strike(kind: Kind, run: Run, workspace: Workspace, wait: float, begun: bool)
         workspace.server.kill()
     elif kind.victim == GROUP:
         os.killpg(run.process.pid, signal.SIGINT if kind.how == CTRL_C else signal.SIGKILL)
-    elif kind.victim == RUN:
+    elif kind.victim == RUN or (kind.victim == ITS_DVC and kind.command == DVC):
         run.process.send_signal(signal.SIGTERM if kind.how == SIGTERM else signal.SIGKILL)
     else:
         return _kill_first(lambda: run.of_module(*modules), run)

@@ -147,7 +147,8 @@ def load_model(name_or_path: str) -> EncodecModel:
     """
     if name_or_path not in PUBLISHED_MODELS:
         folder = Path(name_or_path)
-        return checkpoint.load_weights(build(read_config(folder)), folder)
+        config = read_config(folder)
+        return checkpoint.load_weights(checkpoint.built(lambda: build(config), folder), folder)
     try:
         model = PUBLISHED_MODELS[name_or_path]()
     except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published

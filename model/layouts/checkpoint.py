@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from model.checkpoint import check_finite
+from model.checkpoint import check_finite, check_whole
 from model.config import read
 from model.errors import CheckpointError
 from model.frames.families import class_of
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
 
 
 def load_causal_lm(
@@ -54,10 +52,12 @@ def load_causal_lm(
             output_loading_info=True,
         )
     except Exception as error:  # transformers checks its fields with errors of several packages
-        raise CheckpointError(f"the model in {folder} does not load: {error}") from error
+        raise CheckpointError(f"{folder}: the model does not load: {error}") from error
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}
     if wrong:
-        raise CheckpointError(f"the weights in {folder} do not fit its {CONFIG}: {wrong}")
+        firsts = {kind: sorted(map(str, names))[0] for kind, names in wrong.items()}
+        said = "; ".join(f"{len(wrong[kind])} {kind}, the first is {first}" for kind, first in firsts.items())
+        raise CheckpointError(f"{folder}: the weights do not fit its {CONFIG}: {said}")
     check_vocabulary(model, tokenizer, folder)
     check_finite(model, folder)
     return model.eval().to(device)
@@ -72,7 +72,7 @@ def check_files(folder: Path) -> None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"no model in {folder}: expected {CONFIG}, safetensors weights and tokenizer.json")
+        raise CheckpointError(f"{folder} holds no model: expected {CONFIG}, safetensors weights and tokenizer.json")
     kind = _model_type(folder)
     names = _weight_files(folder)
     missing = [name for name in names if not (folder / name).is_file()]
@@ -82,7 +82,7 @@ def check_files(folder: Path) -> None:
             f"{missing[0]}; download the model again"
         )
     for name in names:
-        _check_whole(folder / name)
+        check_whole(folder / name)
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and class_of(kind) is None:
         raise CheckpointError(
             f"{folder}/{CONFIG} has model_type {kind!r}, which is no causal language model of one token stream; "
@@ -135,14 +135,3 @@ def _weight_files(folder: Path) -> list[str]:
             ".save_pretrained(FOLDER)"
         )
     raise CheckpointError(f"{folder} is half a download: there is neither {WEIGHTS} nor {INDEX}")
-
-
-def _check_whole(file: Path) -> None:
-    with file.open("rb") as handle:
-        if handle.read(len(POINTER)) == POINTER:
-            raise CheckpointError(f"{file} is a git-lfs pointer, half a download; run `git lfs pull` in its folder")
-    try:
-        with safe_open(str(file), framework="pt"):
-            pass
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is half a download, or damaged: {error}") from error

@@ -47,7 +47,7 @@ def rows(split: str) -> Iterator[dict[str, Any]]:
                 if not isinstance(row, dict):
                     raise ValueError(f"a line holds {type(row).__name__}, not a cut")
                 yield row
-    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _damaged(split, error) from error
 
 

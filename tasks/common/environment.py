@@ -41,7 +41,7 @@ def describe(params: Params, device: torch.device) -> dict[str, Any]:
 
 def _trained_in() -> str | None:
     """Return the precision that ``sft_ar`` noted: another machine may have trained the policy."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         noted = json.loads(paths.tracking("0").read_text(encoding="utf-8"))
         return noted.get("sft_precision") if isinstance(noted, dict) else None
     return None

@@ -85,7 +85,7 @@ def read_json(path: Path, kind: type | None = None) -> Any:
     if not path.is_file():
         raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON ({error}); delete it and run its stage again") from error
     if kind is not None and not isinstance(content, kind):
@@ -96,6 +96,10 @@ def read_json(path: Path, kind: type | None = None) -> Any:
     return content
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
 def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written."""
     write_row_groups(path, [pa.Table.from_pylist(rows, schema=schema)], schema)
@@ -103,7 +107,8 @@ def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> No
 
 def write_row_groups(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
     """Write one parquet file of tables that are made one after another, one row group each."""
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    checked = {"compression": "zstd", "write_page_checksum": True}  # or a flipped bit is read as another value
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **checked) as writer:
         for table in tables:
             writer.write_table(table)
 
@@ -118,7 +123,7 @@ def open_table(path: Path, schema: pa.Schema | None = None) -> Iterator[pq.Parqu
     if not path.is_file():
         raise DataError(f"{path} does not exist; the stage that makes it has not run (try `dvc repro`)")
     try:
-        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
+        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False, page_checksum_verification=True) as file:
             found = file.schema_arrow
             if schema is not None and not found.equals(schema):
                 raise DataError(f"{path} has columns {found.names}, expected {schema.names} with types {schema.types}")

@@ -116,7 +116,7 @@ def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
             or the answer is not an S3's.
     """
     start = f"{prefix}/" if prefix else ""
-    objects = []
+    objects: dict[str, Remote] = {}
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
         if not LISTING & page.keys():
             raise DataError(
@@ -124,6 +124,11 @@ def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
                 f"perhaps); check {' or '.join(ENDPOINT_VARIABLES)}"
             )
         for entry in page.get("Contents", []):
+            if not entry.keys() >= {"Key", "Size", "ETag"}:
+                raise DataError(
+                    f"s3://{bucket}/{entry.get('Key', start)}: {client.meta.endpoint_url} lists it without a size or "
+                    f"an ETag, as no S3 does; check {' or '.join(ENDPOINT_VARIABLES)}"
+                )
             name = entry["Key"][len(start) :]
             if not name or name.endswith("/"):  # a console's marker of an empty folder
                 continue
@@ -132,10 +137,10 @@ def list_objects(client: Any, bucket: str, prefix: str) -> list[Remote]:
                     f"s3://{bucket}/{entry['Key']} would leave the corpus folder; "
                     "expected keys of plain names between slashes"
                 )
-            objects.append(Remote(entry["Key"], name, entry["Size"], entry["ETag"].strip('"')))
+            objects[name] = Remote(entry["Key"], name, entry["Size"], entry["ETag"].strip('"'))
     if not objects:
         raise DataError(f"s3://{bucket}/{start} holds no objects; check the location (for the corpus: prepare.path)")
-    return _without_folders(bucket, objects)
+    return _without_folders(bucket, list(objects.values()))
 
 
 def _without_folders(bucket: str, objects: list[Remote]) -> list[Remote]:

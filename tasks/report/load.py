@@ -249,5 +249,5 @@ def _json_lines(path: Path) -> Rows:
         return []
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not readable as JSON lines ({error}); run `prepare` again") from error

@@ -41,7 +41,7 @@ def test_weights_come_back_in_evaluation_mode_and_as_float32(folder):
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named_with_the_choices(folder, file):
     (folder / file).unlink()
-    with pytest.raises(CheckpointError, match=r"no model in .*small: expected .* published one: published"):
+    with pytest.raises(CheckpointError, match=r"small holds no model: expected .* published one: published"):
         load(folder)
 
 
@@ -50,6 +50,7 @@ def test_a_missing_file_is_named_with_the_choices(folder, file):
     [
         ("{", "is not JSON"),
         ("[]", "should hold named fields, found list"),
+        ("[" * 100_000, "config.json is not JSON"),
         (
             '{"model_type": "small", "width": "x"}',
             "do not fit the model: width should be whole and not negative, found 'x'",
@@ -57,7 +58,7 @@ def test_a_missing_file_is_named_with_the_choices(folder, file):
         ('{"model_type": "small", "width": -1}', "do not fit the model: width"),
         ('{"model_type": "large"}', r"no model's \(its model_type should be small\)"),
         ('{"model_type": "small", "depth": 1}', "do not fit the model"),
-        ('{"model_type": "small", "width": 4}', r"the weights in .* do not fit its config\.json"),
+        ('{"model_type": "small", "width": 4}', r"small: the weights do not fit its config\.json"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(folder, content, message):
@@ -68,8 +69,13 @@ def test_a_configuration_that_does_not_fit_is_refused(folder, content, message):
 
 def test_a_damaged_file_is_refused(folder):
     weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-4])
-    with pytest.raises(CheckpointError, match="do not fit"):
+    whole = weights.read_bytes()
+    for damaged in (whole[:-4], whole[: len(whole) // 2], b"", b"<html>Sign in</html>", b"\xff" * 100):
+        weights.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"small/model\.safetensors is half a download, or damaged"):
+            load(folder)
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
+    with pytest.raises(CheckpointError, match=r"small/model\.safetensors is a git-lfs pointer"):
         load(folder)
 
 

@@ -171,7 +171,7 @@ def _json_rows(file: Path, text: str, required: Sequence[str]) -> Iterator[tuple
         where = f"{file.name} line {number}"
         try:
             content = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file.parent / where} is not JSON: {error}; the file may be torn") from error
         if not isinstance(content, dict):
             raise DataError(f"{file.parent / where} should hold one vote as an object, but holds {line.strip()[:60]}")

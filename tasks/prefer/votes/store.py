@@ -69,7 +69,7 @@ def read(file: Path, key: Key) -> Kept:
             if entry["test"] != key.test:
                 raise DataError(f"{file} line {number} is of the listening test {entry['test']}, not of {key.test}")
             kept.take(entry)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{file} line {number} is damaged; restore the file from a copy, or remove that line"
             ) from error

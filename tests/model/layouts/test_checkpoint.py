@@ -129,7 +129,7 @@ def test_a_missing_weight_is_refused(folder):
 
 def test_an_empty_folder_says_what_is_expected(tmp_path):
     make_tokenizer("cosyvoice2", tmp_path, 16)
-    with pytest.raises(CheckpointError, match=r"no model in .*: expected config\.json, safetensors weights"):
+    with pytest.raises(CheckpointError, match=r"holds no model: expected config\.json, safetensors weights"):
         load(tmp_path)
 
 

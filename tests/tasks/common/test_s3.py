@@ -124,6 +124,7 @@ class Faulty:
         self.requests = 0
         self.cut: dict[str, int] = {}  # how many answers break off, by key
         self.page = b""  # answered to every request
+        self.listing = b""  # answered to a request for a list
 
 
 @pytest.fixture
@@ -135,6 +136,9 @@ def faulty(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fau
             path, _, query = self.path.partition("?")
             if state.page:
                 self.answer(state.page)
+                return
+            if state.listing and "list-type=2" in query:
+                self.answer(state.listing)
                 return
             if "list-type=2" in query:
                 entries = "".join(
@@ -198,6 +202,22 @@ def test_an_answer_that_is_no_s3s_names_the_endpoint(
     faulty.page = page
     with pytest.raises(DataError, match=r"AWS_ENDPOINT_URL_S3"):
         storage.fetch("s3://speech/corpus")
+
+
+@pytest.mark.parametrize("lacking", [b"<Size>1</Size>", b"<ETag>1</ETag>"])
+def test_a_listing_that_is_no_s3s_names_the_endpoint(faulty: Faulty, lacking: bytes) -> None:
+    entry = b"<Contents><Key>corpus/a</Key><Size>1</Size><ETag>1</ETag></Contents>".replace(lacking, b"")
+    faulty.page = b"<ListBucketResult><KeyCount>1</KeyCount>" + entry + b"</ListBucketResult>"
+    with pytest.raises(DataError, match=r"corpus/a: .* without a size or an ETag.*AWS_ENDPOINT_URL_S3"):
+        storage.fetch("s3://speech/corpus")
+
+
+def test_an_object_that_is_listed_twice_is_fetched_once(faulty: Faulty) -> None:
+    entry = f"<Contents><Key>corpus/a</Key><Size>5</Size><ETag>{hashlib.md5(b'right').hexdigest()}</ETag></Contents>"
+    faulty.listing = f"<ListBucketResult>{entry * 3}</ListBucketResult>".encode()
+    faulty.answers = {"corpus/a": [b"right"]}
+    assert contents(storage.fetch("s3://speech/corpus")) == {"a": b"right"}
+    assert faulty.requests == 1
 
 
 def test_an_endpoint_without_http_names_the_variable(monkeypatch: pytest.MonkeyPatch, s3_server: S3Server) -> None:

@@ -106,7 +106,7 @@ def test_a_nar_of_other_levels_is_refused(workspace: Path, capsys: pytest.Captur
 
 def test_a_folder_that_is_not_there_is_one_message(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sampled.start_from(workspace, "nowhere")
-    for command, message in ((sft_ar, "name a folder that holds ar/ and nar/"), (sft_nar, "no NAR in nowhere/nar")):
+    for command, message in ((sft_ar, "name a folder that holds ar/ and nar/"), (sft_nar, "nowhere/nar holds no NAR")):
         with pytest.raises(SystemExit):
             command.main()
         assert_says(message, capsys)
