@@ -15,7 +15,7 @@ from model.fast.parallel import parallel_map
 from model.judges.panel import Judgement, Panel
 from model.layouts.speech import VoicePrompt
 from model.voice import Voice
-from tasks.common.engine import Workers
+from tasks.common.engine import Workers, cut
 from tasks.common.engine.backend import Done, Places
 from tasks.common.params import Params
 from tasks.common.utterances import Row, Utterances, load_waves
@@ -103,7 +103,7 @@ def judge_samples(state: Judging, samples: list[ToJudge], done: Done, *, batch_s
     """Return each sample's judgement, by as many threads as PyTorch has."""
     # Samples of similar lengths share shapes, for which kernels are compiled once, and need little padding.
     order = sorted(range(len(samples)), key=lambda i: _length(samples[i]))
-    parts = [[samples[i] for i in order[first : first + PART]] for first in range(0, len(order), PART)]
+    parts = [[samples[i] for i in part] for part in cut(order, PART)]
     device = state.voice.device.type
     panels = _panels(state.panel, min(torch.get_num_threads(), len(parts)) if device == "cpu" else 1)
 

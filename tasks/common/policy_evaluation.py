@@ -22,7 +22,7 @@ from model.layouts.speech import VoicePrompt
 from model.metrics import EditCounts
 from model.sampling import Decoding, Request, Sampled, by_context
 from model.voice import Voice
-from tasks.common.engine import Workers
+from tasks.common.engine import Workers, cut
 from tasks.common.engine.backend import Done, Places
 from tasks.common.evaluation import EvaluationSet, Judges, Row, decoding_columns, judge
 from tasks.common.params import Params
@@ -223,7 +223,7 @@ def _heard(
     """Return what ``judged`` finds of each sample, in parts of similar lengths, the longest first."""
     voice = studio.voice
     order = sorted(range(len(items)), key=lambda i: _longest_first(items[i]))
-    parts = [[items[i] for i in order[first : first + part]] for first in range(0, len(order), part)]
+    parts = [[items[i] for i in members] for members in cut(order, part)]
 
     def one(worker: int, members: list[ToHear]) -> list[Any]:
         _, waves = voice.render([item.tokens for item in members], [item.prompt for item in members], batch_size)

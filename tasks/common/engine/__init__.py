@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from tasks.common.engine.backend import Backend, Done, Places, WorkerError
 from tasks.common.params import Params
 
-__all__ = ["Parts", "WorkerError", "Workers"]
+__all__ = ["Parts", "WorkerError", "Workers", "cut"]
 
 S = TypeVar("S", bound=Sized)
 A = TypeVar("A")
@@ -35,6 +36,15 @@ class Parts(Protocol[Loaded]):
 
     def load(self, at: Places, device: torch.device) -> Loaded:
         """Load, each checkpoint from ``at(name)``."""
+
+
+def cut(items: Sequence[A], size: int) -> list[list[A]]:
+    """Return the fewest parts of at most ``size`` items, of lengths that differ by one at most."""
+    count = -(-len(items) // size)
+    bounds = [0]
+    for number in range(count):
+        bounds.append(bounds[-1] + len(items) // count + (number < len(items) % count))
+    return [list(items[first:end]) for first, end in pairwise(bounds)]
 
 
 class _Nothing:
@@ -100,7 +110,7 @@ class Workers(Generic[State]):
         Args:
             work: takes items and returns as many results. It sorts by ``key`` itself, if it is given many.
             key: items are sorted by it.
-            size: items per shard, a multiple of what ``work`` batches together.
+            size: items per shard, as many as ``work`` batches together at most. It cuts by :func:`cut`, too.
         """
         order = sorted(range(len(items)), key=lambda i: key(items[i]))
         threads = torch.get_num_threads()
@@ -108,7 +118,7 @@ class Workers(Generic[State]):
             if len(items) <= size:
                 torch.set_num_threads(1)  # as a worker, and as each of several threads
             size = max(size, len(items))  # one shard: work's own threads share it
-        shards = [[items[i] for i in order[first : first + size]] for first in range(0, len(order), size)]
+        shards = [[items[i] for i in part] for part in cut(order, size)]
         try:
             results = [result for part in self.map(work, shards, on_done) for result in part]
         finally:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tasks.common import params as settings
-from tasks.common.engine import WorkerError, Workers
+from tasks.common.engine import WorkerError, Workers, cut
 from tasks.common.files import DataError
 from tasks.common.params import Params, ParamsError
 from tests.conftest import REPOSITORY
@@ -31,6 +32,13 @@ def parts(tmp_path: Path) -> Squares:
     (tmp_path / "power" / "deep").mkdir(parents=True)
     (tmp_path / "power" / "deep" / "exponent").write_text("2")
     return Squares(str(tmp_path / "power"))
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 4), (3, 4), (4, 4), (23, 4), (128, 5)])
+def test_parts_are_few_and_even_as_the_samplers_batches(n, size):
+    parts = cut(range(n), size)
+    assert parts == ([part.tolist() for part in np.array_split(range(n), -(-n // size))] if n else [])
+    assert all(0 < len(part) <= size for part in parts)
 
 
 @pytest.mark.parametrize(("engine", "count"), [("local", 1), ("processes", 1), ("processes", 3)])
