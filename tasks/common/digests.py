@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +60,11 @@ def from_lock(path: Path, lock: Path = LOCK) -> str | None:
 
 def _outs(lock: Path) -> list[dict[str, Any]]:
     # Outputs only: the dependencies noted under a stage that has not rerun yet are those of its last run.
-    content = yaml12.loads(lock.read_text(encoding="utf-8")) or {}
+    return _parsed(lock.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str) -> list[dict[str, Any]]:
+    # Once per content: it takes a sixth of a second for the loop's lock, and `register` asks for dozens of digests.
+    content = yaml12.loads(text) or {}
     return [out for stage in (content.get("stages") or {}).values() for out in stage.get("outs") or []]
