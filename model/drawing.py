@@ -20,6 +20,7 @@ class Decoding:
     ``min_p`` leaves out tokens that are less likely than this share of the likeliest (0: off; Nguyen et al. 2024,
     arXiv 2407.01082). ``repetition_penalty`` (1: off; Keskar et al. 2019, arXiv 1909.05858) divides a positive score
     and multiplies a negative one of each token among the last ``repetition_window`` of context and sample (0: all).
+    A sample that is stuck (:mod:`model.stuck`) is drawn again up to ``redraw_stuck`` times.
     """
 
     temperature: float = 1.0
@@ -29,6 +30,7 @@ class Decoding:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     repetition_window: int = 0
+    redraw_stuck: int = 0
 
     def check(self) -> None:
         """Refuse settings that nothing can be drawn at.
@@ -49,6 +51,9 @@ class Decoding:
                 "(none) to 10, and a window of 0 (everything) or more tokens"
             )
 
+        if self.redraw_stuck < 0:
+            raise InputError(f"redraw_stuck is {self.redraw_stuck}; expected 0 (never draw again) or more")
+
     def max_frames(self, text: str) -> int:
         """Return the frame limit of a text."""
         return max(1, int(self.max_frames_per_character * len(text)))
@@ -59,7 +64,7 @@ class Drawer:
 
     def __init__(self, drawable: Drawable, decoding: Decoding, device: torch.device):
         stops = torch.tensor(drawable.stops, device=device)
-        self.decoding = decoding
+        self.decoding, self.silent = decoding, drawable.silent
         self.ids = torch.cat([stops, torch.as_tensor(drawable.codes, device=device)]).sort().values
         self.ends = torch.isin(self.ids, stops)
 

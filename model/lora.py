@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import Linear as LoraLinear
 
+from model.errors import InputError
 from model.optimizers import hidden_matrices
 
 
@@ -24,12 +26,17 @@ def adapt(model: torch.nn.Module, *, rank: int, alpha: int, seed: int) -> None:
         rank: inner width of the two matrices.
         alpha: their product is scaled by ``alpha / rank``.
         seed: of the first matrix's initial weights; the second one starts at zero.
+
+    Raises:
+        InputError: a model without linear layers in its blocks.
     """
     model.requires_grad_()  # hidden_matrices lists those that learn
     ours = {id(weight) for weight in hidden_matrices(model)}
     names = [
         name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear) and id(layer.weight) in ours
     ]
+    if not names:
+        raise InputError(f"{type(model).__name__} has no linear layers in its blocks; set align.parameters: all")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=names), model)
@@ -69,3 +76,29 @@ def merged(model: torch.nn.Module) -> Iterator[None]:
             for layer, weight, old in zip(layers, weights, before, strict=True):
                 layer.unmerge()
                 weight.copy_(old)
+
+
+@contextmanager
+def switched_off(model: torch.nn.Module) -> Iterator[None]:
+    """Let the model compute for a while what it did before it was adapted: the reference without a second copy."""
+    layers = [layer for layer in model.modules() if isinstance(layer, LoraLinear)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+class Unadapted(torch.nn.Module):
+    """A model as it was before it was adapted, with the weights of the adapted one. It is not trained."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.module = model
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **given: Any) -> Any:
+        with switched_off(self.module):
+            return self.module(*args, **given)

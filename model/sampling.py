@@ -8,7 +8,7 @@ draws from its own seeded generator, so a sample depends on its own seed and con
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
 from model.fast.supported import unsupported
+from model.stuck import is_stuck
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,6 +56,8 @@ class Sampled:
     behavior: np.ndarray  # float32, likewise
     finished: bool
     stop: int | None  # the token that ended it; None if it was cut off
+    stuck: bool = False  # in a loop or silent (model.stuck), after all redraws
+    redrawn: int = 0  # how often it was drawn again because it was stuck
 
     @property
     def target(self) -> list[int]:
@@ -74,7 +77,8 @@ def sample(
     """Sample every request and return the results in the order given.
 
     Batches of at most ``batch_size`` are formed by context: similar contexts share a pass, and equal ones are computed
-    once. All are of one size, so that none is small. Only what is drawable can be drawn, and a code comes first.
+    once. All are of one size, so that none is small. Only what is drawable can be drawn, and a code comes first. What
+    is stuck is drawn again with seeds that follow from its own (``decoding.redraw_stuck``).
 
     Raises:
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
@@ -92,6 +96,27 @@ def sample(
             )
     decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
     drawer = Drawer(drawable, decoding, decoder.device)
+    found = _sample_once(decoder, drawer, requests, batch_size, on_done)
+    for attempt in range(1, decoding.redraw_stuck + 1):
+        stuck = [i for i, sampled in enumerate(found) if sampled.stuck]
+        again = [replace(requests[i], seed=_seed_of(requests[i].seed, attempt)) for i in stuck]
+        for i, sampled in zip(stuck, _sample_once(decoder, drawer, again, batch_size, None), strict=True):
+            found[i] = replace(sampled, redrawn=attempt)
+    return found
+
+
+def _seed_of(seed: int, attempt: int) -> int:
+    """Return the seed of a redraw: no other draw's, and a function of the request alone."""
+    return int(np.random.SeedSequence([seed, attempt, 0x57C]).generate_state(1, np.uint64)[0] >> 2)
+
+
+def _sample_once(
+    decoder: Forward,
+    drawer: Drawer,
+    requests: Sequence[Request],
+    batch_size: int,
+    on_done: Callable[[int], None] | None,
+) -> list[Sampled]:
     order = sorted(range(len(requests)), key=lambda i: by_context(requests[i]))
     batches = [part.tolist() for part in np.array_split(order, -(-len(order) // batch_size))] if order else []
 
@@ -164,17 +189,21 @@ def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sa
             "or were trained at too high a rate: take an earlier policy"
         )
     return [
-        _sampled(tokens[row, :n], logprobs[row, :n], behavior[row, :n], bool(finished[row]))
+        _sampled(tokens[row, :n], logprobs[row, :n], behavior[row, :n], bool(finished[row]), drawer.silent)
         for row, n in enumerate(n_drawn.tolist())
     ]
 
 
-def _sampled(tokens: torch.Tensor, logprobs: torch.Tensor, behavior: torch.Tensor, finished: bool) -> Sampled:
+def _sampled(
+    tokens: torch.Tensor, logprobs: torch.Tensor, behavior: torch.Tensor, finished: bool, silent: frozenset[int]
+) -> Sampled:
     ids = tokens.to(torch.int32).numpy()
+    without_stop = ids[: len(ids) - finished].copy()
     return Sampled(
-        tokens=ids[: len(ids) - finished].copy(),
+        tokens=without_stop,
         logprobs=logprobs.numpy().copy(),
         behavior=behavior.numpy().copy(),
         finished=finished,
         stop=int(ids[-1]) if finished else None,
+        stuck=is_stuck(without_stop, silent),
     )

@@ -126,6 +126,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             log=lambda rows: run.log_curve("align", rows),
             may_save=method.may_save,
             after_step=keep_scale,
+            checkpointing=align.gradient_checkpointing,
         )
         part()
         results = method.results()

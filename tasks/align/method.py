@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from model import policy
+from model import lora, policy
 from model.batch import Batch
 from model.fast.onednn import use_onednn
 from model.layouts.layout import Layout
@@ -70,9 +70,15 @@ class Job:
         golden = Utterances.read("train", sum(self.layout.code_tokens.per_frame))
         return TrainSet(Voices.of(golden, self.params), self.layout)
 
-    def load_reference(self) -> PreTrainedModel:
-        """Load the reference policy, frozen: the previous one, or the start policy (``prefer.reference``)."""
-        anchor = self.params.iteration(self.iteration).prev if self.params.prefer.reference == "previous" else "0"
+    def load_reference(self) -> torch.nn.Module:
+        """Return the reference policy, frozen: the previous one, or the start policy (``prefer.reference``).
+
+        Where adapters are trained on it, it is the policy itself with its adapters switched off.
+        """
+        previous = self.params.iteration(self.iteration).prev
+        anchor = previous if self.params.prefer.reference == "previous" else "0"
+        if self.align.parameters == "lora" and anchor == previous:
+            return lora.Unadapted(self.ar)
         return use_onednn(policy.load(paths.ar(anchor), self.device).model).requires_grad_(False)
 
     def pair_schedule(self, epochs: int) -> list[list[Row]]:

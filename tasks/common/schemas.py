@@ -43,6 +43,8 @@ SAMPLES = pa.schema(
         ("behavior", pa.list_(pa.float32())),  # likewise, under the distribution that was drawn from
         ("finished", pa.bool_()),  # False: cut off at the length limit
         ("stop", pa.int32()),  # the token that ended it; null if it was cut off
+        ("stuck", pa.bool_()),  # ends in a loop, or is silent, after all redraws
+        ("redrawn", pa.int32()),  # how often it was drawn again because it was stuck
         ("temperature", pa.float64()),
         ("top_k", pa.int32()),
         ("top_p", pa.float64()),

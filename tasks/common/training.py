@@ -36,6 +36,7 @@ def train(
     log: Callable[[list[Metrics]], None] = lambda rows: None,
     may_save: Callable[[int], bool] = lambda step: True,
     after_step: Callable[[], None] = lambda: None,
+    checkpointing: bool = False,
 ) -> Curve:
     """Train ``model`` in place by :func:`model.training.fit` and return the curve.
 
@@ -51,6 +52,7 @@ def train(
         log: given the curve's new rows after every step.
         may_save: whether a run can resume after this many steps.
         after_step: called after each update of the weights: a constraint on them.
+        checkpointing: compute each block again for its gradient, so that only its input is held.
     """
     curve = Curve(every=max(1, optimization.steps // points))
     with Bar(name, optimization.steps) as bar:
@@ -75,6 +77,7 @@ def train(
             may_save=may_save,
             after_step=after_step,
             curve=curve,
+            checkpointing=checkpointing,
         )
     log(curve.fresh())
     return curve

@@ -6,13 +6,14 @@ decided (the iteration, early stop, the gate). Test is judged at the best decodi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from model import policy
 from model.judges.panel import Panel
-from model.sampling import Decoding
+from model.sampling import Decoding, Sampled
 from model.statistics import Interval
 from model.voice import Voice
 from tasks.common import curves, environment, judges, paths, runtime, schemas, tracking
@@ -63,6 +64,10 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
         "decoding": {"best": decoding_columns(best), "loop": decoding_columns(loop)},
         "choice": tried,
         "scores": scores(rows, earlier, params),
+        "stuck": {
+            name: {"samples": len(found.sampled), **stuck_counts(found.sampled)}
+            for name, found in (("best", on_test), ("loop", at_loop))
+        },
         "change": change(voice.policy, start, test, at_loop.sampled[: len(test)], params.seed),
         "environment": environment.describe(params, device),
     }
@@ -78,6 +83,11 @@ def main(iteration: Annotated[str, typer.Option(help='iteration to evaluate; "0"
     log(iteration, metrics)
     for line in summary(metrics):
         print(f"{title}: {line}")
+
+
+def stuck_counts(sampled: Sequence[Sampled]) -> dict[str, int]:
+    """Return how many samples were stuck in the end, and how many were drawn again because they had been."""
+    return {"stuck": sum(s.stuck for s in sampled), "redrawn": sum(s.redrawn > 0 for s in sampled)}
 
 
 def audio_kept(test: EvaluationSet, params: Params) -> list[int]:
@@ -116,7 +126,7 @@ def sample_rows(test: EvaluationSet, evaluated: Evaluated, decoding: Decoding, p
     return [
         {
             **{name: row[name] for name in ("id", "text", "prompt_id", "draw", "seed", "finished")},
-            **{name: getattr(sampled, name) for name in ("tokens", "logprobs", "behavior", "stop")},
+            **{name: getattr(sampled, name) for name in ("tokens", "logprobs", "behavior", "stop", "stuck", "redrawn")},
             **decoding_columns(decoding),
             "max_frames_per_character": decoding.max_frames_per_character,
             "policy": policy_digest,

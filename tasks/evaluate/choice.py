@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from model.drawing import Decoding
+from tasks.common.decoding import decoding_of
 from tasks.common.engine import Workers
 from tasks.common.evaluation import EvaluationSet, decoding_columns
 from tasks.common.params import Params
@@ -19,9 +21,12 @@ Tried = dict[str, Any]  # temperature, top_k, top_p, and the WER of each set
 
 
 def candidates(params: Params) -> list[Decoding]:
-    """Return every combination of the temperatures, top-k and top-p to choose from."""
-    settings, limit = params.evaluate, params.decoding.max_frames_per_character
-    return [Decoding(*chosen, limit) for chosen in product(settings.temperatures, settings.top_k, settings.top_p)]
+    """Return the loop's decoding at every combination of the temperatures, top-k and top-p to choose from."""
+    settings, loop = params.evaluate, decoding_of(params)
+    return [
+        replace(loop, temperature=temperature, top_k=top_k, top_p=top_p)
+        for temperature, top_k, top_p in product(settings.temperatures, settings.top_k, settings.top_p)
+    ]
 
 
 def choose(workers: Workers[Studio], dev: EvaluationSet, params: Params, title: str) -> tuple[Decoding, list[Tried]]:

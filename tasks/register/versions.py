@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.drawing import Decoding
 from tasks.common import digests, paths, schemas
+from tasks.common.decoding import decoding_of
 from tasks.common.files import read_json, read_table
 from tasks.common.judges import held_out_names, recognizer_name
 from tasks.common.params import Params
@@ -48,8 +50,10 @@ def candidate_of(iteration: str, params: Params) -> Candidate:
     Raises:
         DataError: the policy or its evaluation is missing.
     """
-    limit = params.decoding.max_frames_per_character
-    decoding = {**read_json(paths.metrics(iteration), dict)["decoding"]["best"], "max_frames_per_character": limit}
+    best = read_json(paths.metrics(iteration), dict)["decoding"]["best"]
+    # What decoding leaves at its default is not named, so that a version keeps its identity when settings are added.
+    other = {name: value for name, value in asdict(decoding_of(params)).items() if value != getattr(Decoding(), name)}
+    decoding = {**other, **best, "max_frames_per_character": params.decoding.max_frames_per_character}
     parts = {"ar_md5": digests.md5(paths.ar(iteration)), "nar_md5": digests.md5(paths.NAR), "codec_md5": codec(params)}
     # The same weights decoded another way give other speech, so decoding is a part of what is registered.
     identity = {**parts, "model_config": model_config(params, decoding)}

@@ -13,6 +13,7 @@ import typer
 
 from model import policy
 from model.sampling import Decoding, Request, Sampled, by_context, sample
+from model.vllm_server import Server, check_same_policy
 from tasks.common import paths, runtime, schemas
 from tasks.common.decoding import decoding_of
 from tasks.common.engine import Workers
@@ -71,10 +72,14 @@ def main(
             seed = int(rng.integers(2**62))
             rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
             requests.append(replace(request, seed=seed))
-    batch_size = params.decoding.batch_size
+    batch_size, engine = params.decoding.batch_size, params.sample.engine
     work = partial(drawn, decoding=decoding, batch_size=batch_size)
     with workers, Bar(f"sample@{iteration}", len(requests)) as bar:
-        sampled = workers.spread(work, requests, key=by_context, size=batch_size, on_done=bar.advance)
+        if engine == "own":
+            sampled = workers.spread(work, requests, key=by_context, size=batch_size, on_done=bar.advance)
+        else:
+            sampled = Server(engine).sample(requests, decoding, layout.drawable, bar.advance)
+            check_same_policy(sampled_policy.model, engine, requests[0], sampled[0])
     for row, s in zip(rows, sampled, strict=True):
         row |= {
             "tokens": s.tokens,
@@ -82,6 +87,8 @@ def main(
             "behavior": s.behavior,
             "finished": s.finished,
             "stop": s.stop,
+            "stuck": s.stuck,
+            "redrawn": s.redrawn,
             "temperature": decoding.temperature,
             "top_k": decoding.top_k,
             "top_p": decoding.top_p,
@@ -93,6 +100,7 @@ def main(
     cut_off = sum(not s.finished for s in sampled)
     print(
         f"sample@{iteration}: {len(sampled)} samples of {len(chosen)} texts, {cut_off} cut off, "
+        f"{sum(s.stuck for s in sampled)} stuck, {sum(s.redrawn > 0 for s in sampled)} drawn again, "
         f"{sum(len(s.tokens) for s in sampled) // len(layout.code_tokens.slots)} frames"
     )
 

@@ -1,9 +1,14 @@
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from model import lora, policy
+from model.errors import InputError
+from model.fast import chunked
 from model.fast.onednn import use_onednn
+from model.objectives.logprobs import label_logprobs
 from model.sampling import Decoding, Request, sample
+from tests.model.causal_models import causal
 from tests.sequences import Own
 
 OWN = Own(8)
@@ -90,3 +95,40 @@ def test_without_adapters_nothing_happens(ar):
         pass
     lora.merge(ar)
     assert all(torch.equal(kept[name], value) for name, value in ar.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["qwen2, tied", "llama, grouped heads, llama3 rotary", "phi3"])
+def test_any_models_adapters_can_be_switched_off_and_merged_into_an_ordinary_folder(name, tmp_path):
+    model = causal(name)
+    names, kept = set(model.state_dict()), {name: value.clone() for name, value in model.state_dict().items()}
+    with torch.no_grad():
+        before = model(TOKENS).logits
+    trained(model, steps=5)
+    reference = lora.Unadapted(model)
+    with torch.no_grad():
+        assert torch.equal(reference(input_ids=TOKENS).logits, before)
+        after = model(TOKENS).logits
+    assert not torch.allclose(after, before, atol=1e-2)
+    assert all(p.requires_grad == ("lora_" in name) for name, p in model.named_parameters())
+    lora.merge(model)
+    assert set(model.state_dict()) == names
+    assert all(torch.equal(model.state_dict()[name], kept[name]) for name in names if "proj.weight" not in name)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(TOKENS).logits, after, atol=1e-4, rtol=1e-4)
+
+
+def test_the_reference_is_scored_by_parts_too(monkeypatch):
+    monkeypatch.setattr(chunked, "LARGE", 97)
+    model, labels = causal("qwen2, tied"), TOKENS.roll(-1)
+    expected = label_logprobs(model, TOKENS, labels).detach()
+    reference = lora.Unadapted(trained(model, steps=5))
+    assert chunked.output_layer(reference) is model.lm_head
+    assert torch.equal(label_logprobs(reference, TOKENS, labels), expected)
+    assert not torch.allclose(label_logprobs(model, TOKENS, labels), expected, atol=1e-2)
+
+
+def test_a_model_without_linear_layers_is_refused():
+    with pytest.raises(InputError, match="GPT2LMHeadModel has no linear layers in its blocks"):
+        lora.adapt(causal("gpt2"), rank=2, alpha=2, seed=0)

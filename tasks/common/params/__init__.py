@@ -134,11 +134,15 @@ class Params(Block):
     def _on_policy(self):
         """PPO's and GRPO's ratios are of log-probabilities at temperature 1 over all tokens: so are their samples."""
         method, decoding = self.align.method, self.decoding
-        if method in ("ppo", "grpo") and (decoding.temperature, decoding.top_k, decoding.top_p) != (1, 0, 1):
+        whole = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+        whole["redraw_stuck"] = 0
+        other = [name for name, value in whole.items() if getattr(decoding, name) != value]
+        if method in ("ppo", "grpo") and other:
+            found = ", ".join(f"{name} {getattr(decoding, name)}" for name in other)
+            wanted = ", ".join(f"{name}: {whole[name]}" for name in other)
             raise ValueError(
-                f"align.method {method} learns from the policy's samples as they are, but decoding has temperature "
-                f"{decoding.temperature}, top_k {decoding.top_k} and top_p {decoding.top_p}; set temperature: 1.0, "
-                "top_k: 0 and top_p: 1.0"
+                f"align.method {method} learns from the policy's samples as they are, but decoding has {found}; set "
+                f"{wanted}"
             )
         return self
 

@@ -31,6 +31,10 @@ class Decoding(Block):
     temperature: Temperature
     top_k: Annotated[int, Field(ge=0)]
     top_p: Annotated[float, Field(gt=0, le=1)]
+    min_p: Annotated[float, Field(ge=0, lt=1)]
+    repetition_penalty: Annotated[float, Field(ge=1, le=10)]
+    repetition_window: Annotated[int, Field(ge=0)]
+    redraw_stuck: Annotated[int, Field(ge=0, le=100)]
     max_frames_per_character: Above0
     batch_size: Positive
 
@@ -38,6 +42,7 @@ class Decoding(Block):
 class Sample(Block):
     prompts: Positive
     draws: Positive
+    engine: Annotated[str, Field(pattern=r"^(own|https?://.+)$")] = "own"
 
 
 class Prefer(Block):
@@ -127,6 +132,7 @@ class Align(Block):
     length_normalized: bool
     warmup: Share
     max_grad_norm: Above0
+    gradient_checkpointing: bool
     lora: Lora
     simpo: Simpo
     rpo: Rpo

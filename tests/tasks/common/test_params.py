@@ -134,16 +134,23 @@ def test_texts_that_cannot_be_made_are_refused(tmp_path, old, new, message):
         load(changed(tmp_path, old, new))
 
 
+CHANGED = [
+    ("temperature: 1.0", "temperature: 0.7"),
+    ("top_k: 0", "top_k: 20"),
+    ("min_p: 0.0", "min_p: 0.1"),
+    ("repetition_penalty: 1.0", "repetition_penalty: 1.1"),
+    ("redraw_stuck: 0", "redraw_stuck: 2"),
+]
+
+
 @pytest.mark.parametrize("name", ["ppo", "grpo"])
-@pytest.mark.parametrize(("old", "new"), [("temperature: 1.0", "temperature: 0.7"), ("top_k: 0", "top_k: 20")])
+@pytest.mark.parametrize(("old", "new"), CHANGED)
 def test_methods_that_learn_from_their_own_samples_take_them_as_they_are(tmp_path, name, old, new):
     path = method(tmp_path, name)
     text = path.read_text()
     load(path)
     path.write_text(text.replace(f"\n  {old}", f"\n  {new}", 1))
-    with pytest.raises(
-        ParamsError, match=rf"{name} learns from the policy's samples as they are.*set temperature: 1.0"
-    ):
+    with pytest.raises(ParamsError, match=rf"{name} learns from the policy's samples as they are.*set {old}"):
         load(path)
 
 

@@ -10,6 +10,7 @@ from tasks.common import params, paths, schemas
 from tasks.common.files import DataError, read_table, write_table
 from tasks.common.finished import check_finished
 from tasks.sample import __main__ as stage
+from tests.model.test_vllm_server import serving, small_vllm
 from tests.tasks import sampled
 
 POOL = [
@@ -86,3 +87,24 @@ def test_cut_off_samples_are_told_as_far_as_they_matter(small, capsys, cut_off, 
     else:
         check_finished(finished, loaded)
         assert ("of 12 samples were cut off at" in capsys.readouterr().err) == bool(outcome)
+
+
+def test_a_server_of_the_policy_gives_the_same_samples(small):
+    own = drawn("1")
+    served, content = policy.load(paths.ar("0")).model, yaml.safe_load((small / "params.yaml").read_text())
+    with serving(small_vllm(served, [])) as url:
+        content["sample"]["engine"] = url
+        (small / "params.yaml").write_text(yaml.safe_dump(content))
+        for a, b in zip(own, drawn("1"), strict=True):
+            assert all(a[name] == b[name] for name in ("id", "draw", "seed", "tokens", "finished", "stop"))
+            assert b["logprobs"] == pytest.approx(a["logprobs"], abs=1e-5)
+
+
+def test_a_server_that_is_not_there_is_one_message_and_nothing_is_written(small, capsys):
+    content = yaml.safe_load((small / "params.yaml").read_text())
+    content["sample"]["engine"] = "http://127.0.0.1:9"
+    (small / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(SystemExit):
+        stage.main("1")
+    assert "http://127.0.0.1:9/v1/models cannot be reached" in capsys.readouterr().err
+    assert not paths.samples("1").exists()
