@@ -102,6 +102,7 @@ def test_a_server_of_the_policy_gives_the_same_samples(small):
 
 def test_a_server_that_is_not_there_is_one_message_and_nothing_is_written(small, capsys):
     content = yaml.safe_load((small / "params.yaml").read_text())
+    paths.samples("1").unlink()
     content["sample"]["engine"] = "http://127.0.0.1:9"
     (small / "params.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(SystemExit):
