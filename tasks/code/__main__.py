@@ -11,16 +11,30 @@ from typing import Annotated
 
 import typer
 
+from model.codecs.facts import PUBLISHED_FACTS
 from tasks.common import params
 from tasks.common.code.closure import Project
 from tasks.common.code.running import lines_of
+from tasks.common.params import Params
 from tasks.common.stage import stage
+from tasks.common.start import check_codec_kind, start_folder
 
 
 def commands(folder: Path) -> list[str]:
     """Return the modules and packages below a folder that ``python -m`` runs."""
     files = [file for file in folder.rglob("*.py") if 'if __name__ == "__main__":' in file.read_text(encoding="utf-8")]
     return sorted(".".join(file.with_suffix("").parts).removesuffix(".__main__") for file in files)
+
+
+def check_start(settings: Params) -> None:
+    """Refuse a codec that is not the start policy's, before hours of extraction; files that are not here are not read.
+
+    Raises:
+        InputError: the codec is of another kind. LayoutError: the policy has no layout.
+    """
+    start, codec = start_folder(settings, "ar"), settings.models.codec
+    if (start is None or start.is_dir()) and (codec in PUBLISHED_FACTS or (Path(codec) / "config.json").is_file()):
+        check_codec_kind(settings)
 
 
 @stage
@@ -34,7 +48,7 @@ def main(
     removed.
     """
     if folder == Path("tasks") and Path("params.yaml").is_file():
-        params.load()
+        check_start(params.load())
     project = Project()
     closures = {command: project.closure(command) for command in commands(folder)}
     out.mkdir(exist_ok=True)

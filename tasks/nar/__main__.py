@@ -17,6 +17,7 @@ from tasks.common.launch import part, train_together
 from tasks.common.no_nar import write_no_nar
 from tasks.common.params import Params
 from tasks.common.stage import stage
+from tasks.common.start import start_folder, writes_all_levels
 from tasks.common.training import state_of
 from tasks.common.utterances import Utterances
 from tasks.nar.training import Examples, train
@@ -43,8 +44,8 @@ def adopt(folder: Path, params: Params, device: torch.device) -> nar.Nar:
 def main() -> None:
     """Adopt the NAR of policy.start, or train one on golden tokens; every iteration uses it as it is."""
     params, device = runtime.start()
-    start = origin.start_folder(params, "nar")
-    if origin.writes_all_levels(params):
+    start = start_folder(params, "nar")
+    if (start is None or start.parent.is_dir()) and writes_all_levels(params):  # what is missing is named below
         with atomic_path(paths.NAR) as folder:
             write_no_nar(folder)
         origin.write(paths.nar_origin(), paths.NAR, params)

@@ -19,6 +19,7 @@ from tasks.common.files import atomic_path, write_json, write_table
 from tasks.common.launch import part, train_together
 from tasks.common.params import Params
 from tasks.common.stage import stage
+from tasks.common.start import start_folder
 from tasks.common.tracking import Run
 from tasks.common.training import state_of, train_on_golden
 from tasks.common.utterances import Utterances
@@ -65,7 +66,7 @@ def train(model: PreTrainedModel, data: Sequences, params: Params, device: torch
 def main() -> None:
     """Adopt the policy of policy.start, or train a new AR on golden level-1 codes: iteration 0."""
     params, device = runtime.start()
-    start = origin.start_folder(params, "ar")
+    start = start_folder(params, "ar")
     if not start:
         train_together(params, device)
     first = adopt(start, params, device) if start else untrained(params)

@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 
 from model import policy
-from model.codecs.facts import codec_facts, published
+from model.codecs.facts import codec_facts
 from model.codecs.registry import load_codec
 from model.errors import InputError
 from model.policy import Policy
 from tasks.common.decoding import decoding_of
 from tasks.common.files import DataError
-from tasks.common.origin import codec_name, writes_all_levels
+from tasks.common.origin import codec_name
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
+from tasks.common.start import check_codec_kind, writes_all_levels
 from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
 from tasks.policy.layouts import check_codec
@@ -35,14 +36,8 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
             "nar/ (the AR and the NAR of a policy), a model's folder with config.json, or set policy.start to train"
         )
     adopted, codec = policy.load(folder, device, params.policy.layout), params.models.codec
-    if (spec := adopted.layout.spec.codec) is not None:
-        found = codec_facts(codec).kind
-        if found.removesuffix("_hf") != spec.kind:
-            known = published(spec.kind)
-            raise InputError(
-                f"layout {adopted.layout.name} is for the codec {spec.kind}, but models.codec is {codec}, a {found}: "
-                + (f"name a folder of {spec.kind}, or {known}" if known else "that codec is in no package here")
-            )
+    if adopted.layout.spec.codec is not None:
+        check_codec_kind(params)
         check_codec(adopted.layout, load_codec(codec), codec)
     size, expected = adopted.layout.code_tokens.size, codec_facts(codec).codebook_size
     trained_on, given = getattr(adopted.model.config, "codec", None), codec_name(codec)

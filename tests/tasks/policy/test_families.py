@@ -167,7 +167,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"policy": {"layout": "llasa"}}, "code tokens are missing"),
+        ({"policy": {"layout": "llasa"}}, "layout llasa: "),
         ({"policy": {"layout": "own"}}, "layout own"),
         ({"models": {"codec": "other"}}, "layout .* is for the codec snac, but models.codec is other, a dac"),
         ({"policy": {"voice": "audio"}}, "takes no recording as voice prompt"),

@@ -66,7 +66,7 @@ def test_a_recording_that_is_too_long_for_the_policy_is_named_though_its_text_is
         [{"id": "long", "text": "hi", "speaker": "s", "seen": True, "seconds": 40.0, "codes": [[1] * 2000]}]
     )
     with pytest.raises(DataError, match=r"text of long has 2 characters.* 2000 frames of its recording") as error:
-        check_room([*SPLITS, long], settings(), 1024)
+        check_room([*SPLITS, long], settings(), start_of(1024))
     needed = int(re.search(r"raise that to (\d+)", str(error.value)).group(1))
     assert needed == len(Own(4).context("hi", [0] * 10)) + 2000
     with pytest.raises(DataError):
@@ -77,7 +77,7 @@ def test_recordings_longer_than_their_samples_may_be_are_told(capsys):
     long = Utterances.of(
         [{"id": "long", "text": "hi", "speaker": "s", "seen": True, "seconds": 1.0, "codes": [[1] * 50]}]
     )
-    check_room([*SPLITS, long], settings(), 1024)
+    check_room([*SPLITS, long], settings(), start_of(1024))
     assert "1 of 4 recordings are longer than samples of their texts may be" in capsys.readouterr().out
     check_room(SPLITS, settings(), start_of(1024))
     assert not capsys.readouterr().out
