@@ -15,6 +15,8 @@ import torch
 from transformers import PreTrainedModel
 
 from model.drawable import Drawable
+from model.frames.families import books_in
+from model.frames.scoring import code_logprobs as frame_logprobs
 from model.objectives.logprobs import IGNORE, collate, next_token_logits
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures to look for
@@ -45,12 +47,17 @@ def code_logprobs(
 ) -> torch.Tensor:
     """Return log-probabilities ``(positions, drawable)`` of the stops and every code at each position of targets.
 
-    They are normalized over what the sampler may draw, which leaves out text.
+    They are normalized over what the sampler may draw, which leaves out text. Of a frame-parallel policy they are those
+    of book 0 of each frame.
     """
     ids = [*drawable.stops, *drawable.codes]
-    parts = []
+    books, parts = books_in(model), []
     with torch.inference_mode():
         for first in range(0, len(contexts), batch_size):
+            if books is not None:
+                part = slice(first, first + batch_size)
+                parts.append(frame_logprobs(model, books, contexts[part], targets[part], drawable.codes))
+                continue
             tokens, labels = collate(contexts[first : first + batch_size], targets[first : first + batch_size])
             logits = next_token_logits(model, tokens)
             parts.append(logits[labels.to(logits.device) != IGNORE][:, ids].log_softmax(dim=-1))

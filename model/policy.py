@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from model.errors import InputError
-from model.forward import position_limit
+from model.frames.csm import train_backbone
 from model.frames.families import books_in
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
@@ -57,6 +57,8 @@ class Policy:
     @property
     def positions(self) -> int:
         """The longest sequence that the model takes, in tokens."""
+        from model.forward import position_limit  # transformers, for which who asks nothing need not wait
+
         return position_limit(self.model)
 
     def request(self, text: str, voice: VoicePrompt = NO_VOICE, *, decoding: Decoding, seed: int) -> Request:
@@ -75,10 +77,10 @@ class Policy:
             InputError: a text or voice that the layout cannot write.
         """
         request = self.request(text, voice, decoding=decoding, seed=0)
-        books = books_in(self.model.config)
+        books = books_in(self.model)
         if books is not None:
             return len(books.fold(request.context)) + request.max_tokens // books.count <= self.positions
-        return len(request.context) + request.max_tokens <= position_limit(self.model)
+        return len(request.context) + request.max_tokens <= self.positions
 
 
 def build(
@@ -173,9 +175,16 @@ def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
     Returns:
         What to call after each optimizer step, to keep the scale of the gains. Otherwise it does nothing.
 
+    Of a frame-parallel policy only the backbone is trained, with ``all``.
+
     Raises:
-        InputError: a model without a final norm of that kind.
+        InputError: a model without a final norm of that kind, or a frame-parallel one with anything but ``all``.
     """
+    if books_in(model) is not None:
+        if parameters != "all":
+            raise InputError(f"a {model.config.model_type} is aligned with align.parameters all, found {parameters}")
+        train_backbone(model)
+        return lambda: None
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
     if parameters in ("all", "lora"):

@@ -20,6 +20,7 @@ from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
 from model.fast.supported import unsupported
+from model.frames.families import books_in
 from model.stuck import is_stuck
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ def sample(
     """
     from model.forward import CausalForward, position_limit  # transformers, for which who samples nothing need not wait
 
+    books = books_in(model)
+    if books is not None:
+        from model.frames import csm_sampling  # which takes its records from here
+
+        return csm_sampling.sample(model, books, requests, decoding, drawable, batch_size, on_done)
     decoding.check()
     limit = position_limit(model)
     for request in requests:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from model.fast.padding import padded
+from model.frames.families import books_in
+from model.frames.scoring import label_logprobs as frame_label_logprobs
 from model.objectives.logprobs import IGNORE, label_logprobs
 
 CONTEXT, CHOSEN, REJECTED, PADDING = range(4)
@@ -53,7 +55,11 @@ def pair_logprobs(
 
     Args: of :func:`collate_pairs`.
     """
-    logprobs = label_logprobs(model, tokens, labels, positions=positions, visible=visible(side))
+    books = books_in(model)
+    if books is not None:
+        logprobs = frame_label_logprobs(getattr(model, "module", model), books, tokens, labels, side)
+    else:
+        logprobs = label_logprobs(model, tokens, labels, positions=positions, visible=visible(side))
     return _sum(logprobs, side, CHOSEN), _sum(logprobs, side, REJECTED)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import CsmForConditionalGeneration
 
 from model.errors import InputError
 from model.frames.books import Books, Positions
+
+if TYPE_CHECKING:
+    from transformers import CsmForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,33 @@ def hidden_before(model: CsmForConditionalGeneration, batch: Folded) -> torch.Te
     Raises:
         InputError: a sequence that is longer than the model's positions.
     """
-    limit = model.config.max_position_embeddings
-    if batch.text.shape[1] > limit:
-        raise InputError(f"a sequence of {batch.text.shape[1]} positions exceeds the model's {limit}; shorten the text")
-    states = model.backbone_model(inputs_embeds=embed(model, batch), use_cache=False).last_hidden_state
-    return states[batch.rows, batch.before]
+    return policy_hidden(model, embed(model, batch))[batch.rows, batch.before]
+
+
+def policy_hidden(
+    model: CsmForConditionalGeneration, embedded: torch.Tensor, side: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the backbone's last hidden states ``(batch, positions, width)`` of embeddings of that shape.
+
+    Args:
+        side: ``(batch, positions)``, 0 for a context that two sides of a pair share: a side sees it and itself only,
+            and its positions begin where the context's end.
+
+    Raises:
+        InputError: a sequence that is longer than the model's positions.
+    """
+    given, length = {}, embedded.shape[1]
+    if side is not None:
+        own = (side[:, None, :] == side[:, :, None]) | (side[:, None, :] == 0)
+        visible = own.tril()
+        positions = visible.sum(dim=2) - 1
+        hidden = torch.zeros(visible.shape, dtype=embedded.dtype, device=embedded.device)
+        hidden.masked_fill_(~visible, torch.finfo(embedded.dtype).min)
+        given = {"position_ids": positions, "attention_mask": hidden[:, None]}
+        length = int(positions.max()) + 1
+    if length > (limit := model.config.max_position_embeddings):
+        raise InputError(f"a sequence of {length} positions exceeds the model's {limit}; shorten the text")
+    return model.backbone_model(inputs_embeds=embedded, use_cache=False, **given).last_hidden_state
 
 
 def policy_logprobs(

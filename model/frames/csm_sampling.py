@@ -83,9 +83,9 @@ def sample(
 ) -> list[Sampled]:
     """Sample every request and return the results in the order given, as :func:`model.sampling.sample` does.
 
-    A sample's tokens are whole frames. It has one log-probability per frame: that of book 0, which alone the policy
-    draws. A repetition penalty looks back at the sample's book 0. Speech ends at a frame whose books all have the end
-    code, the last one excepted: the rule of the class.
+    A sample's tokens are whole frames. Log-probabilities are those of book 0, which alone the policy draws, and 0 at
+    the other books. A repetition penalty looks back at the sample's book 0. Speech ends at a frame whose books all have
+    the end code, the last one excepted: the rule of the class.
 
     Args:
         drawable: codes of every book, and the token that stands for the frame in which speech ends.
@@ -193,13 +193,20 @@ class _Batch:
         return [
             Sampled(
                 tokens=np.asarray(self.books.ids(frames[row, :length].numpy()), dtype=np.int32),
-                logprobs=logprobs[row, : length + ended].numpy().copy(),
-                behavior=behavior[row, : length + ended].numpy().copy(),
+                logprobs=self._per_token(logprobs[row, : length + ended], length),
+                behavior=self._per_token(behavior[row, : length + ended], length),
                 finished=bool(ended),
                 stop=self.books.end_token if ended else None,
             )
             for row, (length, ended) in enumerate(zip(lengths.tolist(), finished.tolist(), strict=True))
         ]
+
+    def _per_token(self, drawn: torch.Tensor, length: int) -> np.ndarray:
+        """Return numbers of each frame's book 0 and of the stop, with 0 at books that the policy does not draw."""
+        found = np.zeros(length * self.books.count + len(drawn) - length, np.float32)
+        found[: length * self.books.count : self.books.count] = drawn[:length]
+        found[length * self.books.count :] = drawn[length:]
+        return found
 
     def _forward(self, embedded: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Return the backbone's last hidden state ``(rows, width)`` after one or more further positions."""

@@ -48,12 +48,13 @@ def model_type(folder: Path) -> str:
     return str(read(folder / CONFIG).get("model_type", "")) if (folder / CONFIG).is_file() else ""
 
 
-def books_in(config: Any) -> Books | None:
-    """Return the books of a frame-parallel model's configuration, or None for any other model's.
+def books_in(model: Any) -> Books | None:
+    """Return the books of a frame-parallel model, also within a wrapper for several processes; None for any other.
 
     Raises:
         CheckpointError: an end of speech that is not one code.
     """
+    config = getattr(getattr(model, "module", model), "config", None)
     make = BOOKS.get(str(getattr(config, "model_type", "")))
     return None if make is None else make(config)
 

@@ -64,7 +64,7 @@ def likelihood(
     Raises:
         InputError: an empty context or target, or a sequence that is longer than the model's positions.
     """
-    books = books_in(model.config)
+    books = books_in(model)
     if books is not None:
         return _of_frames(model, books, sequences)
     limit = getattr(model.config, "max_position_embeddings", None)

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from model.errors import InputError
 from model.fast.chunked import output_layer, scoring_labels
 from model.fast.padding import padded
+from model.frames.families import books_in
+from model.frames.scoring import label_logprobs as frame_label_logprobs
 
 IGNORE = -100  # label of a position that is not scored
 
@@ -56,10 +58,14 @@ def label_logprobs(
 ) -> torch.Tensor:
     """Return ``log p(label)`` at each position ``(batch, length)``, 0 where the label is ``IGNORE``.
 
-    Where the vocabulary is large, no scores of all positions are held (:mod:`model.fast.chunked`).
+    Where the vocabulary is large, no scores of all positions are held (:mod:`model.fast.chunked`). A frame-parallel
+    policy has log-probabilities at book 0 of each frame (:mod:`model.frames.scoring`).
 
     Args: of :func:`next_token_logits`; labels: ``(batch, length)``.
     """
+    books = books_in(model)
+    if books is not None:
+        return frame_label_logprobs(getattr(model, "module", model), books, tokens, labels)
     labels = labels.to(next(model.parameters()).device)
     head = output_layer(model)
     if head is None:

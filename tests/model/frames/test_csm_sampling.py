@@ -70,10 +70,11 @@ def test_recorded_log_probabilities_are_teacher_forced_ones(layout, do_sample):
     contexts, found = run(model, layout, texts, Decoding(temperature=1.3, top_p=0.98))
     logprobs, mask = policy_logprobs(model, layout.tokenizer.books, contexts, [s.target for s in found])
     for row, sampled in enumerate(found):
-        assert len(sampled.logprobs) == len(sampled.tokens) // BOOKS + sampled.finished
-        own = logprobs[row][mask[row]].detach().numpy()
-        np.testing.assert_allclose(sampled.logprobs, own, atol=1e-4)
-        assert (sampled.behavior <= 0).all() and not np.allclose(sampled.behavior, own)
+        assert len(sampled.logprobs) == len(sampled.target)
+        np.testing.assert_allclose(sampled.logprobs[::BOOKS], logprobs[row][mask[row]].detach().numpy(), atol=1e-4)
+        assert (sampled.behavior <= 0).all() and not np.allclose(sampled.behavior, sampled.logprobs)
+        at_other_books = np.arange(len(sampled.target)) % BOOKS != 0
+        assert not sampled.logprobs[at_other_books].any() and not sampled.behavior[at_other_books].any()
     assert 0 < sum(s.finished for s in found) < len(found) or do_sample
 
 

@@ -32,7 +32,7 @@ def train(model: CsmForConditionalGeneration, layout: Layout, steps: int) -> Non
     """Train backbone and depth decoder with the class's own loss on every frame of the targets."""
     data = recordings(layout, 400, seed=1, prompted=False)
     sequences = NearMiss("", "", layout).sequences(data)
-    books = books_in(model.config)
+    books = books_in(model)
     assert books is not None
     optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if not n.startswith("codec")], lr=5e-3)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
