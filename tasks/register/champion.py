@@ -97,7 +97,12 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     if version.tags.get("codec_md5") != codec(params):
         # Its tokens come from another codec: encode the same voice prompts with its own.
         rate = codec_facts(params.models.codec).sample_rate
-        dev.prompts = [voice.encode_prompt(dev.golden[row["prompt_id"]], rate) for row in dev.rows]
+        dev.prompts = [
+            voice.encode_prompt(dev.golden[row["prompt_id"]], rate, prompt.text, prompt.speaker)
+            if prompt.has_codes
+            else prompt
+            for row, prompt in zip(dev.rows, dev.prompts, strict=True)
+        ]
     draws = params.evaluate.dev_draws
     workers = Workers.here(params, Studio(voice, per_thread(judges)), device)
     return evaluate_policy(workers, dev, decoding, draws, params, title).rows
