@@ -1,4 +1,4 @@
-"""Whisper that fails closed: a reading that ran away, crashed or heard another language is tried again, then refused.
+"""Whisper that fails closed: a reading that ran away, crashed or is of another language is tried again, then refused.
 
 Whisper sometimes loops ("the the the ...") or invents sentences where there is little speech. Counted as errors, a
 loop of the recognizer would look like one of the system. Greedy readings are checked by
@@ -117,9 +117,9 @@ def joined(
     text = " ".join(part.text for part in parts if part.text)
     letters = [letter for letter in text if letter.isalpha()]
     if sum(not letter.isascii() for letter in letters) > FOREIGN_SHARE * max(1, len(letters)):
-        return Reading(None, f"heard another language: {text[:40]!r}")
+        return Reading(None, f"another language: {text[:40]!r}")
     if letters and model.is_multilingual and (language := _foreign(parts, model)):
-        return Reading(None, f"heard another language: {language}")
+        return Reading(None, f"another language: {language}")
     return Reading(text)
 
 
