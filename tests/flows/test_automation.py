@@ -1,4 +1,7 @@
-"""The whole way on real servers: a champion moves in MLflow, its webhook becomes an event, the alias goes back."""
+"""The whole way on real servers: a champion moves in MLflow, its webhook becomes an event, the alias goes back.
+
+It takes minutes and both cores, so it runs where it is asked for: ``SPEECHALIGN_TEST_SERVERS=1``.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,15 @@ from tests.tasks.register import tiny
 
 CPU, NAME = torch.device("cpu"), "speechalign-policy"
 SECRET = "a secret of the tests"
-LOOPBACK = {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
+LOOPBACK = {
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "MLFLOW_WEBHOOK_CACHE_TTL": "0",  # otherwise a new webhook is known after a minute
+}
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("SPEECHALIGN_TEST_SERVERS" not in os.environ, reason="four servers: set SPEECHALIGN_TEST_SERVERS")
 def test_a_champion_that_fails_on_fresh_draws_loses_the_alias_without_anybodys_help(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(PROJECT / "flows", "flows", ignore=shutil.ignore_patterns("__pycache__"))
@@ -71,7 +79,7 @@ def test_a_champion_that_fails_on_fresh_draws_loses_the_alias_without_anybodys_h
 
             logs = sorted(tmp_path.glob("[0-9].log"))
             client = connect()
-            wait_for(lambda: "confirmed" in client.get_model_version(NAME, "2").tags, 400)
+            wait_for(lambda: "confirmed" in client.get_model_version(NAME, "2").tags, 600)
             wait_for(lambda: str(client.get_registered_model(NAME).aliases["champion"]) == "1", 60)
             decision = json.loads(client.get_model_version(NAME, "2").tags["gate"])
             assert decision["reason"].startswith("on fresh draws: "), [log.read_text()[-2000:] for log in logs]
