@@ -26,7 +26,7 @@ _NOISE = (
     r"crosstalk|overlap|foreign|throat|clear)\w*"
 )
 _TAG = re.compile(
-    rf"\[[^\]]*\]|\{{[^}}]*\}}|<[^>]*>|\(\([^)]*\)\)|\(\s*{_NOISE}(?:[\s-]+{_NOISE})*\s*\)", re.IGNORECASE
+    rf"\[[^\[\]]*\]|\{{[^{{}}]*\}}|<[^<>]*>|\(\([^()]*\)\)|\(\s*{_NOISE}(?:[\s-]+{_NOISE})*\s*\)", re.IGNORECASE
 )
 _BRACKET = re.compile(r"[\[\]{}<>]")
 

@@ -123,3 +123,10 @@ def test_whatever_comes_through_is_of_the_alphabet_and_stays_as_it_is(text: str,
         return
     assert set(plain) <= set(CHARACTERS) and plain == " ".join(plain.split())
     assert normalize(plain, spelling) == plain
+
+
+@pytest.mark.parametrize("opened", ["[", "{", "<", "((", "[a ", "(a "])
+@pytest.mark.parametrize("tags", ["refuse", "drop"])
+def test_brackets_without_an_end_are_refused_in_a_time_that_grows_with_the_text_only(opened, tags):
+    with pytest.raises(UnreadableError):
+        normalize(opened * 50_000 + "5", Spelling(tags=tags))
