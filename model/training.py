@@ -24,6 +24,7 @@ from model import processes
 from model.batch import Batch
 from model.checkpoint import not_finite
 from model.errors import SpeechAlignError
+from model.fast.heap import return_freed_memory
 from model.fast.padding import padded
 from model.optimizers import build
 
@@ -127,6 +128,8 @@ def fit(
     recomputed: list[Any] = (
         [m for m in model.modules() if hasattr(m, "gradient_checkpointing_enable")] if checkpointing else []
     )
+    if checkpointing:
+        return_freed_memory()
     for part in recomputed:  # of transformers
         part.gradient_checkpointing_enable({"use_reentrant": False})
     model, *optimizers = accelerator.prepare(model, *optimizers)
