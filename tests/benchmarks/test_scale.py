@@ -30,7 +30,7 @@ def test_a_row_costs_as_much_and_holds_as_much_at_each_size(seconds, peaks, says
 
 
 @pytest.mark.slow
-def test_a_stage_is_measured_at_two_sizes():
+def test_a_stage_is_measured():
     app = Typer()
     app.command()(main)
     done = CliRunner().invoke(app, ["--smoke"])
