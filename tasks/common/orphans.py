@@ -23,7 +23,10 @@ def end_with_dvc() -> None:
     """End this process, and what it has started, as soon as the DVC above it is gone; nothing where there is none."""
     if not os.environ.get("DVC_STAGE"):
         return
-    if above := _up_to_dvc(psutil.Process().parents()):
+    above = _up_to_dvc(psutil.Process().parents())
+    if not above and os.getppid() == 1:  # DVC was killed while this process was still importing its modules
+        os._exit(STATUS)
+    if above:
         threading.Thread(target=_watch, args=(above,), daemon=True).start()
 
 

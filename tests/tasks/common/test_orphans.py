@@ -30,6 +30,23 @@ main()
 PIPELINE = {False: "cmd: python slow.py", True: "cmd: 'true && python slow.py && true'"}
 
 
+def test_a_stage_whose_dvc_was_killed_while_it_was_starting_does_not_begin(tmp_path):
+    stage = (
+        "import subprocess, sys\n"
+        "shell = 'while kill -0 $PPID 2>/dev/null; do sleep 0.1; done; exec \"$0\" -m late'\n"
+        "subprocess.Popen(['sh', '-c', shell, sys.executable], start_new_session=True)\n"
+    )
+    (tmp_path / "late.py").write_text(
+        "from pathlib import Path\nfrom tasks.common.stage import stage\n"
+        "Path('imported').touch()\n@stage\ndef main():\n    Path('begun').touch()\nmain()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}", "DVC_STAGE": "late"}
+    subprocess.run([sys.executable, "-c", stage], cwd=tmp_path, env=environment, check=True, timeout=30)
+    _when((tmp_path / "imported").exists)
+    time.sleep(2)
+    assert not (tmp_path / "begun").exists()
+
+
 def test_kill_minus_9_of_dvc_ends_its_stage_and_what_the_stage_has_started(tmp_path):
     for shell_between, command in PIPELINE.items():
         folder = tmp_path / str(shell_between)
