@@ -66,7 +66,7 @@ def test_a_champion_that_fails_on_fresh_draws_loses_the_alias_without_anybodys_h
             start(*PREFECT, "worker", "start", "--pool", POOL)
             tiny.write_loop(tmp_path, params, [tiny.judged()])
             tiny.write_recognizer(tmp_path)
-            tiny.write_split(tmp_path, "dev")
+            tiny.write_split(tmp_path, "dev", n=40, long=16)  # enough for intervals
             assert register.register(params, CPU)["champion"] == 1
             webhook.register(f"http://127.0.0.1:{port}/mlflow", SECRET)
 
