@@ -59,8 +59,12 @@ def test_a_policy_that_reads_the_prompts_transcript_asks_for_it(tmp_path: Path, 
     row = {"text": "one two", "prompt_audio": voice.read_bytes()}
     with pytest.raises(InputError, match="row 0 has no prompt_text"):
         synthesize(model, [row])
-    first, other = (synthesize(model, [{**row, "prompt_text": said}])["samples"][0] for said in ("six", "seven nine"))
-    assert first.size and not np.array_equal(first, other)
+    said = [{**row, "prompt_text": text} for text in ("six", "seven nine")]
+    assert synthesize(model, said[:1])["samples"][0].size
+    # An untrained policy hardly depends on its context, so contexts are compared, not samples.
+    layout = model.voice.policy.layout
+    first, other = (layout.context("one two", model.encode_prompt(one, 9.0, 0)) for one in said)
+    assert first != other
     whole = model.encode_prompt({**row, "prompt_text": "Six"}, 9.0, 0)
     assert whole.text == "six" and whole.speech.rows.shape[1] == tiny.SAMPLE_RATE // 40  # all of the second
 
