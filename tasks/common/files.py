@@ -155,6 +155,8 @@ def read_token_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     lists = [field.name for field in schema if pa.types.is_list(field.type)]
     rows = table.drop_columns(lists).to_pylist()
     for name in lists:
+        if table[name].null_count:
+            raise DataError(f"{path} has rows without {name}; run the stage that writes it again")
         for row, scalar in zip(rows, table[name], strict=True):
             row[name] = scalar.values.to_numpy()
     return rows

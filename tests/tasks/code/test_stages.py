@@ -35,7 +35,7 @@ EDITS = {
         "model",
         r"range\(5\)",
         "reversed(range(5))",
-        {"policy", "sample", "prefer", "align", "evaluate", "ceiling", "nar.synthetic", "register"},
+        {"policy", "sample", "prefer", "align", "evaluate", "nar.synthetic", "register"},
         False,
     ),
     "broken edit_counts": (

@@ -171,7 +171,7 @@ BAD = {
     "a broken prompt": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{broken}"], "a voice prompt, can't be used"),
     "an unknown margin": (["{a}", "{b}", "--texts", "{texts}", "--margin", "pitch=1"], "expected one of wer"),
     "a margin without a value": (["{a}", "{b}", "--texts", "{texts}", "--margin", "wer"], "expected a number"),
-    "an unknown recognizer": (["{a}", "{b}", "--texts", "{texts}", "--recognizer", "x"], "no recognizer in x"),
+    "an unknown recognizer": (["{a}", "{b}", "--texts", "{texts}", "--recognizer", "x"], "x holds no recognizer"),
     "an unknown device": (["{a}", "{b}", "--texts", "{texts}", "--device", "tpu"], "expected auto, cpu or cuda"),
     "a folder to write": (
         ["{a}", "{b}", "--texts", "{texts}", "--out", "{empty}"],

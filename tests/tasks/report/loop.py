@@ -223,7 +223,7 @@ class Loop:
                     "prompt_id": "train-f2-0001",
                     "iteration": name,
                     "text": "one two three",
-                    "prompt": [1] * 50,
+                    "context": [1] * 50,
                     "chosen": [2] * int(lengths[0]),
                     "rejected": [3] * int(lengths[1]),
                     "chosen_logprob": float(self.rng.normal(-60, 8)),

@@ -69,7 +69,7 @@ def table(scores: bytes) -> bytes:
     [
         ("runs/2/metrics.json", b"{", "runs/2/metrics.json is not valid JSON"),
         ("runs/2/metrics.json", table(b'{"wer": 3}'), "should hold the numbers value, low and high"),
-        ("runs/2/metrics.json", table(b'{"wer": {"value": NaN, "low": 0, "high": 1}}'), "should be finite"),
+        ("runs/2/metrics.json", table(b'{"wer": {"value": NaN, "low": 0, "high": 1}}'), "holds NaN"),
         ("runs/2/metrics.json", b"[]", "should hold named entries, found list"),
         ("runs/2/metrics.json", b'{"all": {}}', "should hold decodings and scores"),
         ("runs/ceiling/metrics.json", b'{"voices": {"seen": {"floor": 3}}}', "floor should hold the numbers"),
