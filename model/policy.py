@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from model.errors import InputError
-from model.frames.csm import train_backbone
+from model.frames.backbone import train_backbone
 from model.frames.families import books_in
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm

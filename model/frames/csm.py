@@ -149,11 +149,3 @@ def frame_logprobs(
     rest = depth.float().log_softmax(-1).gather(2, batch.codes[:, 1:, None])[..., 0]
     lengths = torch.bincount(batch.rows, minlength=len(targets)).tolist()
     return list(torch.cat([first, rest], dim=1).cpu().split(lengths))
-
-
-def train_backbone(model: CsmForConditionalGeneration) -> list[torch.nn.Parameter]:
-    """Freeze the depth decoder, the codec, and the embeddings shared with them; return what remains to be trained."""
-    kept = {id(p) for part in (model.depth_decoder, model.codec_model) for p in part.parameters()}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) not in kept)
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -22,6 +22,11 @@ from tests.tasks.prefer.votes.listening import systems
 TOY = "from tasks.common import params; params.load = lambda: None; from flows.cli import main; main()"
 
 
+def heed_ctrl_c() -> None:
+    """Undo what tests inherit that a shell runs in the background: Ctrl-C is ignored. At a terminal it is not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", TOY, *arguments],
@@ -29,8 +34,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that a shell runs in the background inherit that Ctrl-C is ignored; a command at a terminal does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_ctrl_c,
     )
 
 
@@ -207,7 +211,14 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     code += "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\nexcept KeyboardInterrupt: pass\n"
     code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        preexec_fn=heed_ctrl_c,
+    )
     assert (done.returncode, done.stderr.count("stopped")) == (130, 1)
 
 
@@ -215,7 +226,14 @@ def test_ctrl_c_after_the_work_prints_no_frames(tmp_path):
     code = "import os, signal, time; from flows import stopping; stopping.install(); stopping.finish(); "
     code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        preexec_fn=heed_ctrl_c,
+    )
     assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 

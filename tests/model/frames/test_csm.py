@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, CsmForConditionalGeneration, CsmProcesso
 
 from model.codecs.hugging_face import Mimi
 from model.errors import CheckpointError, InputError
-from model.frames.csm import embed, fold, frame_logprobs, policy_logprobs, train_backbone
+from model.frames.backbone import train_backbone
+from model.frames.csm import embed, fold, frame_logprobs, policy_logprobs
 from model.frames.tokenizer import FrameTokenizer
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout

@@ -11,7 +11,8 @@ import torch
 from model.divergence import change, code_logprobs
 from model.errors import InputError
 from model.fast.shared_context import collate_pairs, pair_logprobs
-from model.frames.csm import policy_logprobs, train_backbone
+from model.frames.backbone import train_backbone
+from model.frames.csm import policy_logprobs
 from model.frames.families import books_in
 from model.layouts.layout import Layout
 from model.layouts.speech import Speech, VoicePrompt
