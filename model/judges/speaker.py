@@ -9,15 +9,16 @@ for seconds at its first call. And the windows of many utterances share a pass t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torchaudio
-from resemblyzer import VoiceEncoder
-from resemblyzer.audio import normalize_volume
-from resemblyzer.hparams import audio_norm_target_dBFS
 
 from model.judges.waves import SAMPLE_RATE, audible
+
+if TYPE_CHECKING:
+    from resemblyzer import VoiceEncoder
 
 RATE, MIN_COVERAGE = 1.3, 0.75  # VoiceEncoder.embed_utterance's defaults: windows a second, least filled share
 N_FFT, HOP, N_MELS = 400, 160, 40  # the encoder's 25 ms windows every 10 ms
@@ -28,6 +29,8 @@ MEL_FILTERS = torchaudio.functional.melscale_fbanks(
 
 def load_speaker_encoder(device: str | torch.device = "cpu") -> VoiceEncoder:
     """Return Resemblyzer's encoder in evaluation mode: 16 kHz in, 256 numbers out."""
+    from resemblyzer import VoiceEncoder  # and scipy with it, which a comparison without voices need not wait for
+
     return VoiceEncoder(torch.device(device), verbose=False).eval()
 
 
@@ -49,6 +52,9 @@ def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], bat
     Args:
         batch_size: windows of 1.6 s per forward pass.
     """
+    from resemblyzer.audio import normalize_volume
+    from resemblyzer.hparams import audio_norm_target_dBFS
+
     windows: list[np.ndarray] = []
     owners: list[int] = []
     for index, wave in enumerate(waves):
