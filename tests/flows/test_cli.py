@@ -206,34 +206,30 @@ def test_ctrl_c_at_a_terminal_ends_the_run_its_stages_and_its_server(finished, h
     assert "Traceback" not in errors and "Crash" not in errors
 
 
-def test_a_second_ctrl_c_ends_at_once(tmp_path):
+def finish(code: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code that heeds Ctrl-C to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        preexec_fn=heed_ctrl_c,
+    )
+
+
+def test_a_second_ctrl_c_ends_at_once():
     code = "import os, signal, time; from flows import stopping; stopping.SECONDS = 100; stopping.install()\n"
     code += "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\nexcept KeyboardInterrupt: pass\n"
     code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        preexec_fn=heed_ctrl_c,
-    )
+    done = finish(code)
     assert (done.returncode, done.stderr.count("stopped")) == (130, 1)
 
 
-def test_ctrl_c_after_the_work_prints_no_frames(tmp_path):
+def test_ctrl_c_after_the_work_prints_no_frames():
     code = "import os, signal, time; from flows import stopping; stopping.install(); stopping.finish(); "
     code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        preexec_fn=heed_ctrl_c,
-    )
+    done = finish(code)
     assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 

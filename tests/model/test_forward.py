@@ -1,4 +1,4 @@
-"""Any causal language model is sampled as transformers computes it, whatever its architecture."""
+"""A causal language model of any architecture is sampled as transformers computes it."""
 
 import numpy as np
 import pytest
