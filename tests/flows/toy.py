@@ -29,6 +29,12 @@ def main() -> None:
         stray = subprocess.Popen(["sleep", "300"], start_new_session=True)
         Path("pids").write_text(f"{os.getpid()} {child.pid} {stray.pid}")
         time.sleep(300)
+    if "after" in trouble:  # it only ends if another stage starts before it has
+        deadline = time.monotonic() + 60
+        while trouble["after"] not in {line.split()[0] for line in Path("calls.log").read_text().splitlines()}:
+            if time.monotonic() > deadline:
+                sys.exit(f"{trouble['after']} did not start while {name} ran")
+            time.sleep(0.02)
     if "message" in trouble and not Path(trouble.get("unless", "-")).exists():
         Path(trouble.get("leaves", "left")).write_text("")
         print(trouble["message"], file=sys.stderr)
