@@ -15,7 +15,8 @@ from benchmarks.reliability.workspace import DVC, FLOW, Run, Workspace
 from tasks.common import yaml12
 
 KILLS_PER_ROUND = 5
-EARLIEST, LATEST = 1.0, 8.0  # seconds of a kill, from the moment when its victim is there
+EARLIEST = 0.1  # seconds of a kill, from the moment when its victim is there
+LATEST = {False: 4.0, True: 10.0}  # without and with the real stages, whose imports alone take seconds
 SECONDS_TO_END = 10.0  # after Ctrl-C and SIGTERM
 SECONDS_TO_LEAVE = 20.0  # for the processes of a run that was killed
 QUIET = 40.0  # seconds of an undisturbed run on a quiet core; on a busy one all limits are that much longer
@@ -62,8 +63,9 @@ class Campaign:
         """Make some stages stale, let a run begin, and kill a part of it."""
         self._make_stale()
         run = self.workspace.start(kind.command, on_server=kind.on_server)
+        latest = LATEST[self.workspace.smoke]
         begun = self.random.random() < 0.7  # or while Prefect and DVC start
-        if not strike(kind, run, self.workspace, self.random.uniform(EARLIEST, LATEST), begun):
+        if not strike(kind, run, self.workspace, self.random.uniform(EARLIEST, latest), begun):
             self._expect(run.process.returncode == 0, f"an undisturbed run ended with {run.process.returncode}")
             self.done["ended before the kill"] += 1
             return
@@ -109,7 +111,7 @@ class Campaign:
             self._expect(code in (0, 1), f"{kind}: exit status {code}")  # 1: one message, before the flow has begun
         deadline = time.monotonic() + SECONDS_TO_LEAVE * self._slower
         while (left := run.members()) and time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(0.1)
         self._expect(not left, f"{kind}: left {[process.cmdline() for process in left]}")
         for process in left:
             process.kill()

@@ -58,10 +58,10 @@ KINDS = (
     Kind(FLOW, OUTRIGHT, ITS_DVC),
     Kind(FLOW, OUTRIGHT, PREFECT, goes_on=True),
     # More often: Prefect takes most of the time of a flow.
-    Kind(DVC, CTRL_C, GROUP, 10),
-    Kind(DVC, OUTRIGHT, GROUP, 10),
-    Kind(DVC, OUTRIGHT, ITS_DVC, 10),
-    Kind(DVC, OUTRIGHT, STAGE, 10),
+    Kind(DVC, CTRL_C, GROUP, 5),
+    Kind(DVC, OUTRIGHT, GROUP, 5),
+    Kind(DVC, OUTRIGHT, ITS_DVC, 5),
+    Kind(DVC, OUTRIGHT, STAGE, 5),
     Kind(DVC, OUTRIGHT, MLFLOW, goes_on=True),
 )
 _MODULES = {STAGE: STAGES, ITS_DVC: ("dvc",), PREFECT: ("uvicorn",)}
@@ -78,7 +78,7 @@ def strike(kind: Kind, run: Run, workspace: Workspace, wait: float, begun: bool)
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     for awaited in (modules, STAGES if begun else ()):
         while awaited and not run.of_module(*awaited) and run.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.25)
+            time.sleep(0.1)
     until = time.monotonic() + wait
     while time.monotonic() < until and run.process.poll() is None:
         time.sleep(0.02)
