@@ -58,7 +58,7 @@ def coverage(texts: int, draws: int, wer: float, few: int, pairs: int) -> tuple[
     return sum(f.low <= 0 <= f.high for f in found) / pairs, float(np.mean([f.high - f.low for f in found]))
 
 
-def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 50, resamples: int = 1000) -> None:
+def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 200, resamples: int = 1000) -> None:
     """Measure the verdict; ``wer`` is that of the system before, ``systems`` the number of pairs per line."""
     print(f"{texts} texts of {WORDS} words, {draws} draws, {wer:.0%} WER before; {systems} pairs of systems per line\n")
     cases: dict[str, dict[str, Any]] = {
