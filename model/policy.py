@@ -21,7 +21,7 @@ from model.frames.families import books_in
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
 from model.layouts.layout import NO_VOICE, Layout
-from model.layouts.sampled import check_codes_alone
+from model.layouts.sampled import check_codes_alone, given_starts
 from model.layouts.spec import LAYOUT_FILE, write_layout
 from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding, Request
@@ -141,7 +141,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu", layout: str | N
     """
     folder = Path(folder)
     check_files(folder)
-    resolved = Layout.of_policy(folder, layout)
+    resolved = given_starts(Layout.of_policy(folder, layout))
     check_codes_alone(resolved)
     return Policy(load_causal_lm(folder, resolved.tokenizer, device), resolved, folder)
 

@@ -147,7 +147,8 @@ class Voice:
         audio = resample(audio, from_rate=sample_rate, to_rate=self.sample_rate)
         [codes] = self.codec.encode([torch.from_numpy(audio)])
         codes = codes[: self.nar.config.n_codebooks if self.nar else None, : self.prompt_frames]
-        return VoicePrompt(speaker, text, Speech.of(*codes))
+        voice = self.codec.voice_of(torch.from_numpy(audio))
+        return VoicePrompt(speaker, text, Speech.of(*codes, globals=voice))
 
     def synthesize(
         self,
@@ -201,4 +202,5 @@ class Voice:
         else:
             level1 = [torch.from_numpy(levels[0]) for levels in spoken]
             codes = nar_lib.complete(self.nar, level1, [torch.from_numpy(p.speech.rows) for p in prompts], batch_size)
-        return codes, [w.numpy() for w in self.codec.decode(codes)]
+        voices = [prompt.speech.globals for prompt in prompts]
+        return codes, [w.numpy() for w in self.codec.decode(codes, voices=voices)]

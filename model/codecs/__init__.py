@@ -10,5 +10,8 @@ To add one:
 The folders of ``transformers``' EnCodec, DAC, Mimi, XCodec2 and NeuCodec, and of the package ``snac`` (``pip install
 snac``), load as they are.
 
+A codec of another package needs none of these steps: it is found by its entry point (:mod:`model.codecs.plugins`). One
+whose decoder takes a voice too is a ``model.codecs.voiced.VoicedCodec``.
+
 ``Codec.requantize`` is needed only for ``gap.train_synthetic_nar: true`` (stage ``nar_synthetic``).
 """

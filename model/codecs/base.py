@@ -33,6 +33,7 @@ class Codec(ABC):
     min_samples: int = 1  # shortest waveform that can be encoded
     codes_per_frame: tuple[int, ...] = ()  # of each level, e.g. (1, 2, 4); () means one of each
     mixes_lengths: bool = False  # whether a batch may hold several lengths, padded, without a change of any result
+    takes_voice: bool = False  # whether decoding takes a voice in addition to codes (model.codecs.voiced)
 
     @property
     def frame_rate(self) -> float:
@@ -143,10 +144,19 @@ class Codec(ABC):
 
         return self._by_length(encode, frames, batch_seconds)
 
-    def decode(self, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0) -> list[torch.Tensor]:
+    def voice_of(self, wave: torch.Tensor) -> tuple[float, ...]:
+        """Return what decoding takes of the voice in ``wave (samples,)`` at ``sample_rate``; by default nothing."""
+        return ()
+
+    def decode(
+        self, codes: Sequence[torch.Tensor], batch_seconds: float = 10.0, voices: Sequence[Sequence[float]] = ()
+    ) -> list[torch.Tensor]:
         """Return the waveform ``(frames * hop_length,)`` of each ``(rows, frames)``, batched as in :meth:`encode`.
 
         The lowest levels alone can be decoded too. No frames give no samples.
+
+        Args:
+            voices: of :meth:`voice_of`, one per item, which only a codec that takes voices reads.
         """
 
         frames = [code.shape[-1] for code in codes]

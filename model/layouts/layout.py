@@ -204,12 +204,12 @@ class Layout:
     def _globals(self, voice: VoicePrompt) -> list[int]:
         assert self.spec.globals is not None
         found, count = voice.speech.globals, self.spec.globals.count
-        if len(found) != count or not all(0 <= code < len(self.global_tokens) for code in found):
+        if len(found) != count or not all(0 <= code < len(self.global_tokens) and code % 1 == 0 for code in found):
             raise InputError(
                 f"layout {self.name} needs {count} global codes of the voice from 0 to {len(self.global_tokens) - 1}, "
-                f"found {len(found)}" + (f" from {min(found)} to {max(found)}" if found else "")
+                f"found {len(found)}" + (f" from {min(found):g} to {max(found):g}" if found else "")
             )
-        return self.global_tokens[list(found)].tolist()
+        return self.global_tokens[[int(code) for code in found]].tolist()
 
     def _words(self, words: Sequence[Word]) -> list[int]:
         ids: list[int] = []

@@ -64,7 +64,8 @@ class NearMiss:
         return [self._one(recording, text) for recording, text in zip(recordings, texts, strict=True)]
 
     def _one(self, recording: Recording, text: str) -> TokenSequence:
-        voice, prompted = VoicePrompt(recording.speaker), False
+        own = Speech(globals=recording.speech[self.speed].globals)  # of layouts that always write the voice
+        voice, prompted = VoicePrompt(recording.speaker, speech=own), False
         if recording.prompt is not None and True in self.layout.contexts and not self.alone:
             voice = VoicePrompt(recording.speaker, recording.prompt.text, self._codes(recording.prompt))
             prompted = True

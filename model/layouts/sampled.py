@@ -5,8 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from model.layouts.layout import Ids, Layout
-from model.layouts.spec import LayoutError
+from model.layouts.spec import LayoutError, Template
 from model.layouts.speech import Speech
+from model.layouts.template import TOKEN
+
+CODES = "{codes}"
+
+
+def given_starts(layout: Layout) -> Layout:
+    """Return the layout with the tokens that stand before the codes at the end of the context.
+
+    They are always the same, so giving them leaves the distribution of what follows as it is.
+    """
+    spec = layout.spec
+    starts = [completion.removesuffix(CODES) for completion in (spec.completion, spec.prompted_completion)]
+    if starts == ["", ""] or any(TOKEN.sub("", start) for start in starts):
+        return layout
+    changed = spec.model_copy(
+        update={
+            "context": _continued(spec.context, starts[0]),
+            "prompted": _continued(spec.prompted, starts[1]),
+            "completion": CODES,
+            "prompted_completion": CODES,
+        }
+    )
+    return Layout.resolve(layout.name, changed, layout.tokenizer, layout.code_tokens)
+
+
+def _continued(template: Template | None, start: str) -> Template | None:
+    if isinstance(template, dict):
+        return template | {"assistant": template["assistant"] + start}
+    return template if template is None else template + start
 
 
 def check_codes_alone(layout: Layout) -> None:
@@ -15,10 +44,10 @@ def check_codes_alone(layout: Layout) -> None:
     Raises:
         LayoutError: words or features between the codes, or tokens before them.
     """
-    if layout.spec.word is not None or {layout.spec.completion, layout.spec.prompted_completion} != {"{codes}"}:
+    if layout.spec.word is not None or {layout.spec.completion, layout.spec.prompted_completion} != {CODES}:
         raise LayoutError(
-            f"layout {layout.name}: a policy to align writes nothing but codes and a stop token; put tokens that "
-            "stand before the codes at the end of context; words between codes need alignments, which no stage has"
+            f"layout {layout.name}: a policy to align writes nothing but codes and a stop token; words and features "
+            "between codes need alignments, which no stage has"
         )
 
 

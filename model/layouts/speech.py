@@ -28,10 +28,10 @@ class Speech:
     levels: tuple[npt.NDArray[np.int64], ...] = ()
     words: tuple[Word, ...] = ()
     features: tuple[str, ...] = ()
-    globals: tuple[int, ...] = field(default=())  # codes of the voice (Spark)
+    globals: tuple[float, ...] = field(default=())  # the voice, as the codec gives it: codes of it, or an embedding
 
     @classmethod
-    def of(cls, *levels: npt.ArrayLike, globals: Sequence[int] = ()) -> Speech:
+    def of(cls, *levels: npt.ArrayLike, globals: Sequence[float] = ()) -> Speech:
         """Return the speech of these levels of codes."""
         return cls(tuple(np.asarray(level, dtype=np.int64) for level in levels), globals=tuple(globals))
 

@@ -36,9 +36,10 @@ def main() -> None:
     both = Judges(panel, judges.load_held_out(params, device, test.texts))
     golden = load_waves("test", rows.ids)
     codes = [rows.codes(i) for i in range(len(rows))]
+    own = [rows.voice(i) for i in range(len(rows))]
     systems: dict[str, list[np.ndarray]] = {
         "golden": [golden[i] for i in rows.ids],
-        "resynthesised": _to_length(codec.decode(codes), rows, codec.sample_rate),
+        "resynthesised": _to_length(codec.decode(codes, voices=own), rows, codec.sample_rate),
     }
     if has_nar():
         nar = use_onednn(nar_lib.load(paths.NAR, device))

@@ -18,6 +18,7 @@ CODES = pa.schema(
         ("seen", pa.bool_()),  # whether the speaker occurs in train
         ("seconds", pa.float64()),
         ("codes", _CODES),
+        ("voice", pa.list_(pa.float32())),  # what the codec's decoder takes of the whole recording; null: nothing
     ]
 )
 

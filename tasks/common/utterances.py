@@ -86,7 +86,8 @@ class Utterances(Sequence[Row]):
     def with_codes(self, codes: Iterable[Sequence[np.ndarray]]) -> Utterances:
         """The same utterances with other codes ``(levels, frames)``, given a part of them after another."""
         column = pa.chunked_array([codes_column(part) for part in codes], schemas.CODES.field("codes").type)
-        return Utterances(self._facts.append_column("codes", column))
+        place = schemas.CODES.get_field_index("codes")
+        return Utterances(self._facts.add_column(place, schemas.CODES.field("codes"), column))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,6 +108,7 @@ class Utterances(Sequence[Row]):
             "seen": bool(self.seen[index]),
             "seconds": float(self.seconds[index]),
             "codes": self._codes(index),
+            "voice": list(self.voice(index)) or None,
         }
 
     @cached_property
@@ -118,6 +120,10 @@ class Utterances(Sequence[Row]):
         """Codes of an utterance, uint16 ``(levels, frames)``; a view, not to be written to."""
         chunk = int(np.searchsorted(self._first, index, side="right")) - 1
         return self._chunks[chunk].codes(index - int(self._first[chunk]))
+
+    def voice(self, index: int) -> tuple[float, ...]:
+        """What the codec's decoder takes of an utterance's voice; () where it takes nothing."""
+        return tuple(self._facts["voice"][index].as_py() or ())
 
     def rows(self, index: int) -> np.ndarray:
         """Codes of an utterance as the table holds them ``(rows, frames)``; a view, not to be written to."""

@@ -28,7 +28,7 @@ class Voices:
 
     def speech(self, index: int) -> Speech:
         """Return an utterance's codes, row by row as the codec gives them."""
-        return Speech.of(*self.golden.rows(index))
+        return Speech.of(*self.golden.rows(index), globals=self.golden.voice(index))
 
     def prompt(self, index: int) -> VoicePrompt:
         """Return the first frames of an utterance as a voice prompt."""
@@ -56,4 +56,4 @@ class Voices:
         golden = self.golden
         if self.kind != "audio":
             return VoicePrompt(golden.speakers[index] if self.kind == "speaker" else "")
-        return VoicePrompt(golden.speakers[index], golden.texts[index], Speech.of(*codes))
+        return VoicePrompt(golden.speakers[index], golden.texts[index], Speech.of(*codes, globals=golden.voice(index)))

@@ -55,6 +55,14 @@ class CodecParts:
         return load_codec(at(self.name), device)
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """An utterance's codes ``(levels, frames)``, and the voice in it if the codec's decoder takes one."""
+
+    codes: np.ndarray
+    voice: tuple[float, ...] = ()
+
+
 @stage
 def main() -> None:
     """Extract golden codec tokens of every split."""
@@ -86,7 +94,7 @@ def row_groups(split: str, total: int, workers: Workers[Codec], params: Params) 
     with Bar(f"extract {split}", total) as bar:
         for encoded in workers.map(work, shards(), bar.advance):
             parts.append(_table(given.popleft(), encoded))
-            codes_held += sum(codes.size for codes in encoded)
+            codes_held += sum(one.codes.size for one in encoded)
             if codes_held >= CODES_IN_A_ROW_GROUP:
                 yield pa.concat_tables(parts).combine_chunks()
                 parts, codes_held = [], 0
@@ -94,11 +102,13 @@ def row_groups(split: str, total: int, workers: Workers[Codec], params: Params) 
         yield pa.concat_tables(parts).combine_chunks()
 
 
-def encode(codec: Codec, waves: list[np.ndarray], done: Done, *, batch_seconds: float) -> list[np.ndarray]:
-    """Return the codes ``(levels, frames)`` of each waveform."""
-    codes = codec.encode([torch.from_numpy(wave) for wave in waves], batch_seconds)
+def encode(codec: Codec, waves: list[np.ndarray], done: Done, *, batch_seconds: float) -> list[Encoded]:
+    """Return what the codec makes of each waveform."""
+    tensors = [torch.from_numpy(wave) for wave in waves]
+    codes = codec.encode(tensors, batch_seconds)
+    voices = [codec.voice_of(wave) for wave in tensors]
     done(len(waves))
-    return [c.numpy() for c in codes]
+    return [Encoded(c.numpy(), voice) for c, voice in zip(codes, voices, strict=True)]
 
 
 def _wave(cut: Cut, rate: int, params: Params) -> np.ndarray:
@@ -110,7 +120,7 @@ def _wave(cut: Cut, rate: int, params: Params) -> np.ndarray:
     return cut.load_audio()[0]
 
 
-def _table(part: list[Cut], codes: list[np.ndarray]) -> pa.Table:
+def _table(part: list[Cut], encoded: list[Encoded]) -> pa.Table:
     facts = [
         {
             "id": cut.id,
@@ -118,11 +128,13 @@ def _table(part: list[Cut], codes: list[np.ndarray]) -> pa.Table:
             "text": cut.supervisions[0].text,
             "seen": bool(cut.custom["seen"]),
             "seconds": cut.duration,
+            "voice": one.voice or None,
         }
-        for cut in part
+        for cut, one in zip(part, encoded, strict=True)
     ]
-    columns = pa.Table.from_pylist(facts, schema=schemas.CODES.remove(schemas.CODES.get_field_index("codes")))
-    return columns.append_column(schemas.CODES.field("codes"), codes_column(codes))
+    place = schemas.CODES.get_field_index("codes")
+    columns = pa.Table.from_pylist(facts, schema=schemas.CODES.remove(place))
+    return columns.add_column(place, schemas.CODES.field("codes"), codes_column([one.codes for one in encoded]))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,13 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
     adopted, codec = policy.load(folder, device, params.policy.layout), params.models.codec
     if adopted.layout.spec.codec is not None:
         check_codec_kind(params)
-        check_codec(adopted.layout, load_codec(codec), codec)
+        loaded = load_codec(codec)
+        check_codec(adopted.layout, loaded, codec)
+        if loaded.takes_voice and params.policy.voice != "audio":
+            raise InputError(
+                f"policy.voice is {params.policy.voice}, but models.codec ({codec}) decodes in the voice of a "
+                "recording; set policy.voice to audio"
+            )
     size, expected = adopted.layout.code_tokens.size, codec_facts(codec).codebook_size
     trained_on, given = getattr(adopted.model.config, "codec", None), codec_name(codec)
     if size != expected or trained_on not in (None, given):

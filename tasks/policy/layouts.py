@@ -118,6 +118,8 @@ def check_codec(declared: Layout, codec: Codec, name: str) -> None:
     per_frame = (codec.codes_per_frame or (1,) * codec.n_codebooks)[: tokens.n_levels]
     if per_frame != tokens.per_frame:
         problems.append(f"{per_frame} codes of each level per frame, the layout has {tokens.per_frame}")
+    if declared.spec.globals is not None and not codec.takes_voice:
+        problems.append(f"no voice, of which the layout writes {declared.spec.globals.count} codes")
     if problems:
         raise DataError(f"the codec {name} does not fit layout {declared.name}: it has {'; '.join(problems)}")
 
@@ -150,6 +152,7 @@ def _recordings(
     """Return recordings spread over the table, each with another of its speaker as voice prompt where there is one."""
     import torch
 
+    from model.audio import resample
     from model.layouts.near_misses import Recording
     from tasks.common.audio import Limits, load
     from tasks.common.rejected import Rejected
@@ -165,7 +168,9 @@ def _recordings(
         wave = wave if seconds is None else wave[: round(seconds * codec.encode_rate)]
         # A wave that is said to have another rate than it has is a recording with a wrong header.
         codes = {s: codec.encode([wave], rate=round(codec.encode_rate * s))[0] for s in speeds}
-        return {s: _speech(codec, declared, found) for s, found in codes.items()}
+        at_rate = resample(wave.numpy(), from_rate=codec.encode_rate, to_rate=codec.sample_rate)
+        voice = codec.voice_of(torch.from_numpy(at_rate))
+        return {s: _speech(codec, declared, found, voice) for s, found in codes.items()}
 
     by_speaker: dict[str, list[dict[str, str]]] = {}
     for row in rows:
@@ -183,14 +188,15 @@ def _recordings(
     return found
 
 
-def _speech(codec: Codec, declared: Layout, codes: object) -> Speech:
-    """Return whole frames of the levels that the layout writes."""
+def _speech(codec: Codec, declared: Layout, codes: object, voice: Sequence[float]) -> Speech:
+    """Return whole frames of the levels that the layout writes, and the voice."""
     import torch
 
     from model.layouts.speech import Speech
 
     assert isinstance(codes, torch.Tensor)
-    return Speech.of(*(level.numpy() for level in codec.levels(codes)[: declared.code_tokens.n_levels]))
+    levels = codec.levels(codes)[: declared.code_tokens.n_levels]
+    return Speech.of(*(level.numpy() for level in levels), globals=voice)
 
 
 def _print(report: Report) -> None:

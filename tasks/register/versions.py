@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.codecs.facts import codec_facts
+from model.codecs.plugins import requirement
 from model.drawing import Decoding
 from tasks.common import digests, paths, schemas
 from tasks.common.decoding import decoding_of
@@ -112,7 +114,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 model_config={**RUNTIME, **model_config(params, candidate.decoding)},
                 signature=signature(candidate.decoding),
                 input_example=input_example(),
-                pip_requirements=[f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)],
+                pip_requirements=requirements(params),
             )
         if registered(client, name) is None:
             client.create_registered_model(name, description="Text and a voice prompt in, speech out (SpeechAlign)")
@@ -175,6 +177,12 @@ def input_example() -> Any:
 
     kept = sorted((paths.CEILING / "audio").glob("*.prompt.flac"))
     return pd.DataFrame({"text": ["seven two nine"], "prompt_audio": [kept[0].read_bytes()]}) if kept else None
+
+
+def requirements(params: Params) -> list[str]:
+    """Return what a version needs installed, the package of another project's codec too."""
+    of_codec = requirement(codec_facts(params.models.codec).kind)
+    return [f"{package}=={_release(package)}" for package in ("mlflow", *PACKAGES)] + ([of_codec] if of_codec else [])
 
 
 def _release(package: str) -> str:

@@ -81,7 +81,8 @@ def renderer(voice: Voice, voices: Voices) -> Render:
     def render(prompt_id: str, tokens: Sequence[int] | None) -> np.ndarray:
         prompt = voices.prompt_of(prompt_id)
         if tokens is None:
-            return np.asarray(voice.codec.decode([torch.from_numpy(prompt.speech.rows)])[0], float)
+            [own] = voice.codec.decode([torch.from_numpy(prompt.speech.rows)], voices=[prompt.speech.globals])
+            return np.asarray(own, float)
         _, [wave] = voice.render([tokens], [prompt], 1)
         return np.asarray(wave, float)
 

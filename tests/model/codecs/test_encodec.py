@@ -116,7 +116,7 @@ def test_a_codec_of_an_unknown_kind_names_the_known_ones(codec, tmp_path):
     encodec.save(codec.model, CONFIG, tmp_path)
     config = tmp_path / "config.json"
     config.write_text(config.read_text().replace('"encodec"', '"bicodec"'))
-    with pytest.raises(CheckpointError, match=r"model_type 'bicodec'; expected one of \['dac', 'encodec', .*'snac'"):
+    with pytest.raises(CheckpointError, match=r"model_type 'bicodec'; expected one of dac, encodec, .*snac"):
         load_codec(str(tmp_path))
 
 

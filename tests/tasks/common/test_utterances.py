@@ -23,6 +23,7 @@ def rows(n: int = 40, levels: int = 3, speakers: str = "ab") -> list[dict]:
             "seen": i % 3 == 0,
             "seconds": i / 7,
             "codes": rng.integers(0, 1024, (levels, i % 11 + 1)).tolist(),
+            "voice": [float(i), 0.5] if i % 4 else None,
         }
         for i in range(n)
     ]
@@ -45,6 +46,7 @@ def test_rows_are_those_of_the_file(train):
     assert len(read) == len(train)
     for index, (row, expected) in enumerate(zip(read, train, strict=True)):
         assert {**row, "codes": row["codes"].tolist()} == expected
+        assert read.voice(index) == tuple(expected["voice"] or ())
         assert read.codes(index).dtype == torch.long and read.codes(index).tolist() == expected["codes"]
         assert read.level1(index).dtype == np.uint16 and read.level1(index).tolist() == expected["codes"][0]
     assert read.frames.tolist() == [len(row["codes"][0]) for row in train]
@@ -65,6 +67,7 @@ def test_utterances_can_be_given_other_codes(train):
     changed = read.with_codes(iter([other[:9], other[9:]]))
 
     assert [row["codes"].tolist() for row in changed] == [codes.tolist() for codes in other]
+    assert [row["voice"] for row in changed] == [row["voice"] for row in read]
     assert list(changed.ids) == list(read.ids) and changed.seconds.tolist() == read.seconds.tolist()
 
 

@@ -11,7 +11,7 @@ from tasks.common.voices import Voices
 
 GOLDEN = Utterances.of(
     {"id": f"g{i}", "speaker": "anna", "text": f"text {i}", "seen": True, "seconds": 0.1}
-    | {"codes": [[65535, i, 2, 3], [4, 5, 6, 7]]}
+    | {"codes": [[65535, i, 2, 3], [4, 5, 6, 7]], "voice": [i, 0.5] if i == 2 else None}
     for i in range(3)
 )
 
@@ -22,6 +22,13 @@ def test_a_prompt_is_the_beginning_of_a_recording_with_its_text_and_speaker():
     assert voices.prompt(1).speech.rows.tolist() == [[65535, 1], [4, 5]]
     assert voices.speech(1) == Speech.of([65535, 1, 2, 3], [4, 5, 6, 7])
     assert Voices(GOLDEN, None).prompt(1).speech == voices.speech(1)
+
+
+def test_what_the_decoder_takes_of_a_recording_is_that_of_the_whole_in_any_prompt_of_it():
+    voices = Voices(GOLDEN, 2)
+    for speech in (voices.speech(2), voices.prompt(2).speech, voices.longest_prompt(2).speech):
+        assert speech.globals == (2.0, 0.5)
+    assert voices.speech(1).globals == voices.prompt(1).speech.globals == ()
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("speaker", VoicePrompt("anna")), ("none", VoicePrompt())])

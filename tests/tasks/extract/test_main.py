@@ -19,12 +19,15 @@ COUNTS = {"train": 7, "dev": 2, "test": 1}
 
 
 class Codec:
-    """Codes of two levels that name the waveform by its length."""
+    """Codes of two levels and a voice that name the waveform by its length."""
 
     sample_rate = 16000
 
     def encode(self, waves: list[torch.Tensor], batch_seconds: float) -> list[torch.Tensor]:
         return [torch.arange(2 * (len(wave) // 1000)).reshape(2, -1) for wave in waves]
+
+    def voice_of(self, wave: torch.Tensor) -> tuple[float, ...]:
+        return (float(len(wave)), 0.5)
 
 
 @pytest.fixture
@@ -52,6 +55,7 @@ def test_a_small_split_has_the_bytes_that_lists_make(corpus):
         rows = read_table(paths.codes(split), schemas.CODES)
         assert [row["id"] for row in rows] == [f"{split}-{i}" for i in range(count)]
         assert [len(row["codes"][0]) for row in rows] == [8 + 8 * i // 5 for i in range(count)]
+        assert [row["voice"] for row in rows] == [[8000 + 1600 * i, 0.5] for i in range(count)]
         write_table(corpus / "lists", rows, schemas.CODES)
         assert paths.codes(split).read_bytes() == (corpus / "lists").read_bytes()
 

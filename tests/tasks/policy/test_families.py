@@ -25,6 +25,7 @@ from transformers import (
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
 from model.layouts.layout import Layout
+from model.layouts.sampled import given_starts
 from model.layouts.tokenizer import Tokenizer
 from tasks.align import __main__ as align
 from tasks.ceiling import __main__ as ceiling
@@ -37,14 +38,17 @@ from tasks.policy import __main__ as sft_ar
 from tasks.prefer import __main__ as prefer
 from tasks.sample import __main__ as sample
 from tests.conftest import merge
-from tests.model.codecs import foreign
+from tests.model.codecs import foreign, voiced
 from tests.model.layouts.families import make_tokenizer, small_layout
 from tests.tasks.register import tiny
 
 START = "start"
 CODECS = {"llasa": "xcodec2", "neutts": "neucodec", "orpheus": "snac"}
+VOICED = {"spark": "bicodec", "cosyvoice2": "s3tokenizer_v2"}  # codecs of other packages
+CODECS |= VOICED
+QWEN = ("neutts", "spark", "cosyvoice2")
 WORDS = ("one two", "two three", "three one", "two one")
-SECONDS = {"snac": 0.13, "xcodec2": 0.4, "neucodec": 0.4}  # the tiny SNAC has 250 frames per second
+SECONDS = {"snac": 0.13}  # the tiny SNAC has 250 frames per second, the others 50
 
 # What a user of a small corpus would set, and little work.
 SETTINGS: dict[str, Any] = {
@@ -73,7 +77,7 @@ def write_checkpoint(family: str, codec: Codec, folder: Path) -> None:
     shape |= {"num_key_value_heads": 1, "vocab_size": Tokenizer.load(folder).size, "max_position_embeddings": 2048}
     torch.manual_seed(0)
     model: PreTrainedModel
-    model = Qwen2ForCausalLM(Qwen2Config(**shape)) if family == "neutts" else LlamaForCausalLM(LlamaConfig(**shape))
+    model = Qwen2ForCausalLM(Qwen2Config(**shape)) if family in QWEN else LlamaForCausalLM(LlamaConfig(**shape))
     model.save_pretrained(folder)
 
 
@@ -86,9 +90,10 @@ def write_split(split: str, codec: Codec, seconds: float) -> None:
         wave = 0.3 * np.sin(np.arange(int((seconds + i / 50) * codec.sample_rate)) * (i + 1) / 30)
         soundfile.write(path, wave, codec.sample_rate)
         cut = Recording.from_file(path).to_cut().with_id(f"{split}-{i}")
-        [codes] = codec.encode([torch.from_numpy(cut.load_audio()[0])])
+        samples = torch.from_numpy(cut.load_audio()[0])
+        [codes] = codec.encode([samples])
         rows.append({"id": cut.id, "speaker": f"s{i % 2}", "text": text, "seen": True, "seconds": cut.duration})
-        rows[-1]["codes"] = codes.tolist()
+        rows[-1] |= {"codes": codes.tolist(), "voice": codec.voice_of(samples) or None}
         cuts.append(cut)
     write_table(paths.codes(split), rows, schemas.CODES)
     pool = [{name: row[name] for name in ("id", "text", "speaker", "seen")} for row in rows] if split == "train" else []
@@ -104,46 +109,60 @@ def configure(**changes: Any) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(content))
 
 
-def workspace(family: str, voice: str, folder: Path) -> None:
+def save_codec(family: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the family's codec to ``folder``; one of another package is installed first."""
+    kind = CODECS[family]
+    if family not in VOICED:
+        foreign.save(kind, folder)
+        return
+    voiced.install({kind: voiced.TINY}, folder.parent / "site", monkeypatch)
+    voiced.save(kind, folder, voice_codes=family == "spark")
+
+
+def workspace(family: str, voice: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lay out a loop that has come as far as ``texts``; the working directory is ``folder``."""
     if CODECS[family] == "snac":
         pytest.importorskip("snac", reason="needs the package snac (an extra)")
     tiny.params(folder, iterations=1)
     configure(**SETTINGS, policy={"start": START, "voice": voice})
-    foreign.save(CODECS[family], folder / "checkpoints/codec")
+    save_codec(family, folder / "checkpoints/codec", monkeypatch)
     tiny.write_recognizer(folder)
     codec = load_codec("checkpoints/codec")
     write_checkpoint(family, codec, folder / START)
     for split in ("train", "dev", "test"):
-        write_split(split, codec, SECONDS[CODECS[family]])
+        write_split(split, codec, SECONDS.get(CODECS[family], 0.4))
 
 
 @pytest.mark.parametrize(
-    ("family", "voice"), [("llasa", "audio"), ("neutts", "none"), ("orpheus", "speaker")], ids=lambda value: value
+    ("family", "voice"),
+    [("llasa", "audio"), ("neutts", "none"), ("orpheus", "speaker"), ("spark", "audio"), ("cosyvoice2", "audio")],
+    ids=lambda value: value,
 )
 def test_the_loop_aligns_a_checkpoint_of_its_family(
     family: str, voice: str, sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace(family, voice, tmp_path)
+    workspace(family, voice, tmp_path, monkeypatch)
     sft_ar.main()
     sft_nar.main()
     assert [file.name for file in paths.NAR.iterdir()] == ["none.json"]
     evaluate.main("0")
-    if voice == "none":  # once: they take no policy
+    if voice == "none" or family in VOICED:  # once each for a codec with and without voices: they take no policy
         ceiling.main()
         gap.main("0")
         assert "no NAR" in json.loads(paths.gap("0").read_text())["why"]
 
     sample.main("1")
     prefer.main("1")
-    layout = Layout.of_policy(START)
+    layout = given_starts(Layout.of_policy(START))
     drawable = {*layout.drawable.codes, *layout.drawable.stops}
     for row in read_table(paths.samples("1"), schemas.SAMPLES):
         assert row["tokens"] and set(row["tokens"]) <= drawable
     pairs = read_table(paths.pairs("1"), schemas.PAIRS)
     assert len(pairs) == 4
     given = layout.tokenizer.decode(pairs[0]["context"])
-    assert {"audio": "<|s_", "none": "<|TEXT_PROMPT_START|>", "speaker": "s1: "}[voice] in given or "s0: " in given
+    shown = {"neutts": r"<\|TEXT_PROMPT_START\|>", "orpheus": "s[01]: "}
+    shown["spark"] = r"<\|start_semantic_token\|><\|bicodec_semantic_"
+    assert re.search(shown.get(family, r"<\|s_"), given)
     assert len(layout.read(pairs[0]["chosen"]).speech.levels) == load_codec("checkpoints/codec").n_codebooks
 
     align.main("1")
@@ -179,6 +198,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
         ),
         ("orpheus", "speaker", {"policy": {"voice": "audio"}}, "takes no recording as voice prompt"),
         ("llasa", "audio", {"policy": {"layout": "spark"}}, "layout spark"),
+        ("cosyvoice2", "none", {}, "policy.voice is none, but models.codec .* decodes in the voice of a recording"),
     ],
 )
 def test_what_does_not_fit_the_checkpoint_is_refused_before_anything_is_written(
@@ -188,9 +208,10 @@ def test_what_does_not_fit_the_checkpoint_is_refused_before_anything_is_written(
     message: str,
     sqlite: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    workspace(family, voice, tmp_path)
+    workspace(family, voice, tmp_path, monkeypatch)
     foreign.save("dac", tmp_path / "other")
     configure(**changes)
     with pytest.raises(SystemExit):
