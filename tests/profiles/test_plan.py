@@ -45,9 +45,9 @@ def test_the_demos_plan_is_what_its_run_found() -> None:
     plan = plan_of(params.load())
     rows = {row.stage: row for row in plan.rows()}
     assert plan.train == 2400  # 2,398 were used
-    assert rows["align@1"].steps == 54  # 427 pairs, twice, 16 at a time
-    assert rows["prefer@1"].utterances == 3200
-    assert rows["prefer@1"].hours * 3600 == pytest.approx(148, rel=0.35)  # texts of five words are read faster
+    assert rows["align@1"].steps == 40  # 320 pairs, twice, 16 at a time
+    assert rows["prefer@1"].utterances == 2400
+    assert rows["prefer@1"].hours * 3600 == pytest.approx(111, rel=0.35)  # texts of five words are read faster
     assert rows["sft_ar"].hours == 0 and rows["sft_ar"].speed == "adopted: checkpoints/policy"
 
 

@@ -84,6 +84,6 @@ def test_unknown_profile_names_the_known_ones(name: str) -> None:
 
 
 def test_profile_may_add_an_iteration(folder: Path) -> None:
-    (folder / "profiles" / "mine.yaml").write_text('iterations: {"4": {prev: "3", beta: 0.2}}')
+    (folder / "profiles" / "mine.yaml").write_text('iterations: {"3": {prev: "2", beta: 0.2}}')
     assert call("use", "mine").exit_code == 0
-    assert params.load().iterations["4"].beta == 0.2
+    assert params.load().iterations["3"].beta == 0.2

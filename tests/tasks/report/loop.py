@@ -49,7 +49,8 @@ class Loop:
         self.rng = np.random.default_rng(5)
         params = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
         few = re.sub(r"(?m)^  bootstrap_samples: \d+", f"  bootstrap_samples: {RESAMPLES}", params)
-        (self.root / "params.yaml").write_text(few, encoding="utf-8")
+        third = '  "3": {prev: "2", beta: null}\n'
+        (self.root / "params.yaml").write_text(re.sub(r"(?m)^  \"2\": .*\n", rf"\g<0>{third}", few), encoding="utf-8")
         self.rows = [self._utterance(i, texts) for texts in self.sets for i in range(self.utterances)]
         self.recorded = [row for row in self.rows if row["set"] == "recorded"]
         self._data()
