@@ -15,8 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from model.drawable import Drawable
-from model.frames.families import books_in
-from model.frames.scoring import code_logprobs as frame_logprobs
+from model.frames.adapter import adapter_of
 from model.objectives.logprobs import IGNORE, collate, next_token_logits
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures to look for
@@ -48,15 +47,15 @@ def code_logprobs(
     """Return log-probabilities ``(positions, drawable)`` of the stops and every code at each position of targets.
 
     They are normalized over what the sampler may draw, which leaves out text. Of a frame-parallel policy they are those
-    of book 0 of each frame.
+    of one book's codes, at each place that the policy decides.
     """
     ids = [*drawable.stops, *drawable.codes]
-    books, parts = books_in(model), []
+    frames, parts = adapter_of(model), []
     with torch.inference_mode():
         for first in range(0, len(contexts), batch_size):
-            if books is not None:
+            if frames is not None:
                 part = slice(first, first + batch_size)
-                parts.append(frame_logprobs(model, books, contexts[part], targets[part], drawable.codes))
+                parts.append(frames.code_logprobs(contexts[part], targets[part], drawable.codes))
                 continue
             tokens, labels = collate(contexts[first : first + batch_size], targets[first : first + batch_size])
             logits = next_token_logits(model, tokens)

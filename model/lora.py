@@ -16,11 +16,14 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import Linear as LoraLinear
 
 from model.errors import InputError
+from model.frames.adapter import adapter_of
 from model.optimizers import hidden_matrices
 
 
 def adapt(model: torch.nn.Module, *, rank: int, alpha: int, seed: int) -> None:
     """Give every linear layer inside the blocks an adapter that changes nothing yet, and freeze all else, in place.
+
+    Of a frame-parallel model only the part that is the policy gets adapters.
 
     Args:
         rank: inner width of the two matrices.
@@ -31,7 +34,8 @@ def adapt(model: torch.nn.Module, *, rank: int, alpha: int, seed: int) -> None:
         InputError: a model without linear layers in its blocks.
     """
     model.requires_grad_()  # hidden_matrices lists those that learn
-    ours = {id(weight) for weight in hidden_matrices(model)}
+    frames = adapter_of(model)
+    ours = {id(weight) for weight in hidden_matrices(model if frames is None else frames.policy_part())}
     names = [
         name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear) and id(layer.weight) in ours
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from model.errors import InputError
-from model.frames.backbone import train_backbone
-from model.frames.families import books_in
+from model.frames.adapter import adapter_of
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
 from model.layouts.layout import NO_VOICE, Layout
@@ -56,7 +55,7 @@ class Policy:
 
     @property
     def positions(self) -> int:
-        """The longest sequence that the model takes, in tokens."""
+        """The longest sequence that the model takes."""
         from model.forward import position_limit  # transformers, for which who asks nothing need not wait
 
         return position_limit(self.model)
@@ -70,17 +69,20 @@ class Policy:
         limit = decoding.max_frames(text) * len(self.layout.code_tokens.slots)
         return Request(tuple(self.layout.context(text, voice)), limit, seed)
 
+    def room(self, context: Sequence[int], frames: int) -> int:
+        """Return how many positions are left after a context and so many frames; below 0: there is no room."""
+        adapter = adapter_of(self.model)
+        if adapter is not None:
+            return adapter.room(context, frames)
+        return self.positions - len(context) - frames * len(self.layout.code_tokens.slots)
+
     def has_room(self, text: str, voice: VoicePrompt = NO_VOICE, *, decoding: Decoding) -> bool:
         """Say whether the longest sample of a text fits the model's positions.
 
         Raises:
             InputError: a text or voice that the layout cannot write.
         """
-        request = self.request(text, voice, decoding=decoding, seed=0)
-        books = books_in(self.model)
-        if books is not None:
-            return len(books.fold(request.context)) + request.max_tokens // books.count <= self.positions
-        return len(request.context) + request.max_tokens <= self.positions
+        return self.room(self.layout.context(text, voice), decoding.max_frames(text)) >= 0
 
 
 def build(
@@ -175,15 +177,17 @@ def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
     Returns:
         What to call after each optimizer step, to keep the scale of the gains. Otherwise it does nothing.
 
-    Of a frame-parallel policy only the backbone is trained, with ``all``.
+    Of a frame-parallel policy only the part that is the policy is trained (:mod:`model.frames.adapter`).
 
     Raises:
-        InputError: a model without a final norm of that kind, or a frame-parallel one with anything but ``all``.
+        InputError: a model without a final norm of that kind, or a frame-parallel one with gains alone.
     """
-    if books_in(model) is not None:
-        if parameters != "all":
-            raise InputError(f"a {model.config.model_type} is aligned with align.parameters all, found {parameters}")
-        train_backbone(model)
+    frames = adapter_of(model)
+    if frames is not None:
+        if parameters not in ("all", "lora"):
+            kind = model.config.model_type
+            raise InputError(f"a {kind} is aligned with align.parameters all or lora, found {parameters}")
+        frames.train()
         return lambda: None
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")

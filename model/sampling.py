@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from model.errors import InputError
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
 from model.fast.supported import unsupported
-from model.frames.families import books_in
+from model.frames.adapter import adapter_of
 from model.stuck import is_stuck
 
 if TYPE_CHECKING:
@@ -85,14 +86,32 @@ def sample(
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
             bounds, or log-probabilities that are not finite.
     """
+    decoding.check()
+    frames = adapter_of(model)
+    if frames is None:
+        once = _of_one_stream(model, requests, decoding, drawable, batch_size)
+    else:
+        once = partial(frames.sample_once, decoding=decoding, drawable=drawable, batch_size=batch_size)
+    found = once(requests, on_done=on_done)
+    for attempt in range(1, decoding.redraw_stuck + 1):
+        stuck = [i for i, sampled in enumerate(found) if sampled.stuck]
+        again = [replace(requests[i], seed=_seed_of(requests[i].seed, attempt)) for i in stuck]
+        for i, sampled in zip(stuck, once(again, on_done=None), strict=True):
+            found[i] = replace(sampled, redrawn=attempt)
+    return found
+
+
+def _seed_of(seed: int, attempt: int) -> int:
+    """Return the seed of a redraw: no other draw's, and a function of the request alone."""
+    return int(np.random.SeedSequence([seed, attempt, 0x57C]).generate_state(1, np.uint64)[0] >> 2)
+
+
+def _of_one_stream(
+    model: PreTrainedModel, requests: Sequence[Request], decoding: Decoding, drawable: Drawable, batch_size: int
+) -> Callable[..., list[Sampled]]:
+    """Return what samples requests once, after a check that these have room."""
     from model.forward import CausalForward, position_limit  # transformers, for which who samples nothing need not wait
 
-    books = books_in(model)
-    if books is not None:
-        from model.frames import csm_sampling  # which takes its records from here
-
-        return csm_sampling.sample(model, books, requests, decoding, drawable, batch_size, on_done)
-    decoding.check()
     limit = position_limit(model)
     for request in requests:
         if len(request.context) + request.max_tokens > limit:
@@ -102,18 +121,7 @@ def sample(
             )
     decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
     drawer = Drawer(drawable, decoding, decoder.device)
-    found = _sample_once(decoder, drawer, requests, batch_size, on_done)
-    for attempt in range(1, decoding.redraw_stuck + 1):
-        stuck = [i for i, sampled in enumerate(found) if sampled.stuck]
-        again = [replace(requests[i], seed=_seed_of(requests[i].seed, attempt)) for i in stuck]
-        for i, sampled in zip(stuck, _sample_once(decoder, drawer, again, batch_size, None), strict=True):
-            found[i] = replace(sampled, redrawn=attempt)
-    return found
-
-
-def _seed_of(seed: int, attempt: int) -> int:
-    """Return the seed of a redraw: no other draw's, and a function of the request alone."""
-    return int(np.random.SeedSequence([seed, attempt, 0x57C]).generate_state(1, np.uint64)[0] >> 2)
+    return partial(_sample_once, decoder, drawer, batch_size=batch_size)
 
 
 def _sample_once(

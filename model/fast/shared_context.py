@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from model.fast.padding import padded
-from model.frames.families import books_in
-from model.frames.scoring import label_logprobs as frame_label_logprobs
-from model.objectives.logprobs import IGNORE, label_logprobs
+from model.frames.adapter import adapter_of
+from model.objectives.logprobs import IGNORE, decided, label_logprobs
 
 CONTEXT, CHOSEN, REJECTED, PADDING = range(4)
 
@@ -55,17 +54,20 @@ def pair_logprobs(
 
     Args: of :func:`collate_pairs`.
     """
-    books = books_in(model)
-    if books is not None:
-        logprobs = frame_label_logprobs(getattr(model, "module", model), books, tokens, labels, side)
+    frames = adapter_of(model)
+    if frames is not None:
+        logprobs = frames.label_logprobs(tokens, labels, side)
     else:
         logprobs = label_logprobs(model, tokens, labels, positions=positions, visible=visible(side))
     return _sum(logprobs, side, CHOSEN), _sum(logprobs, side, REJECTED)
 
 
-def scored_tokens(labels: torch.Tensor, side: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def scored_tokens(
+    model: torch.nn.Module, labels: torch.Tensor, side: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return how many tokens of the chosen and of the rejected sides are summed ``(pairs,)``."""
-    return _sum(labels != IGNORE, side, CHOSEN), _sum(labels != IGNORE, side, REJECTED)
+    scored = decided(model, labels)
+    return _sum(scored, side, CHOSEN), _sum(scored, side, REJECTED)
 
 
 def visible(side: torch.Tensor) -> torch.Tensor:

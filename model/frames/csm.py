@@ -85,10 +85,20 @@ def hidden_before(model: CsmForConditionalGeneration, batch: Folded) -> torch.Te
     return policy_hidden(model, embed(model, batch))[batch.rows, batch.before]
 
 
-def policy_hidden(
-    model: CsmForConditionalGeneration, embedded: torch.Tensor, side: torch.Tensor | None = None
-) -> torch.Tensor:
+def policy_hidden(model: CsmForConditionalGeneration, embedded: torch.Tensor) -> torch.Tensor:
     """Return the backbone's last hidden states ``(batch, positions, width)`` of embeddings of that shape.
+
+    Raises:
+        InputError: a sequence that is longer than the model's positions.
+    """
+    given = given_for(model, embedded)
+    return model.backbone_model(inputs_embeds=embedded, use_cache=False, **given).last_hidden_state
+
+
+def given_for(
+    model: CsmForConditionalGeneration, embedded: torch.Tensor, side: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Return positions and mask for a forward pass of embeddings ``(batch, positions, width)``, if they need any.
 
     Args:
         side: ``(batch, positions)``, 0 for a context that two sides of a pair share: a side sees it and itself only,
@@ -97,7 +107,8 @@ def policy_hidden(
     Raises:
         InputError: a sequence that is longer than the model's positions.
     """
-    given, length = {}, embedded.shape[1]
+    given: dict[str, torch.Tensor] = {}
+    length = embedded.shape[1]
     if side is not None:
         own = (side[:, None, :] == side[:, :, None]) | (side[:, None, :] == 0)
         visible = own.tril()
@@ -108,7 +119,7 @@ def policy_hidden(
         length = int(positions.max()) + 1
     if length > (limit := model.config.max_position_embeddings):
         raise InputError(f"a sequence of {length} positions exceeds the model's {limit}; shorten the text")
-    return model.backbone_model(inputs_embeds=embedded, use_cache=False, **given).last_hidden_state
+    return given
 
 
 def policy_logprobs(

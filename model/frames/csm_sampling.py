@@ -18,6 +18,7 @@ from model.errors import InputError
 from model.frames.books import Books
 from model.frames.csm import Folded, embed
 from model.sampling import Drawable, Request, Sampled
+from model.stuck import is_stuck
 
 TOP_K = 50  # what transformers takes where a configuration samples and says nothing
 
@@ -81,7 +82,7 @@ def sample(
     batch_size: int = 64,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Sampled]:
-    """Sample every request and return the results in the order given, as :func:`model.sampling.sample` does.
+    """Sample every request once and return the results in the order given, as :func:`model.sampling.sample` does.
 
     A sample's tokens are whole frames. Log-probabilities are those of book 0, which alone the policy draws, and 0 at
     the other books. A repetition penalty looks back at the sample's book 0. Speech ends at a frame whose books all have
@@ -91,10 +92,9 @@ def sample(
         drawable: codes of every book, and the token that stands for the frame in which speech ends.
 
     Raises:
-        InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
-            bounds, log-probabilities that are not finite, or another stop than the model's.
+        InputError: a context that leaves no room below the model's position limit, log-probabilities that are not
+            finite, or another stop than the model's.
     """
-    decoding.check()
     if books.end_token not in drawable.stops:
         raise InputError(f"the layout ends speech at {drawable.stops}, the model at token {books.end_token}")
     codes = np.asarray(drawable.codes, dtype=np.int64) - books.first
@@ -117,7 +117,7 @@ def sample(
         contexts = _left_padded(books, [requests[i].context for i in chosen], model.device)
         seeds = [requests[i].seed for i in chosen]
         batch = _Batch(model, books, contexts, [limits[i] for i in chosen], seeds)
-        found |= zip(chosen, batch.run(drawer, depth), strict=True)
+        found |= zip(chosen, batch.run(drawer, depth, drawable.silent), strict=True)
         if on_done:
             on_done(len(chosen))
     return [found[i] for i in range(len(requests))]
@@ -157,8 +157,8 @@ class _Batch:
         self.cache = DynamicCache(config=model.config)
         self.hidden = self._forward(embed(model, folded), (self.real.cumsum(dim=1) - 1).clamp(min=0))
 
-    def run(self, drawer: Drawer, depth: DepthDecoder) -> list[Sampled]:
-        """Sample until every row has ended."""
+    def run(self, drawer: Drawer, depth: DepthDecoder, silent: frozenset[int]) -> list[Sampled]:
+        """Sample until every row has ended. What repeats or is silent is told by book 0."""
         n = len(self.limits)
         frames = torch.zeros(n, self.most, self.books.count, dtype=torch.long)
         logprobs, behavior = torch.zeros(2, n, self.most)
@@ -192,11 +192,12 @@ class _Batch:
             )
         return [
             Sampled(
-                tokens=np.asarray(self.books.ids(frames[row, :length].numpy()), dtype=np.int32),
+                tokens=(tokens := np.asarray(self.books.ids(frames[row, :length].numpy()), dtype=np.int32)),
                 logprobs=self._per_token(logprobs[row, : length + ended], length),
                 behavior=self._per_token(behavior[row, : length + ended], length),
                 finished=bool(ended),
                 stop=self.books.end_token if ended else None,
+                stuck=is_stuck(tokens[:: self.books.count], silent),
             )
             for row, (length, ended) in enumerate(zip(lengths.tolist(), finished.tolist(), strict=True))
         ]

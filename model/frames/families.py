@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.config import read
 from model.errors import CheckpointError
 from model.frames.books import Books
 
+if TYPE_CHECKING:
+    from model.frames.adapter import FramePolicy
+
 CONFIG = "config.json"
 
 
-def _csm(config: Any) -> Books:
+@dataclass(frozen=True)
+class Family:
+    """``name`` of the class in ``transformers``, its books by configuration, and its adapter.
+
+    ``adapter`` takes the model as it is called, perhaps wrapped, and the model itself.
+    """
+
+    name: str
+    books: Callable[[Any], Books]
+    adapter: Callable[[Any, Any], FramePolicy]
+
+
+def _csm_books(config: Any) -> Books:
     for name in ("codebook_eos_token_id", "audio_eos_token_id"):
         if not isinstance(getattr(config, name), int):
             raise CheckpointError(f"{name} should be one number, found {getattr(config, name)!r}")
@@ -26,17 +42,27 @@ def _csm(config: Any) -> Books:
     )
 
 
-BOOKS: dict[str, Callable[[Any], Books]] = {"csm": _csm}
-CLASSES = {"csm": "CsmForConditionalGeneration"}  # of transformers
+def _csm(model: Any, inner: Any) -> FramePolicy:
+    from model.frames.csm_policy import Csm  # torch, which what asks for books alone need not wait for
+
+    return Csm(model, inner, _csm_books(inner.config))
+
+
+FAMILIES = {"csm": Family("CsmForConditionalGeneration", _csm_books, _csm)}
+
+
+def family_of(kind: str) -> Family | None:
+    """Return the family of a ``model_type``, or None for a model of one token stream."""
+    return FAMILIES.get(kind)
 
 
 def class_of(kind: str) -> Any:
     """Return the class of a frame-parallel ``model_type``, or None for any other."""
-    if kind not in CLASSES:
+    if kind not in FAMILIES:
         return None
     import transformers
 
-    return getattr(transformers, CLASSES[kind])
+    return getattr(transformers, FAMILIES[kind].name)
 
 
 def model_type(folder: Path) -> str:
@@ -49,14 +75,13 @@ def model_type(folder: Path) -> str:
 
 
 def books_in(model: Any) -> Books | None:
-    """Return the books of a frame-parallel model, also within a wrapper for several processes; None for any other.
+    """Return the books of a frame-parallel model; None for any other.
 
     Raises:
         CheckpointError: an end of speech that is not one code.
     """
-    config = getattr(getattr(model, "module", model), "config", None)
-    make = BOOKS.get(str(getattr(config, "model_type", "")))
-    return None if make is None else make(config)
+    family = family_of(model.config.model_type)
+    return None if family is None else family.books(model.config)
 
 
 def books_of(folder: Path) -> Books | None:
@@ -66,11 +91,11 @@ def books_of(folder: Path) -> Books | None:
         CheckpointError: a damaged ``config.json``.
     """
     kind = model_type(folder)
-    if kind not in BOOKS:
+    if kind not in FAMILIES:
         return None
     from transformers import AutoConfig
 
     try:
-        return BOOKS[kind](AutoConfig.from_pretrained(folder, local_files_only=True))
+        return FAMILIES[kind].books(AutoConfig.from_pretrained(folder, local_files_only=True))
     except Exception as error:  # transformers checks its fields with errors of several packages
         raise CheckpointError(f"{folder / CONFIG} does not fit {kind}: {error}") from error

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from model.errors import InputError
 from model.frames.books import Books
-from model.frames.csm import Folded, embed, fold, hidden_before, policy_hidden
+from model.frames.csm import Folded, embed, fold, given_for, hidden_before
 
 if TYPE_CHECKING:
     from transformers import CsmForConditionalGeneration
@@ -48,7 +48,13 @@ class _Row:
     ends: torch.Tensor  # (ids,): the position whose last id this is, or -1
 
 
+def decided(books: Books, labels: torch.Tensor) -> torch.Tensor:
+    """Return which labels ``(batch, length)`` the policy decides: codes of book 0, and where speech ends."""
+    return (labels == books.end_token) | ((labels >= books.first) & (labels < books.first + books.size))
+
+
 def label_logprobs(
+    called: Any,
     model: CsmForConditionalGeneration,
     books: Books,
     tokens: torch.Tensor,
@@ -58,6 +64,7 @@ def label_logprobs(
     """Return ``log p(label)`` ``(batch, length)`` at book 0 of frames and at ends of speech, 0 elsewhere.
 
     Args:
+        called: the model, or a wrapper of it that computes its forward pass.
         tokens, labels: as of :func:`model.objectives.logprobs.label_logprobs`. A row's last frame may be incomplete.
         side: of :func:`model.fast.shared_context.collate_pairs`, if rows hold both sides of a pair.
 
@@ -66,17 +73,17 @@ def label_logprobs(
     """
     tokens, labels = tokens.cpu(), labels.cpu()
     rows = [_positions(books, row) for row in tokens]
-    hidden = _states(model, books, tokens, rows, None if side is None else side.cpu())
-    scored = (labels == books.end_token) | ((labels >= books.first) & (labels < books.first + books.size))
+    scored = decided(books, labels)
     if bool(((labels >= 0) & (labels < books.first) & ~scored).any()):
         raise InputError("a target holds text; a frame-parallel policy writes frames only")
     at = torch.stack([row.ends for row in rows])[scored]
     if bool((at < 0).any()):
         raise InputError("the codes of a sequence are no whole frames: a label stands in the middle of one")
     which = torch.arange(len(rows))[:, None].expand(labels.shape)[scored]
-    codes = torch.where(labels == books.end_token, books.end_code, labels - books.first)[scored].to(hidden.device)
-    logits = model.lm_head(hidden[which.to(hidden.device), at.to(hidden.device)]).float()
-    found = -torch.nn.functional.cross_entropy(logits, codes, reduction="none")
+    codes = torch.where(labels == books.end_token, books.end_code, labels - books.first)[scored]
+    logits = _logits(called, model, books, tokens, rows, None if side is None else side.cpu())
+    logits = logits[which.to(logits.device), at.to(logits.device)].float()
+    found = -torch.nn.functional.cross_entropy(logits, codes.to(logits.device), reduction="none")
     where = scored.to(found.device)
     return torch.zeros(labels.shape, dtype=found.dtype, device=found.device).masked_scatter(where, found)
 
@@ -97,14 +104,15 @@ def _positions(books: Books, ids: torch.Tensor) -> _Row:
     return _Row(begins, is_frame | (ids[begins] == books.end_token), ends)
 
 
-def _states(
+def _logits(
+    called: Any,
     model: CsmForConditionalGeneration,
     books: Books,
     tokens: torch.Tensor,
     rows: Sequence[_Row],
     side: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Return the backbone's states ``(batch, positions, width)``."""
+    """Return the scores of book 0 after each position ``(batch, positions, codes)``."""
     shape = (len(rows), max(len(row.begins) for row in rows))
     text, is_frame = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
     frames = torch.zeros(*shape, books.count, dtype=torch.long)
@@ -121,4 +129,6 @@ def _states(
     none = torch.zeros(0, dtype=torch.long)
     made = (text, frames, is_frame, none, none, frames[:0, 0])
     batch = Folded(*(tensor.to(model.device) for tensor in made))
-    return policy_hidden(model, embed(model, batch), None if side is None else sides.to(model.device))
+    embedded = embed(model, batch)
+    given = given_for(model, embedded, None if side is None else sides.to(model.device))
+    return called(inputs_embeds=embedded, use_cache=False, **given).logits

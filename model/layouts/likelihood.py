@@ -11,9 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from model.errors import InputError
-from model.frames.books import Books
-from model.frames.csm import frame_logprobs
-from model.frames.families import books_in
+from model.frames.adapter import FramePolicy, adapter_of
 
 MAX_TOKENS = 1024  # per forward pass: the logits of a vocabulary of 150,000 take 0.6 GB
 
@@ -64,9 +62,9 @@ def likelihood(
     Raises:
         InputError: an empty context or target, or a sequence that is longer than the model's positions.
     """
-    books = books_in(model)
-    if books is not None:
-        return _of_frames(model, books, sequences)
+    frames = adapter_of(model)
+    if frames is not None:
+        return _of_frames(frames, sequences)
     limit = getattr(model.config, "max_position_embeddings", None)
     for sequence in sequences:
         n = len(sequence.context) + len(sequence.target)
@@ -87,13 +85,13 @@ def likelihood(
     return Likelihood(totals, np.asarray([len(s.target) for s in sequences]), last, others)
 
 
-def _of_frames(model: PreTrainedModel, books: Books, sequences: Sequence[TokenSequence]) -> Likelihood:
-    """Score every book of the targets' frames; the last token is the last frame."""
+def _of_frames(model: FramePolicy, sequences: Sequence[TokenSequence]) -> Likelihood:
+    """Score every book of the targets' frames; the last token is what ends the speech."""
     totals, last = np.zeros(len(sequences)), np.zeros(len(sequences))
     lengths = np.zeros(len(sequences), dtype=np.int64)
     for batch in _batches(sequences):
         chosen = [sequences[i] for i in batch]
-        found = frame_logprobs(model, books, [s.context for s in chosen], [s.target for s in chosen])
+        found = model.target_logprobs([s.context for s in chosen], [s.target for s in chosen])
         for i, logprobs in zip(batch, found, strict=True):
             if not len(logprobs):
                 raise InputError("a sequence needs a context and a target")

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from model.errors import InputError
 from model.fast.chunked import output_layer, scoring_labels
 from model.fast.padding import padded
-from model.frames.families import books_in
-from model.frames.scoring import label_logprobs as frame_label_logprobs
+from model.frames.adapter import adapter_of
 
 IGNORE = -100  # label of a position that is not scored
 
@@ -59,19 +58,28 @@ def label_logprobs(
     """Return ``log p(label)`` at each position ``(batch, length)``, 0 where the label is ``IGNORE``.
 
     Where the vocabulary is large, no scores of all positions are held (:mod:`model.fast.chunked`). A frame-parallel
-    policy has log-probabilities at book 0 of each frame (:mod:`model.frames.scoring`).
+    policy has log-probabilities where it decides (:func:`decided`).
 
     Args: of :func:`next_token_logits`; labels: ``(batch, length)``.
     """
-    books = books_in(model)
-    if books is not None:
-        return frame_label_logprobs(getattr(model, "module", model), books, tokens, labels)
+    frames = adapter_of(model)
+    if frames is not None:
+        return frames.label_logprobs(tokens, labels)
     labels = labels.to(next(model.parameters()).device)
     head = output_layer(model)
     if head is None:
         return token_logprobs(_logits(model, tokens, positions, visible).float(), labels)
     with scoring_labels(head, labels, labels != IGNORE):
         return _logits(model, tokens, positions, visible)
+
+
+def decided(model: torch.nn.Module, labels: torch.Tensor) -> torch.Tensor:
+    """Return which labels ``(batch, length)`` a policy decides: what its log-probabilities are averaged over.
+
+    A model of one token stream decides all of them. A frame-parallel one may leave books to another decoder.
+    """
+    frames = adapter_of(model)
+    return labels != IGNORE if frames is None else frames.decided(labels)
 
 
 def _logits(

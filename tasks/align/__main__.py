@@ -23,6 +23,7 @@ from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.digests import md5
 from tasks.common.files import DataError, atomic_path, read_token_rows, write_json
+from tasks.common.frame_parallel import check_settings
 from tasks.common.launch import part, train_together
 from tasks.common.stage import stage
 from tasks.common.training import state_of, train
@@ -80,6 +81,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     params, device = runtime.start()
     train_together(params, device)
     align, block = params.align, params.iteration(iteration)
+    check_settings(paths.ar(block.prev), params)
     pairs = read_token_rows(paths.pairs(iteration), schemas.PAIRS)
     previous = policy.load(paths.ar(block.prev), device)
     ar = use_onednn(previous.model)

@@ -14,7 +14,7 @@ from model.batch import Batch
 from model.judges.panel import Judgement, Panel
 from model.objectives.advantages import group_advantages
 from model.objectives.grpo import grpo_loss, kl_estimate
-from model.objectives.logprobs import IGNORE, collate, label_logprobs
+from model.objectives.logprobs import collate, decided, label_logprobs
 from model.training import Metrics, TrainingError
 from model.voice import Voice
 from tasks.align.grid import on_grid, target_logprobs
@@ -118,7 +118,7 @@ class Grpo(OnPolicy):
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return each sample's loss, summed over samples, so that splitting a step changes nothing."""
         old, reference, clip = batch["old"], batch["reference"], self.align.grpo.clip
-        mask = batch["labels"] != IGNORE
+        mask = decided(model, batch["labels"])
         logprobs = label_logprobs(model, batch["tokens"], batch["labels"])
         losses = grpo_loss(
             logprobs=logprobs,

@@ -8,7 +8,7 @@ import torch
 
 from model.batch import Batch
 from model.objectives.kto import kto_loss, reference_point
-from model.objectives.logprobs import IGNORE, collate, label_logprobs
+from model.objectives.logprobs import collate, decided, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.training import Metrics
 from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
@@ -65,7 +65,7 @@ class Kto(PairMethod):
             undesirable_weight=self.align.kto.undesirable_weight,
         )
         losses = losses / 2  # the mean over samples, as in the paper: a pair is two of them
-        nll = -scored[:half] / (labels[:half] != IGNORE).sum(dim=1)
+        nll = -scored[:half] / decided(model, labels[:half]).sum(dim=1)
         chosen, rejected = logratio.chunk(2)
         metrics = preference_metrics(losses=losses, nll=nll, chosen_shift=chosen, rejected_shift=rejected)
         metrics["z0"] = float(z0) * batch.weight

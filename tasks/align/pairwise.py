@@ -47,7 +47,7 @@ class Pairwise(PairMethod):
         """Return the preference loss plus the weighted negative log-likelihood (nats per token) of the chosen side."""
         labels, side = batch["labels"], batch["side"]
         chosen, rejected = pair_logprobs(model, batch["tokens"], labels, batch["positions"], side)
-        chosen_tokens, rejected_tokens = scored_tokens(labels, side)
+        chosen_tokens, rejected_tokens = scored_tokens(model, labels, side)
         logprobs = PairLogprobs(
             chosen=chosen,
             rejected=rejected,

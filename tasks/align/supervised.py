@@ -10,7 +10,7 @@ import torch
 from model.batch import Batch
 from model.layouts.layout import Layout
 from model.objectives.coh import BAD, GOOD
-from model.objectives.logprobs import IGNORE, collate, label_logprobs
+from model.objectives.logprobs import collate, decided, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.processes import micro_batches
 from model.training import Metrics
@@ -24,7 +24,7 @@ class Supervised(Method):
     def loss(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, Metrics]:
         """Return each sequence's mean negative log-likelihood (nats per token), summed over sequences."""
         scored = label_logprobs(model, batch["tokens"], batch["labels"]).sum(dim=1)
-        nll = -scored / (batch["labels"] != IGNORE).sum(dim=1)
+        nll = -scored / decided(model, batch["labels"]).sum(dim=1)
         return nll.sum(), {"nll": nll.sum().item()}
 
 

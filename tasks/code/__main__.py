@@ -15,6 +15,7 @@ from model.codecs.facts import PUBLISHED_FACTS
 from tasks.common import params
 from tasks.common.code.closure import Project
 from tasks.common.code.running import lines_of
+from tasks.common.frame_parallel import check_settings
 from tasks.common.params import Params
 from tasks.common.stage import stage
 from tasks.common.start import check_codec_kind, start_folder
@@ -27,12 +28,15 @@ def commands(folder: Path) -> list[str]:
 
 
 def check_start(settings: Params) -> None:
-    """Refuse a codec that is not the start policy's, before hours of extraction; files that are not here are not read.
+    """Refuse what does not fit the start policy, before hours of extraction; files that are not here are not read.
 
     Raises:
-        InputError: the codec is of another kind. LayoutError: the policy has no layout.
+        InputError: the codec is of another kind, or the policy cannot be aligned in this way. LayoutError: the policy
+            has no layout.
     """
     start, codec = start_folder(settings, "ar"), settings.models.codec
+    if start is not None:
+        check_settings(start, settings)
     if (start is None or start.is_dir()) and (codec in PUBLISHED_FACTS or (Path(codec) / "config.json").is_file()):
         check_codec_kind(settings)
 

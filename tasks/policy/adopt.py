@@ -70,15 +70,16 @@ def check_room(splits: Sequence[Utterances], params: Params, start: Policy) -> N
         DataError: a text and its prompt, with the frames that a sample of it may be given or with those of its
             recording, exceed the policy's positions.
     """
-    limit, positions, slots = decoding_of(params).max_frames, start.positions, len(start.layout.code_tokens.slots)
+    limit, positions = decoding_of(params).max_frames, start.positions
     needed: list[tuple[int, int, Utterances, int]] = []  # positions, frames of a sample, of which utterance
     longer = []  # recordings that a sample could not be
     for data in splits:
         voices = Voices.of(data, params)
         for i, (text, frames) in enumerate(zip(data.texts, data.frames, strict=True)):
             sampled = limit(text)
-            context = len(start.layout.context(text, voices.longest_prompt(i)))
-            needed.append((context + slots * max(sampled, int(frames)), sampled, data, i))
+            context = start.layout.context(text, voices.longest_prompt(i))
+            taken = positions - start.room(context, max(sampled, int(frames)))
+            needed.append((taken, sampled, data, i))
             if frames > sampled:
                 longer.append(data.ids[i])
     if needed and (most := max(needed, key=lambda found: found[0]))[0] > positions:

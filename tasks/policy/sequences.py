@@ -11,7 +11,14 @@ from model.batch import Batch
 from model.errors import InputError
 from model.layouts.layout import Layout
 from model.layouts.speech import VoicePrompt
-from model.objectives.logprobs import IGNORE, collate, next_token_logits, token_logprobs
+from model.objectives.logprobs import (
+    IGNORE,
+    collate,
+    decided,
+    label_logprobs,
+    next_token_logits,
+    token_logprobs,
+)
 from model.training import length_buckets
 from tasks.common.voices import Voices
 
@@ -75,5 +82,9 @@ def loss_of(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, dict[st
 def held_out_loss(model: torch.nn.Module, data: Sequences, capacity: int, seed: int) -> float:
     """Mean negative log-likelihood per token on another split, in nats."""
     rng, device = np.random.default_rng(seed), next(model.parameters()).device
-    batches = [data.batch(data.drawn(indices, rng)) for indices in length_buckets(data.lengths.tolist(), capacity, rng)]
-    return sum(loss_of(model, b.to(device))[0].item() for b in batches) / sum(b.weight for b in batches)
+    total, scored = 0.0, 0
+    for indices in length_buckets(data.lengths.tolist(), capacity, rng):
+        batch = data.batch(data.drawn(indices, rng)).to(device)
+        total -= label_logprobs(model, batch["tokens"], batch["labels"]).sum().item()
+        scored += int(decided(model, batch["labels"]).sum())
+    return total / scored

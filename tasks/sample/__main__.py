@@ -20,6 +20,7 @@ from tasks.common.engine import Workers
 from tasks.common.engine.backend import Done, Places
 from tasks.common.files import write_table
 from tasks.common.finished import check_finished
+from tasks.common.frame_parallel import check_settings
 from tasks.common.pool import read_pool
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
@@ -55,6 +56,7 @@ def main(
     """Sample synthetic codes for an iteration's share of the pool, every draw at one temperature."""
     params, device = runtime.start()
     folder = paths.ar(params.iteration(iteration).prev)
+    check_settings(folder, params)
     workers = Workers(params, PolicyParts(str(folder)), device)
     sampled_policy = workers.state
     layout = sampled_policy.layout

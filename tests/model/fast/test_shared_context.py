@@ -34,7 +34,7 @@ def test_both_sides_get_what_they_get_on_their_own(ar, pairs):
     shared = collate_pairs(pairs)
     for found, wanted in zip(pair_logprobs(ar, **shared), expected, strict=True):
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-6)
-    assert [c.tolist() for c in scored_tokens(shared["labels"], shared["side"])] == [c.tolist() for c in counts]
+    assert [c.tolist() for c in scored_tokens(ar, shared["labels"], shared["side"])] == [c.tolist() for c in counts]
 
 
 def test_gradients_are_those_of_the_plain_twin(ar, pairs):

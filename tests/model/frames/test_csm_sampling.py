@@ -11,10 +11,9 @@ import torch
 from model.drawable import Drawable
 from model.errors import InputError
 from model.frames.csm import embed, fold, policy_logprobs
-from model.frames.csm_sampling import sample
 from model.frames.tokenizer import FrameTokenizer
 from model.layouts.layout import Layout
-from model.sampling import Decoding, Request, Sampled
+from model.sampling import Decoding, Request, Sampled, sample
 from tests.model.frames import tiny
 from tests.model.frames.tiny import BOOKS, SIZE
 
@@ -42,7 +41,7 @@ def run(model, layout: Layout, texts: list[str], decoding=PLAIN, seeds=None, fra
     contexts = [tuple(layout.context(text)) for text in texts]
     requests = [Request(c, frames * BOOKS, s) for c, s in zip(contexts, seeds or range(len(texts)), strict=True)]
     drawable = Drawable(codes=sorted(layout.code_tokens.all), stops=layout.stops)
-    return contexts, sample(model, layout.tokenizer.books, requests, decoding, drawable, **kwargs)
+    return contexts, sample(model, requests, decoding, drawable, **kwargs)
 
 
 def frames_of(layout: Layout, sampled: Sampled) -> np.ndarray:

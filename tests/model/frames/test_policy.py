@@ -9,9 +9,12 @@ import pytest
 import torch
 from transformers import CsmForConditionalGeneration
 
-from model import policy
+from model import lora, policy
 from model.errors import InputError
+from model.fast.shared_context import collate_pairs, scored_tokens
+from model.frames.families import books_in
 from model.layouts.speech import VoicePrompt
+from model.objectives.logprobs import collate, label_logprobs
 from model.sampling import Decoding, sample
 from model.voice import Voice
 from tests.model.frames import tiny
@@ -53,10 +56,44 @@ def test_only_the_backbone_is_trained_and_the_folder_stays_transformers_own(fold
     assert policy.load(tmp_path).layout.spec == loaded.layout.spec
 
 
-@pytest.mark.parametrize("parameters", ["final_norm", "lora"])
-def test_other_parts_of_a_frame_parallel_model_are_not_trained(folder, parameters):
-    with pytest.raises(InputError, match=f"a csm is aligned with align.parameters all, found {parameters}"):
-        policy.train_only(policy.load(folder).model, parameters)
+def test_gains_alone_of_a_frame_parallel_model_are_not_trained(folder):
+    with pytest.raises(InputError, match=r"a csm is aligned with align\.parameters all or lora, found final_norm"):
+        policy.train_only(policy.load(folder).model, "final_norm")
+
+
+def test_adapters_of_the_backbone_alone_switch_off_and_merge(folder):
+    model = policy.load(folder).model
+    contexts, targets = [[5, 6]], [books_in(model).ids(np.ones((3, BOOKS)))]
+    tokens, labels = collate(contexts, targets)
+    policy.train_only(model, "lora")
+    lora.adapt(model, rank=2, alpha=4, seed=0)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained and all(name.startswith("backbone_model.layers.") and "lora_" in name for name in trained)
+    before = label_logprobs(model, tokens, labels)
+    before.sum().backward()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                assert parameter.grad is not None and parameter.grad.abs().sum() > 0
+                parameter.add_(0.1)
+    adapted = label_logprobs(model, tokens, labels)
+    assert not torch.allclose(adapted, before, atol=1e-2)
+    reference = label_logprobs(lora.Unadapted(model), tokens, labels)
+    torch.testing.assert_close(reference, before)
+    assert not reference.requires_grad
+    lora.merge(model)
+    torch.testing.assert_close(label_logprobs(model, tokens, labels), adapted, atol=1e-4, rtol=1e-4)
+
+
+def test_only_what_the_backbone_decides_is_counted(folder):
+    """Means over tokens (NLL weights, GRPO, SimPO) are over book 0, which 1 of 4 labels is, and the stop."""
+    model = policy.load(folder).model
+    books = books_in(model)
+    target = [*books.ids(np.ones((3, BOOKS))), books.end_token]
+    pair = {"context": [5, 6], "chosen": target, "rejected": target[:BOOKS], "chosen_from": 0, "rejected_from": 0}
+    batch = collate_pairs([pair])
+    chosen, rejected = scored_tokens(model, batch["labels"], batch["side"])
+    assert (chosen.tolist(), rejected.tolist()) == ([4], [1])
 
 
 def test_a_voice_needs_no_nar(folder):
