@@ -67,6 +67,17 @@ class Drawer:
         self.decoding, self.silent = decoding, drawable.silent
         self.ids = torch.cat([stops, torch.as_tensor(drawable.codes, device=device)]).sort().values
         self.ends = torch.isin(self.ids, stops)
+        self._ids = self.ids.cpu()
+        following = torch.from_numpy(drawable.following(self._ids.numpy()))
+        self.following, self.allowed = following.long(), (following >= 0).to(device)  # (states, ids)
+
+    def begin(self, rows: int) -> torch.Tensor | None:
+        """Return the first state of each row ``(rows,)``, or None where any code may follow any other."""
+        return torch.zeros(rows, dtype=torch.long) if len(self.following) else None
+
+    def after(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the states ``(rows,)`` after these tokens were drawn in ``states``, on the CPU."""
+        return self.following[states, torch.searchsorted(self._ids, tokens)]
 
     def first_penalized(self, length: int) -> int:
         """Return from which of ``length`` tokens on repetition is penalized: ``length`` if it is not."""
@@ -75,11 +86,17 @@ class Drawer:
         return max(0, length - self.decoding.repetition_window) if self.decoding.repetition_window else 0
 
     def draw(
-        self, logits: torch.Tensor, uniform: torch.Tensor, recent: torch.Tensor, first: bool
+        self,
+        logits: torch.Tensor,
+        uniform: torch.Tensor,
+        recent: torch.Tensor,
+        first: bool,
+        states: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return tokens ``(rows,)`` by inverse CDF, whether each is a stop, and two log-probabilities of each.
 
         The first is the policy's own (temperature 1, whole vocabulary), the second that of the distribution drawn from.
+        What may not be drawn has probability 0 in the second, and limits count the rest.
         The repetition penalty comes first, then temperature, top-k, top-p (the fewest tokens whose probabilities reach
         it; Holtzman et al. 2020, arXiv 1904.09751) and min-p: the order of transformers.
 
@@ -88,6 +105,7 @@ class Drawer:
             uniform: ``(rows,)``, from 0 to 1.
             recent: tokens whose repetition is penalized ``(rows, window)``.
             first: no stop may be drawn.
+            states: of the rows ``(rows,)``, on the CPU, where they decide what may be drawn.
         """
         logits, decoding = logits.float(), self.decoding
         logprobs = F.log_softmax(logits, dim=-1)[:, self.ids]
@@ -98,7 +116,9 @@ class Drawer:
             penalized = torch.where(found < 0, found * penalty, found / penalty)
             scores = logits.scatter(1, recent, penalized)[:, self.ids]
         scores = scores / decoding.temperature
-        if first:
+        if states is not None:
+            scores = scores.masked_fill(~self.allowed[states.to(self.allowed.device)], float("-inf"))
+        elif first:
             scores = scores.masked_fill(self.ends, float("-inf"))
         if decoding.top_k:
             threshold = scores.topk(min(decoding.top_k, scores.shape[-1]), dim=-1).values[:, -1:]

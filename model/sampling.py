@@ -79,8 +79,8 @@ def sample(
     """Sample every request and return the results in the order given.
 
     Batches of at most ``batch_size`` are formed by context: similar contexts share a pass, and equal ones are computed
-    once. All are of one size, so that none is small. Only what is drawable can be drawn, and a code comes first. What
-    is stuck is drawn again with seeds that follow from its own (``decoding.redraw_stuck``).
+    once. All are of one size, so that none is small. Only what is drawable can be drawn in its place, and a code comes
+    first. What is stuck is drawn again with seeds that follow from its own (``decoding.redraw_stuck``).
 
     Raises:
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
@@ -174,11 +174,13 @@ def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sa
     rows = torch.arange(len(requests))  # request of each row of the batch
     active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
     positions = torch.tensor([len(r.context) for r in requests])
+    states = drawer.begin(len(requests))
     for step in range(most):
         recent = written[rows, drawer.first_penalized(longest + step) : longest + step].to(device)
-        draws = drawer.draw(logits, uniforms[rows, step], recent, first=step == 0)
+        draws = drawer.draw(logits, uniforms[rows, step], recent, step == 0, states)
         drawn, ended, own, of_draw = (x.cpu() for x in draws)
         tokens[rows, step], logprobs[rows, step], behavior[rows, step] = drawn, own, of_draw
+        states = None if states is None else drawer.after(states, drawn)
         stopped = active & (ended | (step >= limits[rows]))
         n_drawn[rows[stopped]] = step + ended[stopped].long()  # a token past the limit is no part of the sample
         finished[rows[stopped]] = ended[stopped]
@@ -193,6 +195,7 @@ def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sa
             late = active[room:].nonzero()[:, 0] + room
             keep[(~active[:room]).nonzero()[: len(late), 0]] = late
             rows, drawn, positions, active = rows[keep], drawn[keep], positions[keep], active[keep]
+            states = None if states is None else states[keep]
             cache.keep(keep.to(device))
         # A finished row that is still in the batch must not run past the model's positions.
         logits = decoder.step(drawn.to(device), positions.clamp(max=decoder.max_positions - 1).to(device), cache)

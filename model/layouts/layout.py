@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from model.drawable import Drawable
+from model.drawable import Drawable, frames
 from model.errors import InputError
 from model.frames.tokenizer import load_tokenizer
 from model.layouts import template as templates
@@ -124,10 +124,12 @@ class Layout:
         """Return the layout with words before each text to say."""
         return self.resolve(self.name, self.spec.with_prefix(prefix), self.tokenizer, self.code_tokens)
 
-    @property
+    @cached_property
     def drawable(self) -> Drawable:
-        """The tokens that a sample may have: codes, and what ends it."""
-        return Drawable(tuple(sorted(self.code_tokens.all)), self.stops)
+        """The tokens that a sample may have: codes, each in its slot, and what ends it after whole frames."""
+        slots = list(self.code_tokens.ids)
+        states = frames(slots) if len(slots) > 1 else ()
+        return Drawable(tuple(sorted(self.code_tokens.all)), self.stops, states=states)
 
     def context(self, text: str, voice: VoicePrompt = NO_VOICE) -> list[int]:
         """Return what the model is given.

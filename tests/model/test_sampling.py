@@ -1,12 +1,14 @@
 """The sampler against transformers' own forward pass, and what a sample may depend on."""
 
 import copy
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
 from model import policy
+from model.drawable import Drawable, State, frames
 from model.errors import CheckpointError, InputError
 from model.layouts.own import EOS
 from model.sampling import Decoding, Request, sample
@@ -101,6 +103,68 @@ def test_draws_follow_the_policy(ar, requests):
     counts = np.bincount(firsts, minlength=32)
     chi2 = ((counts - 4000 * probabilities) ** 2 / (4000 * probabilities)).sum()
     assert chi2 < 61.1  # 31 degrees of freedom, p = 0.001
+
+
+SLOTS = [np.asarray(DRAWABLE.codes[:12]), np.asarray(DRAWABLE.codes[12:19]), np.asarray(DRAWABLE.codes[19:])]
+SLOTTED = Drawable(DRAWABLE.codes, DRAWABLE.stops, states=frames(SLOTS))
+
+
+def in_order(tokens: np.ndarray) -> list[bool]:
+    return [token in SLOTS[place % 3] for place, token in enumerate(tokens.tolist())]
+
+
+def masked(ar, context, tokens, ids) -> np.ndarray:
+    """Return probabilities of ``ids`` after a context and tokens, normalized over them."""
+    with torch.no_grad():
+        return ar(torch.tensor([[*context, *tokens]])).logits[0, -1, list(ids)].double().softmax(-1).numpy()
+
+
+def test_a_slot_has_codes_of_its_level_only_and_a_stop_follows_whole_frames(ar, requests):
+    free = sample(ar, requests, Decoding(), DRAWABLE, 8)
+    assert not all(all(in_order(s.tokens)) for s in free)  # otherwise nothing is enforced below
+    for decoding in (Decoding(), Decoding(0.7, top_k=9, top_p=0.8, repetition_penalty=1.2)):
+        sampled = sample(ar, requests, decoding, SLOTTED, 8)
+        assert {s.finished for s in sampled} == {True, False}
+        for s in sampled:
+            assert len(s.tokens) and all(in_order(s.tokens))
+            assert len(s.tokens) % 3 == 0 or not s.finished
+
+
+def test_behavior_is_that_of_the_slot_and_logprobs_stay_those_of_the_whole_vocabulary(ar, requests):
+    for request, s in zip(requests, sample(ar, requests, Decoding(), SLOTTED, 8), strict=True):
+        with torch.no_grad():
+            logits = ar(torch.tensor([[*request.context, *s.target]])).logits[0, len(request.context) - 1 : -1]
+        for step, (row, token) in enumerate(zip(logits, s.target, strict=True)):
+            ids = [*SLOTS[step % 3].tolist(), *([EOS] if step and step % 3 == 0 else [])]
+            assert abs(s.behavior[step] - float(row[ids].log_softmax(-1)[ids.index(token)])) < 1e-4
+            assert abs(s.logprobs[step] - float(row.log_softmax(-1)[token])) < 1e-4
+
+
+def test_draws_in_slots_follow_the_policy_among_what_may_stand_there(ar, requests):
+    """First tokens, and second and third ones after the commonest beginnings, of many seeds (chi-square)."""
+    context = requests[0].context
+    drawn = [s.target for s in sample(ar, [Request(context, 3, s) for s in range(8000)], Decoding(), SLOTTED, 500)]
+    # Degrees of freedom 11, 6 and 12, p = 0.001 each.
+    for place, ids, limit in ((0, SLOTS[0], 31.3), (1, SLOTS[1], 22.5), (2, SLOTS[2], 32.9)):
+        begins = Counter(tuple(target[:place]) for target in drawn)
+        [(begin, n)] = begins.most_common(1)
+        expected = n * masked(ar, context, begin, ids)
+        counts = Counter(target[place] for target in drawn if tuple(target[:place]) == begin)
+        found = np.array([counts[int(token)] for token in ids])
+        assert found.sum() == n and expected.min() > 1
+        assert ((found - expected) ** 2 / expected).sum() < limit
+
+
+def test_rows_that_leave_a_batch_keep_the_others_in_their_slots(ar, requests):
+    together = sample(ar, requests, Decoding(), SLOTTED, 24)
+    for a, b in zip(together, sample(ar, requests, Decoding(), SLOTTED, 1), strict=True):
+        assert np.array_equal(a.tokens, b.tokens)
+
+
+def test_states_that_name_no_codes_or_lead_nowhere_are_refused():
+    for states in ([State(((np.array([1]), 0),))], [State(((SLOTS[0], 1),))], [State(())]):
+        with pytest.raises(ValueError, match="state 0"):
+            Drawable(DRAWABLE.codes, DRAWABLE.stops, states=tuple(states))
 
 
 def test_a_temperature_sharpens_the_policy(ar, requests):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from lhotse import CutSet, Recording
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -36,6 +38,8 @@ from tasks.gap import __main__ as gap
 from tasks.nar import __main__ as sft_nar
 from tasks.policy import __main__ as sft_ar
 from tasks.prefer import __main__ as prefer
+from tasks.register import __main__ as register
+from tasks.register import speech
 from tasks.sample import __main__ as sample
 from tests.conftest import merge
 from tests.model.codecs import foreign, voiced
@@ -46,6 +50,7 @@ START = "start"
 CODECS = {"llasa": "xcodec2", "neutts": "neucodec", "orpheus": "snac"}
 VOICED = {"spark": "bicodec", "cosyvoice2": "s3tokenizer_v2"}  # codecs of other packages
 CODECS |= VOICED
+REGISTERED = ("orpheus", "spark")  # a voice by name; a codec of another package with a recording's voice
 QWEN = ("neutts", "spark", "cosyvoice2")
 WORDS = ("one two", "two three", "three one", "two one")
 SECONDS = {"snac": 0.13}  # the tiny SNAC has 250 frames per second, the others 50
@@ -157,6 +162,7 @@ def test_the_loop_aligns_a_checkpoint_of_its_family(
     drawable = {*layout.drawable.codes, *layout.drawable.stops}
     for row in read_table(paths.samples("1"), schemas.SAMPLES):
         assert row["tokens"] and set(row["tokens"]) <= drawable
+        assert layout.read(row["tokens"]).speech.levels  # each code in its slot
     pairs = read_table(paths.pairs("1"), schemas.PAIRS)
     assert len(pairs) == 4
     given = layout.tokenizer.decode(pairs[0]["context"])
@@ -176,8 +182,29 @@ def test_the_loop_aligns_a_checkpoint_of_its_family(
     monkeypatch.setattr("tasks.align.grpo.wer_of", lambda episode, judged: int(sum(episode.tokens)) % 5)  # ranks babble
     align.main("1")
     assert any(not torch.equal(value, dpo[name]) for name, value in weights(paths.ar("1")).items())
-    assert (paths.ar("1") / "tokenizer.json").read_bytes() == Path(START, "tokenizer.json").read_bytes()
     assert Layout.of_policy(paths.ar("1")).spec == layout.spec
+    if family in REGISTERED:
+        check_registered(voice, monkeypatch)
+
+
+def check_registered(voice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register both policies, synthesize with the last as MLflow loads it, and load its folder as transformers does."""
+    register.main()
+    monkeypatch.delitem(sys.modules, voiced.__name__)  # a process that loads a version has imported no plug-in before
+    prompt = speech.VoiceOf(None, speaker="s0" if voice == "speaker" else "")
+    if voice == "audio":
+        prompt = speech.VoiceOf(Path(paths.AUDIO, "test/0.flac").read_bytes(), "one two")
+    with speech.code_of_the_version():
+        loaded = speech.load("models:/speechalign-policy@candidate")
+        spoken = speech.synthesize(loaded, "two one", prompt, seed=1)
+        folder = loaded.unwrap_python_model().voice.policy.folder
+    assert len(spoken.samples) and np.isfinite(spoken.samples).all()
+
+    assert (folder / "tokenizer.json").read_bytes() == Path(START, "tokenizer.json").read_bytes()
+    theirs, given = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(START)
+    assert theirs.get_vocab() == given.get_vocab() and theirs("two one").input_ids == given("two one").input_ids
+    trained = weights(paths.ar("1"))
+    assert all(torch.equal(value, trained[name]) for name, value in weights(folder).items())
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
