@@ -21,7 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from model.errors import SpeechAlignError
 from model.processes import count
-from tasks.common import workers
+from tasks.common import ranks
 from tasks.common.params import Params, ParamsError
 
 SECONDS_TO_END = 5  # between SIGTERM and SIGKILL
@@ -38,12 +38,12 @@ def train_together(params: Params, device: torch.device) -> None:
     With one process, and in each worker, this returns at once. Otherwise the workers run the stage's whole command.
 
     Raises:
-        workers.Done: the workers have done the stage.
+        ranks.Done: the workers have done the stage.
         WorkerError: one of them failed or was killed; the message is its own.
         ParamsError: more processes than GPUs.
     """
     wanted = processes_of(params.compute.processes, device)
-    if workers.is_worker() or wanted == 1:
+    if ranks.is_worker() or wanted == 1:
         return
     spec = sys.modules["__main__"].__spec__
     if spec is None:
@@ -70,7 +70,7 @@ def train_together(params: Params, device: torch.device) -> None:
             if error.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise SystemExit(128 + error.sigval) from None
-    raise workers.Done
+    raise ranks.Done
 
 
 def part() -> None:
@@ -78,7 +78,7 @@ def part() -> None:
     if count() == 1:
         return
     distributed.destroy_process_group()
-    if not workers.is_first():
+    if not ranks.is_first():
         raise SystemExit(0)
 
 
@@ -106,13 +106,13 @@ def _reason(failures: Mapping[int, ProcessFailure], processes: int) -> str:
                 f"stopped{hint}; run again: the training resumes from its last saved state"
             )
     messages = [_message(failure) for failure in failures.values()]
-    own = [message for message in messages if message and not message.startswith(workers.LOST)]
+    own = [message for message in messages if message and not message.startswith(ranks.LOST)]
     if own:
         return own[0]
     bugs = [rank for rank, message in zip(failures, messages, strict=True) if not message]
     if bugs:
         return f"training process {bugs[0]} of {processes} ended with an error; its traceback is above"
-    return f"the training processes lost one another: {messages[0].removeprefix(workers.LOST)}"
+    return f"the training processes lost one another: {messages[0].removeprefix(ranks.LOST)}"
 
 
 def _message(failure: ProcessFailure) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tasks.common import workers
+from tasks.common import ranks
 
 T = TypeVar("T")
 LOG_EVERY_SECONDS = 5.0
@@ -22,7 +22,7 @@ class Bar:
 
     def __init__(self, title: str, total: int):
         self.title, self.total, self.done = title, total, 0
-        self._live = sys.stderr.isatty() and workers.is_first()
+        self._live = sys.stderr.isatty() and ranks.is_first()
         self._started = self._printed = time.monotonic()
         self._lock = threading.Lock()  # workers of model.fast.parallel share the bar
 

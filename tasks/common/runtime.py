@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from tasks.common import workers
+from tasks.common import ranks
 from tasks.common.params import Params, ParamsError, load
 
 
@@ -25,7 +25,7 @@ def start(path: str = "params.yaml") -> tuple[Params, torch.device]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     device = device_of(params.compute.device)
     fast_on(device)
-    if workers.is_worker() and device.type == "cuda":
+    if ranks.is_worker() and device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # what "cuda" means from here on
     return params, device
 

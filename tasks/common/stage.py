@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import inputs, orphans, paths, secrets, workers
+from tasks.common import inputs, orphans, paths, ranks, secrets
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -39,16 +39,16 @@ def one_message() -> Iterator[None]:
         if os.environ.get("SPEECHALIGN_DEBUG") or not (machine or isinstance(error, SpeechAlignError)):
             secrets.mask_error(error)
             raise
-        if workers.is_worker():
-            workers.hand_over(secrets.masked(str(error)))
+        if ranks.is_worker():
+            ranks.hand_over(secrets.masked(str(error)))
         else:
             print(f"{ERROR}{secrets.masked(str(error))}\n{HINT}", file=sys.stderr, flush=True)
         raise SystemExit(1) from error
     except Exception as error:
         secrets.mask_error(error)
-        if not workers.lost_others(error) or os.environ.get("SPEECHALIGN_DEBUG"):
+        if not ranks.lost_others(error) or os.environ.get("SPEECHALIGN_DEBUG"):
             raise
-        workers.hand_over(f"{workers.LOST}{error}")
+        ranks.hand_over(f"{ranks.LOST}{error}")
         raise SystemExit(1) from error
 
 
@@ -57,7 +57,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
 
     An edit of its code, settings or inputs during the run is an error: DVC would record the later ones. Ctrl-C ends it
     with a message and status 130. It ends with its DVC (:mod:`tasks.common.orphans`). A worker
-    (:mod:`tasks.common.workers`) leaves all of this to the command that started it.
+    (:mod:`tasks.common.ranks`) leaves all of this to the command that started it.
     """
 
     @wraps(function)
@@ -66,15 +66,15 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
         with one_message():
             if "iteration" in kwargs:
                 kwargs["iteration"] = iteration_of(kwargs["iteration"])
-            if workers.is_worker():
-                with workers.quiet():
+            if ranks.is_worker():
+                with ranks.quiet():
                     return function(*args, **kwargs)
             orphans.end_with_dvc()
             before, code = inputs.noted(), running.noted()
             running.check(code)
             try:
                 result = function(*args, **kwargs)
-            except workers.Done:
+            except ranks.Done:
                 result = None
             except KeyboardInterrupt:
                 print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)

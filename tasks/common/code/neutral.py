@@ -12,10 +12,10 @@ MODULES = {
     "tasks.common.inputs": "compares what a stage rests on before and after it, and computes no result",
     "tasks.common.orphans": "ends a stage whose DVC is gone",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
+    "tasks.common.ranks": "tells the processes of a training apart, and hands their messages over",
     "tasks.common.secrets": "takes credentials out of messages",
     "tasks.common.stage": "turns errors into messages and notes how long a stage took",
     "tasks.common.tracking": "sends metrics, parameters and artifacts to MLflow; no stage reads them back",
-    "tasks.common.workers": "tells the processes of a training apart, and hands their messages over",
     "logging": "writes log lines",
 }
 # Names whose calls, as statements of their own, are log lines, unless the module binds them to something else.

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from tasks.common import workers
+from tasks.common import ranks
 from tasks.common.engine.backend import ATTEMPTS, Backend, WorkerError, compute, prepare
 from tasks.common.params import Params
 
@@ -109,7 +109,7 @@ def number_of(params: Params, device: torch.device) -> int:
 def _begin(seed: int, started: Any, gpus: int) -> None:
     """Set up a worker process. It ends with the stage, even if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's, which ends its workers
-    threading.Thread(target=workers.end_with_parent, args=[os.getppid()], daemon=True).start()
+    threading.Thread(target=ranks.end_with_parent, args=[os.getppid()], daemon=True).start()
     with started.get_lock():
         number, started.value = started.value, started.value + 1
     if gpus:

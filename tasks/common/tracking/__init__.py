@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import digests, paths, secrets, workers
+from tasks.common import digests, paths, ranks, secrets
 from tasks.common.files import DataError, read_json
 from tasks.common.params import Params, own
 from tasks.common.tracking.client import (
@@ -52,7 +52,7 @@ def start_loop(params: Params) -> dict[str, Any]:
     Raises:
         TrackingError: MLflow cannot be reached. Call this before training, so that no training is lost.
     """
-    if not workers.is_first():
+    if not ranks.is_first():
         return {}
     client = connect()
     experiment = experiment_id(client)
@@ -80,7 +80,7 @@ def read(iteration: str) -> dict[str, Any]:
 
 def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params) -> dict[str, Any]:
     """Create the child "iteration k" in the loop of ``prev_ids``; an earlier run of k there becomes superseded."""
-    if not workers.is_first():
+    if not ranks.is_first():
         return {}
     client = connect()
     experiment = experiment_id(client)
@@ -94,7 +94,7 @@ def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
     A clone that has pulled ``runs/`` has not pulled MLflow's database. Where the server does not know the run, a new
     one replaces it, tagged ``source_run_id``. Of the processes that train together, the first one alone logs.
     """
-    if not workers.is_first():
+    if not ranks.is_first():
         yield Unlogged()
         return
     client = connect()

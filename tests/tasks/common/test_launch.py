@@ -28,7 +28,7 @@ from model.batch import Batch
 from model.errors import SpeechAlignError
 from model.processes import micro_batches
 from model.training import Optimization, fit
-from tasks.common import params, workers
+from tasks.common import params, ranks
 from tasks.common.launch import part, train_together
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
@@ -49,9 +49,9 @@ def main():
         return micro_batches(list(torch.randn(6, 4, generator=torch.Generator().manual_seed(step))), 2, build)
 
     def loss(model, batch):
-        if FAULT == "message" and not workers.is_first():
+        if FAULT == "message" and not ranks.is_first():
             raise SpeechAlignError("nothing to learn; add data")
-        if FAULT == "bug" and not workers.is_first():
+        if FAULT == "bug" and not ranks.is_first():
             raise IndexError("a bug")
         return (model(batch["x"])[:, 0] - batch["x"].sum(1)).square().sum(), {}
 

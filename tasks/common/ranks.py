@@ -1,4 +1,4 @@
-"""The processes that train one stage together: which of them this is, and how it tells the first command what failed.
+"""The processes that train one stage together, by rank: which of them this is, and how it tells what failed.
 
 The command that a person or DVC starts waits for its workers (:mod:`tasks.common.launch`). Each worker runs the same
 stage up to the end of the training. The first one alone writes, logs and shows progress.
