@@ -166,7 +166,7 @@ def without_dropout(model: PreTrainedModel) -> None:
             module.p = 0.0
 
 
-def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
+def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None] | None:
     """Freeze all but some parameters: ``all`` of them are trained, or the gains of the ``final_norm``.
 
     ``lora`` trains none of them: :func:`model.lora.adapt` adds what it trains.
@@ -175,7 +175,7 @@ def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
     what a lower sampling temperature does. ``final_norm_directions`` are gains whose scale stays as it is.
 
     Returns:
-        What to call after each optimizer step, to keep the scale of the gains. Otherwise it does nothing.
+        What to call after each optimizer step, to keep the scale of the gains; None where that is free.
 
     Of a frame-parallel policy only the part that is the policy is trained (:mod:`model.frames.adapter`).
 
@@ -188,17 +188,17 @@ def train_only(model: PreTrainedModel, parameters: str) -> Callable[[], None]:
             kind = model.config.model_type
             raise InputError(f"a {kind} is aligned with align.parameters all or lora, found {parameters}")
         frames.train()
-        return lambda: None
+        return None
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameters == "all" or name == "model.norm.weight")
     if parameters in ("all", "lora"):
-        return lambda: None
+        return None
     gains = dict(model.named_parameters()).get("model.norm.weight")
     if gains is None:
         kind = model.config.model_type
         raise InputError(f"a {kind} has no final norm called model.norm; set align.parameters to all or lora")
     if parameters != "final_norm_directions":
-        return lambda: None
+        return None
     weights = model.lm_head.weight.detach().norm(dim=0)  # how much of each direction reaches the logits
 
     def scale() -> torch.Tensor:

@@ -71,6 +71,15 @@ def summed(values: Sequence[float], device: torch.device) -> list[float]:
     return total.tolist()
 
 
+def most(number: int, device: torch.device) -> int:
+    """Return the largest of the processes' numbers."""
+    if count() == 1:
+        return number
+    largest = torch.tensor(number, device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)
+
+
 def gathered(value: T) -> list[T]:
     """Return the value of each process, in their order."""
     if count() == 1:

@@ -7,7 +7,6 @@ processes with four each (:mod:`model.processes`).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import os
@@ -20,21 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from model import processes
+from model import processes, sharding
 from model.batch import Batch
 from model.checkpoint import not_finite
 from model.errors import SpeechAlignError
 from model.fast.heap import return_freed_memory
 from model.fast.padding import padded
 from model.optimizers import build
+from model.together import LossFunction, Metrics, gradients_apart, prepare
 
 
 class TrainingError(SpeechAlignError):
     """Training cannot go on: the loss is not finite, or saved state does not fit."""
-
-
-Metrics = dict[str, float]  # sums over a batch's items; the loop divides them by the step's weight
-LossFunction = Callable[[torch.nn.Module, Batch], tuple[torch.Tensor, Metrics]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +66,12 @@ def fit(
     save_every_seconds: float = 60.0,
     precision: str = "no",
     cpu: bool = False,
-    after_step: Callable[[], None] = lambda: None,
+    after_step: Callable[[], None] | None = None,
     on_step: Callable[[int, Metrics], None] | None = None,
     may_save: Callable[[int], bool] = lambda step: True,
     curve: Any = None,
     checkpointing: bool = False,
+    shard: bool = False,
 ) -> torch.nn.Module:
     """Train ``model`` in place and return it, unwrapped and in evaluation mode.
 
@@ -111,20 +108,18 @@ def fit(
             f"expected {processes.count()} training processes, found {accelerator.num_processes}: another launcher has "
             "set WORLD_SIZE and LOCAL_RANK; unset them, and say in compute.processes how many should train"
         )
-    optimizers = build(
-        optimization.optimizer,
-        model,
-        lr=optimization.lr,
-        weight_decay=optimization.weight_decay,
-        rates=optimization.rates,
-    )
-    highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]  # before warm-up and decay
-    parts = {"model": model, **{f"optimizer {i}": o for i, o in enumerate(optimizers)}}  # what a state holds
-    if curve:
-        parts["curve"] = curve
-    step = _load_state(state_file, fingerprint, parts)
+    shard = shard and processes.count() > 1
+    if shard and optimization.optimizer == "muon":
+        raise TrainingError(
+            "compute.shard splits each matrix among the processes, and muon needs whole ones; set the optimizer to "
+            "adamw, or compute.shard to false"
+        )
+    state = _read_state(state_file, fingerprint)
+    step = state["step"] if state else 0
     if len(found := set(processes.gathered(step))) > 1:
         raise TrainingError(f"the processes resume from steps {sorted(found)}: all must read the same {state_file}")
+    if state:
+        model.load_state_dict(state["parts"]["model"])
     recomputed: list[Any] = (
         [m for m in model.modules() if hasattr(m, "gradient_checkpointing_enable")] if checkpointing else []
     )
@@ -132,8 +127,27 @@ def fit(
         return_freed_memory()
     for part in recomputed:  # of transformers
         part.gradient_checkpointing_enable({"use_reentrant": False})
-    model, *optimizers = accelerator.prepare(model, *optimizers)
     model.train()
+    together, trained = prepare(model, loss, accelerator, shard)
+    own_optimizers = build(
+        optimization.optimizer,
+        trained,
+        lr=optimization.lr,
+        weight_decay=optimization.weight_decay,
+        rates=optimization.rates,
+    )
+    highest = [
+        group["lr"] for optimizer in own_optimizers for group in optimizer.param_groups
+    ]  # without warm-up, decay
+    by_name = {f"optimizer {i}": optimizer for i, optimizer in enumerate(own_optimizers)}
+    parts: dict[str, Any] = {"model": model, **by_name, **({"curve": curve} if curve else {})}  # what a state holds
+    if state:
+        for name, optimizer in by_name.items():
+            sharding.load_optimizer(optimizer, state["parts"][name])
+        if curve:
+            curve.load_state_dict(state["parts"]["curve"])
+        del state
+    optimizers = [accelerator.prepare(optimizer) for optimizer in own_optimizers]
     saved = time.monotonic()
     while step < optimization.steps:
         # Dropout, if any, is a function of the step and the process too.
@@ -142,14 +156,18 @@ def fit(
         for group, lr in zip((g for o in optimizers for g in o.param_groups), highest, strict=True):
             group["lr"] = lr * scale
         micro_batches = batches(step)
-        [weight] = processes.summed([sum(batch.weight for batch in micro_batches)], accelerator.device)
+        if shard:  # whose every pass gathers weights from all processes
+            more = processes.most(len(micro_batches), accelerator.device) - len(micro_batches)
+            micro_batches = [*micro_batches, *[micro_batches[0].uncounted()] * more]
+        overdue = accelerator.is_main_process and time.monotonic() - saved > save_every_seconds
+        given = [sum(batch.weight for batch in micro_batches), float(overdue)]
+        weight, due = processes.summed(given, accelerator.device)
         sums: Metrics = {}
         for number, batch in enumerate(micro_batches, 1):
             # Processes add up their gradients once per step, during the last backward pass.
-            apart = contextlib.nullcontext() if number == len(micro_batches) else accelerator.no_sync(model)
-            with apart:
+            with gradients_apart(together, accelerator, number < len(micro_batches)):
                 with accelerator.autocast():
-                    total, metrics = loss(model, batch.to(accelerator.device))
+                    total, metrics = together(batch.to(accelerator.device))
                 if not torch.isfinite(total):
                     raise TrainingError(
                         f"the loss is {total.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
@@ -158,7 +176,7 @@ def fit(
                 accelerator.backward(total * (batch.counts * processes.count()) / weight)  # DDP takes their mean
             for name, value in {"loss": total.item(), **metrics}.items():
                 sums[name] = sums.get(name, 0.0) + value * batch.counts
-        norm = accelerator.clip_grad_norm_(model.parameters(), optimization.max_grad_norm)
+        norm = sharding.full(accelerator.clip_grad_norm_(together.parameters(), optimization.max_grad_norm))
         if not torch.isfinite(norm) and accelerator.scaler is None:  # a scaler (fp16) leaves out such a step by itself
             own = [id_ for batch in micro_batches if batch.counts for id_ in batch.ids]
             ids = [id_ for each in processes.gathered(own) for id_ in each]
@@ -169,45 +187,49 @@ def fit(
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        after_step()
+        if after_step:
+            with sharding.whole(model, write=True):
+                after_step()
         step += 1
         if on_step:
             totals = processes.summed(list(sums.values()), accelerator.device)
             means = {name: value / weight for name, value in zip(sums, totals, strict=True)}
             on_step(step, {**means, "lr": optimization.lr * scale, "grad_norm": float(norm)})
-        due = time.monotonic() - saved > save_every_seconds and may_save(step)
-        if (due or step == optimization.steps) and (problem := not_finite(accelerator.unwrap_model(model))):
-            raise TrainingError(f"after step {step}, {problem}: the updates were too large; lower the learning rate")
-        if state_file and accelerator.is_main_process and (due or step == optimization.steps):
-            _save_state(state_file, fingerprint, parts, step)
+        if (due and may_save(step)) or step == optimization.steps:
+            with sharding.whole(model):
+                if problem := not_finite(model):
+                    raise TrainingError(
+                        f"after step {step}, {problem}: the updates were too large; lower the learning rate"
+                    )
+                if state_file:
+                    _save_state(state_file, fingerprint, parts, step, write=accelerator.is_main_process)
             saved = time.monotonic()
+    sharding.join(model)
     for part in recomputed:
         part.gradient_checkpointing_disable()
-    return accelerator.unwrap_model(model).eval()
+    return model.eval()
 
 
-def _save_state(path: Path, fingerprint: str, parts: dict[str, Any], step: int) -> None:
-    """Write the state atomically."""
+def _save_state(path: Path, fingerprint: str, parts: dict[str, Any], step: int, *, write: bool) -> None:
+    """Write the state atomically; a process that shall not write takes part in gathering it."""
+    saved = {name: sharding.gathered_state(part.state_dict(), keep=write) for name, part in parts.items()}
+    if not write:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    saved = {name: part.state_dict() for name, part in parts.items()}
     torch.save({"fingerprint": fingerprint, "step": step, "parts": saved}, temporary)
     os.replace(temporary, path)
 
 
-def _load_state(path: Path | None, fingerprint: str, parts: dict[str, Any]) -> int:
-    """Load a state that belongs to this run; return the step to resume from, 0 if there is none."""
+def _read_state(path: Path | None, fingerprint: str) -> dict[str, Any] | None:
+    """Return the state that a run resumes from, or None if there is none of this run."""
     if path is None or not path.is_file():
-        return 0
+        return None
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # a torn file: torch raises many kinds
         raise TrainingError(f"{path} cannot be read ({error}); delete it to train from the start") from error
-    if state["fingerprint"] != fingerprint:
-        return 0
-    for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
-    return state["step"]
+    return state if state["fingerprint"] == fingerprint else None
 
 
 def fingerprint_of(*parts: Any) -> str:

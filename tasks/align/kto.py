@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from model import sharding
 from model.batch import Batch
 from model.objectives.kto import kto_loss, reference_point
 from model.objectives.logprobs import collate, decided, label_logprobs
@@ -22,7 +23,9 @@ class Kto(PairMethod):
         self.reference = job.load_reference()
 
     def batches(self, step: int) -> list[Batch]:
-        z0, batches = self.z0(self.schedule[step]), super().batches(step)
+        with sharding.whole(self.model):
+            z0 = self.z0(self.schedule[step])
+        batches = super().batches(step)
         for batch in batches:
             batch.tensors["z0"] = z0
         return batches

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from model import lora, processes
+from model import lora, processes, sharding
 from model.batch import Batch
 from model.sampling import sample
 from model.training import TrainingError
@@ -72,7 +72,8 @@ class OnPolicy(Method):
         if within == 0:
             training = self.model.training
             self.model.eval()
-            self.current = (number, self.judged(self.sample(number), number))
+            with sharding.whole(self.model):
+                self.current = (number, self.judged(self.sample(number), number))
             self.model.train(training)
         if self.current is None or self.current[0] != number:
             raise TrainingError(

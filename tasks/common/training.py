@@ -35,7 +35,7 @@ def train(
     points: int = 50,
     log: Callable[[list[Metrics]], None] = lambda rows: None,
     may_save: Callable[[int], bool] = lambda step: True,
-    after_step: Callable[[], None] = lambda: None,
+    after_step: Callable[[], None] | None = None,
     checkpointing: bool = False,
 ) -> Curve:
     """Train ``model`` in place by :func:`model.training.fit` and return the curve.
@@ -78,6 +78,7 @@ def train(
             after_step=after_step,
             curve=curve,
             checkpointing=checkpointing,
+            shard=params.compute.shard,
         )
     log(curve.fresh())
     return curve

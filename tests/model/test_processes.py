@@ -72,7 +72,7 @@ def test_several_processes_give_the_curve_and_weights_of_one_whatever_the_accumu
             close(found, wanted)
 
 
-def train_until(stop, state):
+def train_until(stop, state, shard=False):
     """Train up to a step, whose weights the state does not have any more: the last one saved is of the step before."""
 
     def on_step(step, metrics):
@@ -80,7 +80,7 @@ def train_until(stop, state):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(3, state_file=state, save_every_seconds=0.0, on_step=on_step)
+        train(3, state_file=state, save_every_seconds=0.0, on_step=on_step, shard=shard)
 
 
 def test_a_resumed_training_may_have_another_number_of_processes(tmp_path):

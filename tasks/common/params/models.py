@@ -24,6 +24,7 @@ class Compute(Block):
     precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], BeforeValidator(_spelled_out)]
     threads: Positive
     processes: Literal["auto"] | Positive
+    shard: bool = False
     pools: dict[str, str | None] = Field(default={})  # stage -> Prefect work pool that runs it; flows/ reads them
     engine: Literal["local", "processes", "ray"]
     workers: Literal["auto"] | Positive
@@ -33,6 +34,12 @@ class Compute(Block):
     def _address(self):
         if self.address is not None and self.engine != "ray":
             raise ValueError(f"address is a Ray cluster's, but engine is {self.engine}; set engine: ray, or no address")
+        return self
+
+    @model_validator(mode="after")
+    def _unscaled(self):
+        if self.shard and self.precision == "fp16":
+            raise ValueError("shard splits the gradients, which precision fp16 scales; take bf16 or float32")
         return self
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,8 +35,10 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.setattr(Grpo, "judge", ByFirstCode())
 
 
-def train(name):
-    method, losses = METHODS[name](files.job(method=name, **SMALL, **ON_POLICY.get(name, {}))), []
+def train(name, shard=False):
+    job, losses = files.job(method=name, **SMALL, **ON_POLICY.get(name, {})), []
+    compute = job.params.compute.model_copy(update={"shard": shard})  # of PPO's reward model, too
+    method = METHODS[name](replace(job, params=job.params.model_copy(update={"compute": compute})))
     fit(
         method.model,
         method.batches,
@@ -42,17 +46,18 @@ def train(name):
         Optimization(lr=1e-2, steps=method.steps),
         seed=1,
         cpu=True,
+        shard=shard,
         on_step=lambda step, metrics: losses.append(metrics["loss"]),
     )
     return np.array(losses), weights(method.model)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_several_processes_give_the_curve_and_weights_of_one(count, tmp_path):
+@pytest.mark.parametrize(("count", "shard"), [(2, False), (4, False), (2, True)])
+def test_several_processes_give_the_curve_and_weights_of_one(count, shard, tmp_path):
     expected = {name: train(name) for name in METHODS}
     for file in tmp_path.rglob("*.pt"):
         file.unlink()  # PPO's reward model must be trained again
-    for of_one_process in run(count, lambda: {name: train(name) for name in METHODS}):
+    for of_one_process in run(count, lambda: {name: train(name, shard) for name in METHODS}):
         for name, (losses, trained) in of_one_process.items():
             np.testing.assert_allclose(losses, expected[name][0], rtol=1e-5, atol=1e-5, err_msg=name)
             np.testing.assert_allclose(trained, expected[name][1], rtol=1e-5, atol=1e-5, err_msg=name)

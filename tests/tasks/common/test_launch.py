@@ -61,7 +61,7 @@ def main():
             Path(f"{step}.{os.environ.get('RANK', 0)}.step").write_text(str(os.getpid()))
             time.sleep(PAUSE)
         fit(model, batches, loss, Optimization(lr=1e-2, steps=20), seed=1, cpu=True, on_step=on_step,
-            state_file=Path("toy.pt"), save_every_seconds=0.0)
+            state_file=Path("toy.pt"), save_every_seconds=0.0, shard=loaded.compute.shard)
     part()
     assert not Path("weights.npy").exists(), "two processes write"
     np.save("weights.npy", torch.cat([p.detach().flatten() for p in model.parameters()]).numpy())
@@ -70,9 +70,11 @@ main()
 """
 
 
-def start(folder: Path, processes: int, pause: float = 0.0, fault: str = "") -> subprocess.Popen[str]:
+def start(
+    folder: Path, processes: int, pause: float = 0.0, fault: str = "", shard: bool = False
+) -> subprocess.Popen[str]:
     content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    content["compute"] |= {"device": "cpu", "threads": 1, "processes": processes}
+    content["compute"] |= {"device": "cpu", "threads": 1, "processes": processes, "shard": shard}
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     (folder / "toy.py").write_text(STAGE)
@@ -106,8 +108,9 @@ def result(folder: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_stage_with_a_message_and_the_stage_resumes_with_another_number(tmp_path):
-    stage = start(tmp_path, 2, pause=1.0)
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_killed_process_ends_the_stage_with_a_message_and_the_stage_resumes_with_another_number(tmp_path, shard):
+    stage = start(tmp_path, 2, pause=1.0, shard=shard)
     killed, other = (worker(stage, tmp_path, rank) for rank in (1, 0))
     killed.send_signal(signal.SIGKILL)
     code, _, errors = end(stage)

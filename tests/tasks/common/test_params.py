@@ -105,6 +105,15 @@ def test_half_precision_and_muon_are_refused_together(tmp_path):
     load(path)
 
 
+def test_half_precision_and_sharding_are_refused_together(tmp_path):
+    path = changed(tmp_path, "precision: auto", "precision: fp16")
+    path.write_text(
+        path.read_text().replace("shard: false", "shard: true").replace("optimizer: muon", "optimizer: adamw")
+    )
+    with pytest.raises(ParamsError, match="shard splits the gradients, which precision fp16 scales; take bf16"):
+        load(path)
+
+
 def test_grpo_needs_two_samples_of_a_text(tmp_path):
     path = method(tmp_path, "grpo")
     load(path)

@@ -38,7 +38,7 @@ def workspace(tmp_path, monkeypatch):
     write_table(paths.codes("train"), rows, schemas.CODES)
 
 
-def settings(optimizer: str) -> Params:
+def settings(optimizer: str, shard: bool = False) -> Params:
     """Return settings whose steps have one to five utterances, on small models."""
     content = params().model_dump(mode="json", by_alias=True)
     sft = {"epochs": 1, "lr": 1e-2, "weight_decay": 0.1, "optimizer": optimizer}
@@ -50,6 +50,7 @@ def settings(optimizer: str) -> Params:
         "sft_ar": {**sft, "batch_tokens": 160},
         "sft_nar": {**sft, "batch_frames": 80},
     }
+    changes["compute"] = {"shard": shard}
     merge(content, changes)
     return Params.model_validate(content)
 
@@ -75,12 +76,14 @@ def compared(model: torch.nn.Module) -> np.ndarray:
 
 
 # Muon computes in bfloat16, where a gradient's last bit may round to another number.
-@pytest.mark.parametrize(("optimizer", "apart"), [("adamw", 1e-5), ("muon", 3e-4)])
+@pytest.mark.parametrize(
+    ("optimizer", "shard", "apart"), [("adamw", False, 1e-5), ("adamw", True, 1e-5), ("muon", False, 3e-4)]
+)
 @pytest.mark.parametrize(("name", "train"), [("sft_ar", train_ar), ("sft_nar", train_nar)])
-def test_several_processes_give_the_curve_and_weights_of_one(name, train, optimizer, apart):
+def test_several_processes_give_the_curve_and_weights_of_one(name, train, optimizer, shard, apart):
     def trained():
         torch.manual_seed(1)
-        model, curve = train(settings(optimizer))
+        model, curve = train(settings(optimizer, shard))
         return np.array([[row["loss"], row["accuracy"]] for row in curve.rows]), compared(model)
 
     expected = trained()
