@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model.codecs.facts import codec_facts, published
 from model.errors import InputError
+from model.layouts.hub import local_folder
 from model.layouts.spec import LayoutSpec, own_layout, read_layout
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
@@ -14,11 +15,14 @@ from tasks.common.params.models import TRAIN
 def start_folder(params: Params, part: str) -> Path | None:
     """Return the folder of the start policy's ``part`` (``ar``, ``nar``), or None where it is trained here.
 
-    Where ``policy.start`` is a model's own folder, it is the AR's.
+    Where ``policy.start`` is a model's own folder, or a name on the Hugging Face Hub, it is the AR's.
+
+    Raises:
+        CheckpointError: such a name that is not in the Hub's cache and cannot be downloaded.
     """
     if params.policy.start == TRAIN:
         return None
-    start = Path(params.policy.start)
+    start = local_folder(params.policy.start)
     return start if part == "ar" and (start / "config.json").is_file() else start / part
 
 

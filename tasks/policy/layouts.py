@@ -54,7 +54,7 @@ def show(name: Annotated[str, typer.Argument(help="a shipped layout, or a YAML f
 
 @app.command()
 def check(
-    policy: Annotated[Path, typer.Option(help="the checkpoint: a Hugging Face folder")],
+    policy: Annotated[str, typer.Option(help="the checkpoint: a Hugging Face folder, or ORG/NAME on the Hub")],
     layout: Annotated[str, typer.Option(help="a shipped layout (see `list`), or a YAML file")],
     speech: Annotated[Path, typer.Option(help="folder with recordings and a CSV: id,path,text,speaker")],
     codec: Annotated[str | None, typer.Option(help="folder or published name, by default the layout's codec")] = None,
@@ -67,17 +67,19 @@ def check(
         from model.codecs.registry import load_codec
         from model.layouts.check import check_layout
         from model.layouts.checkpoint import check_files, load_causal_lm
+        from model.layouts.hub import local_folder
         from model.layouts.layout import Layout
 
-        declared = Layout.load(layout, policy)
+        folder = local_folder(policy)
+        declared = Layout.load(layout, folder)
         if declared.spec.word is not None:
             raise DataError(f"layout {layout} has words between the codes, which need alignments; no CSV gives these")
         name = _codec_name(declared, codec)
-        check_files(policy)
+        check_files(folder)
         rows = _rows(speech)
         coder = load_codec(name, device)
         check_codec(declared, coder, name)
-        model = load_causal_lm(policy, declared.tokenizer, device)
+        model = load_causal_lm(folder, declared.tokenizer, device)
         chosen = _recordings(speech, rows, declared, coder, recordings)
         report = check_layout(model, declared, chosen)
     _print(report)

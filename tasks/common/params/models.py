@@ -65,7 +65,9 @@ class Models(Block):
 
 
 class Policy(Block):
-    start: Annotated[str, Field(min_length=1)]  # a Hugging Face folder, one with ar/ and nar/, or TRAIN
+    start: Annotated[
+        str, Field(min_length=1)
+    ]  # a Hugging Face folder, ORG/NAME on the Hub, a folder with ar/ and nar/, or TRAIN
     layout: Annotated[str, Field(min_length=1)] | None
     voice: Literal["audio", "speaker", "none"]
 
