@@ -36,27 +36,35 @@ def logprobs(
     Args:
         texts: token ids of each text. frames: ``(frames, books)`` of each sequence.
     """
-    steps = pad_steps(policy.pattern, [policy.pattern.delay(one) for one in frames]).to(policy.model.device)
+    steps = steps_of(policy.pattern, frames, policy.model.device)
     return delayed_logprobs(policy.pattern, policy.logits(texts, steps), steps)
+
+
+def steps_of(pattern: DelayPattern, frames: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """Return frames ``(frames, books)`` of each sequence at their delayed steps ``(batch, longest, books)``."""
+    return pad_steps(pattern, [pattern.delay(one) for one in frames]).to(device)
 
 
 class Dia:
     """Dia: an encoder of bytes, and a decoder of nine books.
 
+    Args:
+        called: a wrapper of the model that computes its forward pass, if there is one.
+
     Guided sampling mixes two passes, which is another distribution than the one that is scored here.
     """
 
-    def __init__(self, model: DiaForConditionalGeneration):
+    def __init__(self, model: DiaForConditionalGeneration, called: Any = None):
         decoder = model.config.decoder_config
-        self.model = model
+        self.model, self.called = model, model if called is None else called
         self.pattern = DelayPattern(
             tuple(model.config.delay_pattern), decoder.bos_token_id, decoder.pad_token_id, decoder.eos_token_id
         )
 
     def logits(self, texts: Sequence[Sequence[int]], steps: torch.Tensor) -> torch.Tensor:
-        ids, mask = _padded(texts, steps.device)
+        ids, mask = padded(texts, steps.device)
         start = torch.full_like(steps[:, :1], self.pattern.bos)
-        out = self.model(
+        out = self.called(
             input_ids=ids,
             attention_mask=mask,
             decoder_input_ids=torch.cat([start, steps[:, :-1]], dim=1),
@@ -85,12 +93,12 @@ class Musicgen:
         if self.alone:
             out = self.model(input_ids=given, use_cache=False)
         else:
-            ids, mask = _padded(texts, steps.device)
+            ids, mask = padded(texts, steps.device)
             out = self.model(input_ids=ids, attention_mask=mask, decoder_input_ids=given, use_cache=False)
         return out.logits.view(batch, books, length, -1).transpose(1, 2)
 
 
-def _padded(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return texts padded on the right ``(batch, longest)``, and the mask."""
     rows = [torch.tensor(list(text), dtype=torch.long) for text in texts]
     mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)

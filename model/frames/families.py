@@ -21,12 +21,14 @@ CONFIG = "config.json"
 class Family:
     """``name`` of the class in ``transformers``, its books by configuration, and its adapter.
 
-    ``adapter`` takes the model as it is called, perhaps wrapped, and the model itself.
+    ``adapter`` takes the model as it is called, perhaps wrapped, and the model itself. A family ``of_bytes`` has no
+    ``tokenizer.json``: its tokens of text are bytes (:mod:`model.frames.bytes`).
     """
 
     name: str
     books: Callable[[Any], Books]
     adapter: Callable[[Any, Any], FramePolicy]
+    of_bytes: bool = False
 
 
 def _csm_books(config: Any) -> Books:
@@ -48,7 +50,29 @@ def _csm(model: Any, inner: Any) -> FramePolicy:
     return Csm(model, inner, _csm_books(inner.config))
 
 
-FAMILIES = {"csm": Family("CsmForConditionalGeneration", _csm_books, _csm)}
+def _dia_books(config: Any) -> Books:
+    decoder, first = config.decoder_config, config.encoder_config.vocab_size
+    if not isinstance(decoder.eos_token_id, int):
+        raise CheckpointError(f"eos_token_id should be one number, found {decoder.eos_token_id!r}")
+    return Books(
+        count=decoder.num_channels,
+        size=decoder.vocab_size,
+        first=first,
+        end_token=first + decoder.eos_token_id,  # of book 0
+        end_code=decoder.eos_token_id,
+    )
+
+
+def _dia(model: Any, inner: Any) -> FramePolicy:
+    from model.frames.dia_policy import Dia  # torch, as above
+
+    return Dia(model, inner, _dia_books(inner.config))
+
+
+FAMILIES = {
+    "csm": Family("CsmForConditionalGeneration", _csm_books, _csm),
+    "dia": Family("DiaForConditionalGeneration", _dia_books, _dia, of_bytes=True),
+}
 
 
 def family_of(kind: str) -> Family | None:

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer as Backend
 
 from model.errors import CheckpointError
 from model.frames.books import Books
-from model.frames.families import books_of
-from model.layouts.tokenizer import Tokenizer
+from model.frames.families import books_of, family_of, model_type
+from model.layouts.tokenizer import TOKENIZER, Tokenizer
 
 NAME = re.compile(r"<\|code_(0|[1-9]\d*)\|>")
 
@@ -41,11 +41,15 @@ class FrameTokenizer(Tokenizer):
                 f"{folder} has {self.books.first} embeddings of text, but {self.where} has ids up to "
                 f"{super().size - 1}: the checkpoint and the tokenizer are of different models"
             )
-        if self.backend.id_to_token(self.books.end_token) is None:
+        if self.books.end_token < self.books.first and self.backend.id_to_token(self.books.end_token) is None:
             raise CheckpointError(
                 f"{folder} ends speech at the token {self.books.end_token}, which {self.where} does not have: the "
                 "checkpoint and the tokenizer are of different models"
             )
+
+    def single(self, token: str, purpose: str) -> int:
+        found = self.find(token) if NAME.fullmatch(token) else None
+        return super().single(token, purpose) if found is None else found
 
     def find(self, token: str) -> int | None:
         match = NAME.fullmatch(token)
@@ -66,6 +70,14 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         LayoutError: no ``tokenizer.json``, or one that is damaged.
         CheckpointError: a frame-parallel model whose configuration is damaged.
     """
-    plain = Tokenizer.load(folder)
+    family = family_of(model_type(Path(folder)))
+    if family is None:
+        return Tokenizer.load(folder)
     books = books_of(Path(folder))
-    return plain if books is None else FrameTokenizer(plain.backend, plain.where, plain.chat_template, books)
+    assert books is not None
+    if family.of_bytes and not (Path(folder) / TOKENIZER).is_file():
+        from model.frames.bytes import ByteTokenizer, byte_backend  # which is made of the class here
+
+        return ByteTokenizer(byte_backend(), f"{folder} (of bytes)", None, books)
+    plain = Tokenizer.load(folder)
+    return FrameTokenizer(plain.backend, plain.where, plain.chat_template, books)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from transformers import CsmForConditionalGeneration, PreTrainedModel
+from transformers import CsmForConditionalGeneration, DiaForConditionalGeneration, PreTrainedModel
 
 from model.codecs.registry import load_codec
 from model.errors import InputError
@@ -29,6 +29,7 @@ from tasks.register import __main__ as register
 from tasks.sample import __main__ as sample
 from tests.model.codecs import foreign
 from tests.model.frames import tiny as tiny_frames
+from tests.model.frames import tiny_dia
 from tests.tasks.policy.test_families import GRPO, SETTINGS, START, configure, write_split
 from tests.tasks.register import tiny
 
@@ -41,14 +42,26 @@ def write_csm(codec: str, folder: Path) -> type[PreTrainedModel]:
     return CsmForConditionalGeneration
 
 
+def write_dia(codec: str, folder: Path) -> type[PreTrainedModel]:
+    """Write a random Dia, as above."""
+    foreign.save("dac", Path(codec))
+    tiny_dia.save(tiny_dia.dia(), folder)
+    fit_codec(codec, folder)
+    return DiaForConditionalGeneration
+
+
 def fit_codec(codec: str, folder: Path) -> None:
     content, loaded = yaml.safe_load((folder / "layout.yaml").read_text()), load_codec(codec)
     content["codec"] |= {"sample_rate": loaded.encode_rate, "frame_rate": loaded.frame_rate}
     (folder / "layout.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-FAMILIES = {"csm": write_csm}
-TRAINED = {"csm": ("backbone_model.", "lm_head.", "embed_text_tokens.")}  # the policy; the rest stays as it is
+FAMILIES = {"csm": write_csm, "dia": write_dia}
+SECONDS = {"csm": 0.4, "dia": 0.13}  # the tiny DAC has 800 frames per second
+TRAINED = {
+    "csm": ("backbone_model.", "lm_head.", "embed_text_tokens."),
+    "dia": ("",),
+}  # the policy; the rest stays as it is
 
 
 def workspace(family: str, folder: Path) -> type[PreTrainedModel]:
@@ -58,7 +71,7 @@ def workspace(family: str, folder: Path) -> type[PreTrainedModel]:
     loads = FAMILIES[family]("checkpoints/codec", folder / START)
     tiny.write_recognizer(folder)
     for split in ("train", "dev", "test"):
-        write_split(split, load_codec("checkpoints/codec"), 0.4)
+        write_split(split, load_codec("checkpoints/codec"), SECONDS[family])
     return loads
 
 
@@ -100,7 +113,7 @@ def test_the_loop_aligns_a_frame_parallel_checkpoint(
     grpo = loads.from_pretrained(paths.ar("1")).state_dict()
     assert any(not torch.equal(value, dpo[name]) for name, value in grpo.items())
     assert all(torch.equal(value, grpo[name]) for name, value in start.items() if not name.startswith(TRAINED[family]))
-    for name in ("tokenizer.json", "generation_config.json"):
+    for name in ("tokenizer_config.json", "generation_config.json"):
         assert (paths.ar("1") / name).read_bytes() == Path(START, name).read_bytes()
     assert Layout.of_policy(paths.ar("1")).spec == layout.spec
 
