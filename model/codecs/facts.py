@@ -25,6 +25,7 @@ PUBLISHED_FACTS = {
     "encodec_24khz": Facts("encodec", sample_rate=24000, n_codebooks=8, codebook_size=1024),
     "facebook/encodec_24khz": Facts("encodec_hf", sample_rate=24000, n_codebooks=8, codebook_size=1024),
     "descript/dac_24khz": Facts("dac", sample_rate=24000, n_codebooks=32, codebook_size=1024),
+    "descript/dac_44khz": Facts("dac", sample_rate=44100, n_codebooks=9, codebook_size=1024),
     "kyutai/mimi": Facts("mimi", sample_rate=24000, n_codebooks=32, codebook_size=2048),
     "HKUSTAudio/xcodec2-hf": Facts("xcodec2", sample_rate=16000, n_codebooks=1, codebook_size=65536),
     "neuphonic/neucodec": Facts("neucodec", sample_rate=24000, n_codebooks=1, codebook_size=65536),
@@ -32,9 +33,10 @@ PUBLISHED_FACTS = {
 }
 
 
-def published(kind: str) -> str | None:
-    """Return the name of a published codec of this kind, or None."""
-    return next((name for name, facts in PUBLISHED_FACTS.items() if facts.kind == kind), None)
+def published(kind: str, sample_rate: int) -> str | None:
+    """Return the name of a published codec of this kind, or None; of several the one with this rate in Hz."""
+    names = [name for name, facts in PUBLISHED_FACTS.items() if facts.kind == kind]
+    return min(names, key=lambda name: PUBLISHED_FACTS[name].sample_rate != sample_rate, default=None)
 
 
 def codec_facts(name_or_path: str) -> Facts:

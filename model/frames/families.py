@@ -73,6 +73,10 @@ FAMILIES = {
     "csm": Family("CsmForConditionalGeneration", _csm_books, _csm),
     "dia": Family("DiaForConditionalGeneration", _dia_books, _dia, of_bytes=True),
 }
+# Classes with frames that the loop cannot align, and why.
+NO_POLICY = dict.fromkeys(
+    ("musicgen", "musicgen_melody"), "it has no code that ends speech, so every sample would run to its limit"
+)
 
 
 def family_of(kind: str) -> Family | None:

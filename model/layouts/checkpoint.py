@@ -10,7 +10,7 @@ import torch
 from model.checkpoint import check_finite, check_whole
 from model.config import read
 from model.errors import CheckpointError
-from model.frames.families import class_of
+from model.frames.families import FAMILIES, NO_POLICY, class_of
 from model.frames.tokenizer import FrameTokenizer
 from model.layouts.tokenizer import Tokenizer
 
@@ -83,10 +83,13 @@ def check_files(folder: Path) -> None:
         )
     for name in names:
         check_whole(folder / name)
+    if kind in NO_POLICY:
+        raise CheckpointError(f"{folder} is a {kind}, which is no policy to align: {NO_POLICY[kind]}")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and class_of(kind) is None:
         raise CheckpointError(
             f"{folder}/{CONFIG} has model_type {kind!r}, which is no causal language model of one token stream; "
-            "expected one that AutoModelForCausalLM knows, such as llama, qwen2 or qwen3, or a frame-parallel one (csm)"
+            "expected one that AutoModelForCausalLM knows, such as llama, qwen2 or qwen3, or a frame-parallel one "
+            f"({', '.join(FAMILIES)})"
         )
 
 

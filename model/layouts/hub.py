@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.config import read
 from model.errors import CheckpointError
+from model.frames.families import family_of, model_type
 
 NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.yaml")  # no pickle is ever downloaded
@@ -57,7 +58,10 @@ def _snapshot(name: str, offline: bool) -> Path | str:
 
 
 def _complete(folder: Path) -> bool:
-    if not all((folder / name).is_file() for name in (CONFIG, TOKENIZER)):
+    if not (folder / CONFIG).is_file():
+        return False
+    family = family_of(model_type(folder))
+    if not (folder / TOKENIZER).is_file() and not (family and family.of_bytes):
         return False
     names: list[str] = [WEIGHTS]
     if (folder / INDEX).is_file():

@@ -52,7 +52,7 @@ def check_codec_kind(params: Params) -> None:
     spec, codec = start_layout(params).codec, params.models.codec
     if spec is None or (found := codec_facts(codec).kind).removesuffix("_hf") == spec.kind:
         return
-    known, layout = published(spec.kind), params.policy.layout or f"{params.policy.start}/layout.yaml"
+    known, layout = published(spec.kind, spec.sample_rate), params.policy.layout or f"{params.policy.start}/layout.yaml"
     raise InputError(
         f"layout {layout} is for the codec {spec.kind}, but models.codec is {codec}, a {found}: "
         + (f"name a folder of {spec.kind}, or {known}" if known else "that codec is in no package here")

@@ -94,10 +94,10 @@ def _codec_name(declared: Layout, codec: str | None) -> str:
         return codec
     from model.codecs.facts import published
 
-    kind = declared.spec.codec.kind if declared.spec.codec else ""
-    name = published(kind)
+    spec = declared.spec.codec
+    name = published(spec.kind, spec.sample_rate) if spec else None
     if name is None:
-        found = f"its codec {kind!r} is in no package here" if kind else "the layout names no codec"
+        found = f"its codec {spec.kind!r} is in no package here" if spec else "the layout names no codec"
         raise DataError(f"layout {declared.name}: {found}; name a folder of the same codec with --codec")
     return name
 

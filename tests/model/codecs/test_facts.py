@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from model.codecs.encodec import PUBLISHED_MODELS
-from model.codecs.facts import PUBLISHED_FACTS, codec_facts
+from model.codecs.facts import PUBLISHED_FACTS, codec_facts, published
 from model.codecs.registry import CODECS
 from model.errors import CheckpointError
 
@@ -14,6 +14,19 @@ from model.errors import CheckpointError
 def test_published_codecs_are_known_without_loading_them():
     assert {name: codec_facts(name).sample_rate for name in PUBLISHED_MODELS} == {"encodec_24khz": 24000}
     assert all(facts.kind in CODECS for facts in PUBLISHED_FACTS.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "name"),
+    [
+        ("dac", 44100, "descript/dac_44khz"),
+        ("dac", 24000, "descript/dac_24khz"),
+        ("neucodec", 16000, "neuphonic/neucodec"),
+    ],
+)
+def test_a_layouts_codec_is_known_by_kind_and_rate(kind, rate, name):
+    assert published(kind, rate) == name
+    assert published("unheard of", rate) is None
 
 
 def test_facts_need_no_torch():

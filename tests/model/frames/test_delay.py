@@ -16,7 +16,8 @@ from transformers import (
     T5Config,
 )
 
-from model.errors import InputError
+from model import policy
+from model.errors import CheckpointError, InputError
 from model.frames.delay import DelayPattern, delayed_logprobs, pad_steps
 from model.frames.delayed import Dia, Musicgen, logprobs
 
@@ -85,6 +86,12 @@ def test_musicgens_pattern_is_its_own():
 def test_what_is_no_pattern_is_refused(wrong, message):
     with pytest.raises(InputError, match=message):
         wrong()
+
+
+def test_a_model_that_cannot_end_speech_is_no_policy(tmp_path):
+    musicgen().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="is a musicgen, which is no policy to align: it has no code that ends"):
+        policy.load(tmp_path)
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

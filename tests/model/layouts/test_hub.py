@@ -10,6 +10,7 @@ import pytest
 from model import policy
 from model.errors import CheckpointError
 from model.layouts.hub import local_folder
+from tests.model.frames import tiny_dia
 
 NAME, COMMIT = "some-team/codec-lm", "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,6 +32,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_name_is_the_folder_in_the_cache_and_loads_as_a_policy(cache: Path):
     assert local_folder(NAME) == cache
     assert policy.load(local_folder(NAME)).layout.code_tokens.size == 16
+
+
+def test_a_family_whose_tokens_are_bytes_has_no_tokenizer_file(cache: Path):
+    for file in cache.iterdir():
+        file.unlink()
+    tiny_dia.save(tiny_dia.dia(), cache)
+    assert not (cache / "tokenizer.json").exists() and local_folder(NAME) == cache
 
 
 def test_a_folder_is_itself_even_if_its_name_could_be_the_hubs(cache: Path, tmp_path: Path):

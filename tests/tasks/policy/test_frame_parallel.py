@@ -58,10 +58,8 @@ def fit_codec(codec: str, folder: Path) -> None:
 
 FAMILIES = {"csm": write_csm, "dia": write_dia}
 SECONDS = {"csm": 0.4, "dia": 0.13}  # the tiny DAC has 800 frames per second
-TRAINED = {
-    "csm": ("backbone_model.", "lm_head.", "embed_text_tokens."),
-    "dia": ("",),
-}  # the policy; the rest stays as it is
+# The policy; the rest stays as it is.
+TRAINED = {"csm": ("backbone_model.", "lm_head.", "embed_text_tokens."), "dia": ("",)}
 
 
 def workspace(family: str, folder: Path) -> type[PreTrainedModel]:
