@@ -25,7 +25,7 @@ from encodec import EncodecModel
 
 from bootstrap import resuming
 from model.codecs import encodec
-from model.training import TrainingError
+from model.errors import TrainingError
 from tasks.common import yaml12
 from tasks.common.stage import one_message
 

@@ -37,8 +37,8 @@ from whisper.model import ModelDimensions, Whisper
 from bootstrap import resuming
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
+from model.errors import TrainingError
 from model.judges import asr
-from model.training import TrainingError
 from tasks.common import digits, yaml12
 from tasks.common.files import atomic_path
 from tasks.common.stage import one_message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,11 +13,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from model.checkpoint_size import check_size
 from model.config import read as read_config
 from model.errors import CheckpointError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
+FLOATS = ("F64", "F32", "F16", "BF16")  # safetensors' names of the types that weights may have
+WEIGHT = re.compile(r"(weight|weight_[gv]|original[01])$")  # names of weights, not of masks or counts
 Config = TypeVar("Config")
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -74,8 +78,10 @@ def built(make: Callable[[], Module], folder: Path) -> Module:
     """Return ``make()``, a module of the sizes in the folder's ``config.json``.
 
     Raises:
-        CheckpointError: no module has such sizes, or the memory holds none.
+        CheckpointError: no module has such sizes, the weights next to it cannot fill them, or the memory holds none.
     """
+    check_whole(folder / WEIGHTS)
+    check_size(make, [folder / WEIGHTS], folder / CONFIG)
     try:
         return make()
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
@@ -84,19 +90,24 @@ def built(make: Callable[[], Module], folder: Path) -> Module:
 
 
 def check_whole(file: Path) -> None:
-    """Refuse a safetensors file that is no whole one.
+    """Refuse a safetensors file that is no whole one, or whose weights are not floating-point numbers.
 
     Raises:
-        CheckpointError: a pointer of git-lfs, half a download, or damaged.
+        CheckpointError: a pointer of git-lfs, half a download, damaged, or quantized weights.
     """
     with file.open("rb") as handle:
         if handle.read(len(POINTER)) == POINTER:
             raise CheckpointError(f"{file} is a git-lfs pointer, half a download; run `git lfs pull` in its folder")
     try:
-        with safe_open(str(file), framework="pt"):
-            pass
+        with safe_open(str(file), framework="pt") as opened:
+            types = {name: opened.get_slice(name).get_dtype() for name in opened.keys() if WEIGHT.search(name)}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{file} is half a download, or damaged: {error}") from error
+    for name, kind in types.items():
+        if kind not in FLOATS:
+            raise CheckpointError(
+                f"{file} has {name} as {kind}, quantized or of another kind; expected {', '.join(FLOATS)}"
+            )
 
 
 def _check_sizes(made: Any) -> None:
@@ -131,18 +142,23 @@ def load_weights(module: Module, folder: Path) -> Module:
 
 
 def check_finite(module: torch.nn.Module, folder: Path) -> None:
-    """Refuse a model with a weight that is not finite: all that it computes would be nothing.
+    """Refuse a model with a weight or buffer that is not finite, or with a matrix of zeros.
+
+    All that it computes would be nothing. A download that was broken off may leave zeros up to the file's full length.
 
     Raises:
         CheckpointError: with the weight's name.
     """
     if problem := not_finite(module):
         raise CheckpointError(f"{folder}: {problem}; take an earlier checkpoint, or train it again")
+    for name, value in module.named_parameters():
+        if value.ndim > 1 and value.numel() and not value.any():
+            raise CheckpointError(f"{folder}: all values of {name} are 0: half a download, or damaged; fetch it again")
 
 
 def not_finite(module: torch.nn.Module) -> str:
-    """Return which weight is not finite and in how many values, or ""."""
-    for name, value in module.named_parameters():
-        if not torch.isfinite(value).all():
+    """Return which weight or saved buffer (a codebook, a running mean) is not finite and in how many values, or ""."""
+    for name, value in module.state_dict().items():
+        if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
             return f"{int((~torch.isfinite(value)).sum())} of {value.numel()} values of {name} are not finite"
     return ""

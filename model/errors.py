@@ -16,3 +16,7 @@ class InputError(SpeechAlignError, ValueError):
 
 class CheckpointError(InputError):
     """A model folder that is missing or damaged, or whose parts do not belong together."""
+
+
+class TrainingError(SpeechAlignError):
+    """Training cannot go on: a loss, gradient or weight is not finite, or saved state does not fit."""

@@ -36,6 +36,10 @@ class NarConfig:
     heads: int = 4
     kernel: int = 7
 
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"width should be a multiple of heads, found {self.width} and {self.heads}")
+
 
 PromptState = tuple[list[torch.Tensor], torch.Tensor]  # returned by Nar.encode_prompt
 

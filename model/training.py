@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,18 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from model import processes, sharding
+from model import processes, saved_state, sharding
 from model.batch import Batch
 from model.checkpoint import not_finite
-from model.errors import SpeechAlignError
+from model.errors import TrainingError
 from model.fast.heap import return_freed_memory
 from model.fast.padding import padded
 from model.optimizers import build
 from model.together import LossFunction, Metrics, gradients_apart, prepare
 
-
-class TrainingError(SpeechAlignError):
-    """Training cannot go on: the loss is not finite, or saved state does not fit."""
+MOST_SKIPPED = 40  # steps in a row that a scaler leaves out; from 2^16 it reaches 1 in 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +111,13 @@ def fit(
             "compute.shard splits each matrix among the processes, and muon needs whole ones; set the optimizer to "
             "adamw, or compute.shard to false"
         )
-    state = _read_state(state_file, fingerprint)
+    state = saved_state.read(state_file, fingerprint, optimization.steps)
     step = state["step"] if state else 0
     if len(found := set(processes.gathered(step))) > 1:
         raise TrainingError(f"the processes resume from steps {sorted(found)}: all must read the same {state_file}")
     if state:
-        model.load_state_dict(state["parts"]["model"])
+        with saved_state.fitting(state_file):
+            model.load_state_dict(state["parts"]["model"])
     recomputed: list[Any] = (
         [m for m in model.modules() if hasattr(m, "gradient_checkpointing_enable")] if checkpointing else []
     )
@@ -142,13 +140,14 @@ def fit(
     by_name = {f"optimizer {i}": optimizer for i, optimizer in enumerate(own_optimizers)}
     parts: dict[str, Any] = {"model": model, **by_name, **({"curve": curve} if curve else {})}  # what a state holds
     if state:
-        for name, optimizer in by_name.items():
-            sharding.load_optimizer(optimizer, state["parts"][name])
-        if curve:
-            curve.load_state_dict(state["parts"]["curve"])
+        with saved_state.fitting(state_file):
+            for name, optimizer in by_name.items():
+                sharding.load_optimizer(optimizer, state["parts"][name])
+            if curve:
+                curve.load_state_dict(state["parts"]["curve"])
         del state
     optimizers = [accelerator.prepare(optimizer) for optimizer in own_optimizers]
-    saved = time.monotonic()
+    saved, skipped = time.monotonic(), 0
     while step < optimization.steps:
         # Dropout, if any, is a function of the step and the process too.
         torch.manual_seed((seed * 1_000_003 + step + processes.rank() * 2**40) % 2**63)
@@ -169,6 +168,8 @@ def fit(
                 with accelerator.autocast():
                     total, metrics = together(batch.to(accelerator.device))
                 if not torch.isfinite(total):
+                    if not shard:  # in whose process there is only a part of them
+                        _blame_weights(model, step)
                     raise TrainingError(
                         f"the loss is {total.item()} at step {step + 1}, in the batch of {list(batch.ids)}; "
                         "lower the learning rate, or look at these items"
@@ -187,6 +188,12 @@ def fit(
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+        skipped = skipped + 1 if accelerator.optimizer_step_was_skipped else 0
+        if skipped == MOST_SKIPPED or skipped == step + 1 == optimization.steps:
+            raise TrainingError(
+                f"no gradient of the last {skipped} steps was finite in {precision}, up to step {step + 1}, so nothing "
+                "was learned; take bf16 or float32 (compute.precision)"
+            )
         if after_step:
             with sharding.whole(model, write=True):
                 after_step()
@@ -197,12 +204,9 @@ def fit(
             on_step(step, {**means, "lr": optimization.lr * scale, "grad_norm": float(norm)})
         if (due and may_save(step)) or step == optimization.steps:
             with sharding.whole(model):
-                if problem := not_finite(model):
-                    raise TrainingError(
-                        f"after step {step}, {problem}: the updates were too large; lower the learning rate"
-                    )
+                _blame_weights(model, step)
                 if state_file:
-                    _save_state(state_file, fingerprint, parts, step, write=accelerator.is_main_process)
+                    saved_state.save(state_file, fingerprint, parts, step, write=accelerator.is_main_process)
             saved = time.monotonic()
     sharding.join(model)
     for part in recomputed:
@@ -210,26 +214,14 @@ def fit(
     return model.eval()
 
 
-def _save_state(path: Path, fingerprint: str, parts: dict[str, Any], step: int, *, write: bool) -> None:
-    """Write the state atomically; a process that shall not write takes part in gathering it."""
-    saved = {name: sharding.gathered_state(part.state_dict(), keep=write) for name, part in parts.items()}
-    if not write:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save({"fingerprint": fingerprint, "step": step, "parts": saved}, temporary)
-    os.replace(temporary, path)
+def _blame_weights(model: torch.nn.Module, step: int) -> None:
+    """Refuse weights that are not finite after ``step`` steps.
 
-
-def _read_state(path: Path | None, fingerprint: str) -> dict[str, Any] | None:
-    """Return the state that a run resumes from, or None if there is none of this run."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a torn file: torch raises many kinds
-        raise TrainingError(f"{path} cannot be read ({error}); delete it to train from the start") from error
-    return state if state["fingerprint"] == fingerprint else None
+    Raises:
+        TrainingError: with the weight's name; the items of the step that finds it are not to blame.
+    """
+    if problem := not_finite(model):
+        raise TrainingError(f"after step {step}, {problem}: the updates were too large; lower the learning rate")
 
 
 def fingerprint_of(*parts: Any) -> str:

@@ -40,7 +40,7 @@ def load_recognizer(name_or_path: str | Path, device: str | torch.device = "cpu"
     name, folder, published = str(name_or_path), Path(name_or_path), whisper.available_models()
     if checkpoint.is_checkpoint(folder) or name not in published:
         dims = checkpoint.load_config(folder, "recognizer", MODEL_TYPE, ModelDimensions, published)
-        return checkpoint.load_weights(Whisper(dims), folder).to(device)
+        return checkpoint.load_weights(checkpoint.built(lambda: Whisper(dims), folder), folder).to(device)
     try:
         return whisper.load_model(name, device=device).float().eval()
     except (OSError, RuntimeError) as error:  # no network, or a file that is not what was published

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from model.checkpoint import check_finite, check_whole
+from model.checkpoint_size import check_size
 from model.config import read
 from model.errors import CheckpointError
 from model.frames.families import FAMILIES, NO_POLICY, class_of
@@ -42,7 +43,10 @@ def load_causal_lm(
     check_files(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model, info = (class_of(config.model_type) or AutoModelForCausalLM).from_pretrained(
+        kind = class_of(config.model_type)
+        made = kind or AutoModelForCausalLM.from_config
+        check_size(lambda: made(config), [folder / name for name in _weight_files(folder)], folder / CONFIG)
+        model, info = (kind or AutoModelForCausalLM).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -51,6 +55,8 @@ def load_causal_lm(
             dtype=dtype,
             output_loading_info=True,
         )
+    except CheckpointError:
+        raise
     except Exception as error:  # transformers checks its fields with errors of several packages
         raise CheckpointError(f"{folder}: the model does not load: {error}") from error
     wrong = {k: v for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys") and v}

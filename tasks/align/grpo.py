@@ -11,11 +11,12 @@ import torch
 
 from model import processes
 from model.batch import Batch
+from model.errors import TrainingError
 from model.judges.panel import Judgement, Panel
 from model.objectives.advantages import group_advantages
 from model.objectives.grpo import grpo_loss, kl_estimate
 from model.objectives.logprobs import collate, decided, label_logprobs
-from model.training import Metrics, TrainingError
+from model.training import Metrics
 from model.voice import Voice
 from tasks.align.grid import on_grid, target_logprobs
 from tasks.align.method import Job

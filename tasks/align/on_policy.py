@@ -14,8 +14,8 @@ import torch
 
 from model import lora, processes, sharding
 from model.batch import Batch
+from model.errors import TrainingError
 from model.sampling import sample
-from model.training import TrainingError
 from tasks.align.method import Job, Method, Row
 from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.common.decoding import decoding_of

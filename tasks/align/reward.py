@@ -11,10 +11,11 @@ import torch
 from model import policy
 from model import reward as reward_lib
 from model.batch import Batch
+from model.errors import TrainingError
 from model.objectives.reward_model import reward_loss
 from model.pairs.sequences import sequences_of
 from model.reward import RewardModel
-from model.training import Metrics, Optimization, TrainingError
+from model.training import Metrics, Optimization
 from tasks.align.method import Job, PairMethod, Row, pair_ids
 from tasks.common import paths
 from tasks.common.digests import md5

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model import checkpoint
 from model.errors import CheckpointError
@@ -86,4 +87,30 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(folder, bad):
         model.weight[1, 2] = bad
     checkpoint.save(model, {"model_type": "small", "width": 3}, folder)
     with pytest.raises(CheckpointError, match=r"small: 1 of 6 values of weight are not finite"):
+        load(folder)
+
+
+def test_a_saved_buffer_that_is_not_finite_is_refused_by_name(folder):
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
+    model[0].running_mean[1] = float("nan")
+    checkpoint.save(model, {}, folder)
+    with pytest.raises(CheckpointError, match=r"1 of 3 values of 0\.running_mean are not finite"):
+        checkpoint.load_weights(torch.nn.Sequential(torch.nn.BatchNorm1d(3)), folder)
+
+
+def test_a_matrix_of_zeros_is_refused_because_a_broken_download_leaves_them(folder):
+    model = small()
+    torch.nn.init.zeros_(model.bias)
+    checkpoint.save(model, {"model_type": "small", "width": 3}, folder)
+    load(folder)  # biases may be
+    torch.nn.init.zeros_(model.weight)
+    checkpoint.save(model, {"model_type": "small", "width": 3}, folder)
+    with pytest.raises(CheckpointError, match=r"small: all values of weight are 0: half a download"):
+        load(folder)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.bool])
+def test_quantized_weights_are_not_taken_for_numbers(folder, kind):
+    save_file({"weight": torch.ones(2, 3).to(kind), "bias": torch.ones(2)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors has weight as (I8|U8|BOOL), quantized .* F32"):
         load(folder)

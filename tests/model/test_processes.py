@@ -9,7 +9,8 @@ from accelerate import PartialState
 
 from model import processes
 from model.batch import Batch
-from model.training import Optimization, TrainingError, fit
+from model.errors import TrainingError
+from model.training import Optimization, fit
 from tests.processes import run, weights
 
 STEPS = 6

@@ -10,11 +10,12 @@ import torch
 
 from model import lora, processes, sharding
 from model.batch import Batch
+from model.errors import TrainingError
 from model.fast import chunked
 from model.frames.backbone import train_backbone
 from model.frames.families import books_in
 from model.objectives.logprobs import collate, label_logprobs
-from model.training import Optimization, TrainingError, fit
+from model.training import Optimization, fit
 from tests.model.causal_models import causal
 from tests.model.frames import tiny
 from tests.model.test_processes import close, train, train_until

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from model.batch import Batch
-from model.training import Optimization, TrainingError, fit, length_buckets
+from model.errors import TrainingError
+from model.training import Optimization, fit, length_buckets
 from tests.model.causal_models import causal
 
 

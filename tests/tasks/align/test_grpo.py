@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from model.errors import TrainingError
 from model.judges.panel import Judgement
 from model.objectives.logprobs import IGNORE
-from model.training import Optimization, TrainingError, fit
+from model.training import Optimization, fit
 from tasks.align.grpo import Grpo, wer_of
 from tasks.align.methods import METHODS
 from tasks.common.files import DataError

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from model import policy
+from model.errors import TrainingError
 from model.objectives.coh import BAD, GOOD
-from model.training import Optimization, TrainingError, fit
+from model.training import Optimization, fit
 from tasks.align.method import Job
 from tasks.align.methods import METHODS
 from tasks.align.train_set import TrainSet

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from model.errors import TrainingError
 from model.reward import RewardError
-from model.training import Optimization, TrainingError, fit
+from model.training import Optimization, fit
 from tasks.align import ppo, rollout
 from tasks.align.methods import METHODS
 from tests.tasks.align import files

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from model import policy, reward
-from model.training import Optimization, TrainingError, fit
+from model.errors import TrainingError
+from model.training import Optimization, fit
 from tasks.align.method import pair_ids
 from tasks.align.methods import METHODS
 from tasks.align.reward import RewardTraining, train_reward

@@ -25,6 +25,10 @@ KEY = "AKIAIOSFODNN7EXAMPLE"
         ("http://host/#token=abc", "http://host/#***"),
         ("http://host/#/experiments/1", "http://host/#/experiments/1"),
         ("s3://bucket/hf_aBcDeFgHiJkLmNoPqRsTuV", "s3://bucket/***"),
+        ("postgresql://u:p?a@h/db", "postgresql://h/db"),
+        ("mysql://u:p#x@h/db", "mysql://h/db"),
+        ("mongodb://u:p@h1:27017,h2:27017/db", "mongodb://h1:27017,h2:27017/db"),
+        ("http://u:p@[::1]:80/x", "http://[::1]:80/x"),
     ],
 )
 def test_an_address_is_shown_without_its_credentials(uri, shown):
@@ -54,6 +58,21 @@ def test_values_of_variables_and_named_ones_are_masked_and_words_of_the_trade_st
         ("bearer of bad news", "bearer of bad news"),
         ("end token: <|im_end|>, stop token: 151645", "end token: <|im_end|>, stop token: 151645"),
         ("task-abcdefghijklmnopqrstuvwxyz", "task-abcdefghijklmnopqrstuvwxyz"),
+        ("api_token: correcthorse", "api_token: ***"),  # no digit in it
+        ("token=correcthorse", "token=***"),
+        ('{"token": "correcthorse"}', '{"token": "***"}'),
+        ("HF_TOKEN=abc", "HF_TOKEN=***"),
+        ('password="my pass word", x', 'password="***", x'),
+        ("PGPASSWORD=abc pwd=x;", "PGPASSWORD=*** pwd=***;"),
+        ("client_secret=>abc", "client_secret=>***"),
+        ("AccountKey=abc/def==;", "AccountKey=***;"),
+        ("Cookie: session=abcdef", "Cookie: ***"),
+        ("Basic dXNlcjpwYXNz", "Basic ***"),
+        ("basic settings, bearer institutions", "basic settings, bearer institutions"),
+        ("npm_abcdefghijklmnopqrstuvwxyz0123456789", "***"),
+        ("sk_live_abcdefghijklmnop1234", "***"),
+        ("eos_token: <|end|>, pad_token=<pad>, token=151645", "eos_token: <|end|>, pad_token=<pad>, token=151645"),
+        ("end of a token: the sampler stops", "end of a token: the sampler stops"),
     ],
 )
 def test_keys_and_tokens_are_known_by_their_names_and_forms(said, shown):
@@ -74,3 +93,27 @@ def test_a_bug_keeps_its_traceback_without_credentials():
         except ValueError as error:
             raise RuntimeError("at https://me:hunter22@host") from error
     assert "hunter22" not in str(caught.value) + str(caught.value.__cause__)
+
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow+/IBAAKCAQEA\nabcd==\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"the key {PEM} was refused", "the key *** was refused"),
+        (PEM[:60], "***"),  # cut short
+        (f'{{"key": "{PEM}", "n": 1}}'.replace("\n", "\\n"), '{"key": "***", "n": 1}'),
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----"),
+    ],
+)
+def test_a_private_key_is_hidden_whole_or_cut_short(said, shown):
+    assert secrets.masked(said) == shown
+
+
+def test_short_values_of_variables_are_hidden_unless_they_are_ordinary_words(monkeypatch):
+    monkeypatch.setenv("MY_PASSWORD", "p4$s")
+    monkeypatch.setenv("OTHER_TOKEN", "test")
+    monkeypatch.setenv("DB_PASS", "hunter2x")
+    said = "p4$s was refused for the test set by hunter2x, p4$sed"
+    assert secrets.masked(said) == "*** was refused for the test set by ***, p4$sed"
