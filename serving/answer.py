@@ -11,16 +11,17 @@ from serving.errors import RefusedError
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.process import Piece, Sentence, Worker, WorkerError
+from serving.voices import Voice
 
 HARD = 2.0  # times the limit of a text: then its worker is ended in the middle of a sentence
 
 
 @dataclass(frozen=True)
 class Job:
-    """A text in sentences, its voice prompt's file, the first sentence's seed, the temperature, and what to warn of."""
+    """A text in sentences, the voice, the first sentence's seed, the temperature, and what to warn of."""
 
     sentences: tuple[str, ...]
-    prompt: bytes
+    voice: Voice
     seed: int
     temperature: float | None
     warning: str | None = None
@@ -72,13 +73,15 @@ class Answer:
         began, seconds = time.monotonic(), self._pool.limits.synthesis_seconds
         try:
             async with asyncio.timeout(HARD * seconds):
+                voice = self._job.voice
                 for number, text in enumerate(self._job.sentences):
                     if self._left:
                         break
                     if time.monotonic() - began > seconds:
                         raise RefusedError(504, f"the text took longer than {seconds:g} s; shorten it")
-                    sentence = Sentence(text, self._job.seed + number, self._job.temperature, number, self.count)
-                    piece = await worker.ask(sentence, self._job.prompt)
+                    seed, temperature = self._job.seed + number, self._job.temperature
+                    about = (number, self.count, voice.text, voice.speaker)
+                    piece = await worker.ask(Sentence(text, seed, temperature, *about), voice.audio)
                     self._metrics.audio.inc(len(piece.samples) / piece.rate)
                     self._pieces.put_nowait(piece)
         except RefusedError:

@@ -25,11 +25,13 @@ from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.process import Piece
-from serving.request import Speech, parse, read_body
+from serving.request import LONGEST_NAME, Recording, Speech, parse, read_body
+from serving.voices import Voice
 from tasks.common.rejected import Rejected
 from tasks.register.speech import sentences
 
 T = TypeVar("T")
+OWN_VOICE = "default"  # for clients that must send some voice
 GONE = 499  # nginx's number for a client that left
 
 
@@ -40,7 +42,7 @@ class Service:
     pool: Pool
     metrics: Metrics
     limits: Limits
-    voices: dict[str, bytes] = field(default_factory=dict)
+    voices: dict[str, Voice] = field(default_factory=dict)
     token: str | None = None
 
     def app(self) -> Starlette:
@@ -88,20 +90,36 @@ class Service:
             raise RefusedError(413, f"input: {found}; send it in parts")
         if not asked.input.strip():
             raise RefusedError(400, "input: empty; expected words to say")
-        said = None
-        if isinstance(asked.voice, str):
-            if asked.voice not in self.voices:
-                known = ", ".join(sorted(self.voices)) or "none"
-                raise RefusedError(404, f"there is no voice {asked.voice!r}; registered are: {known}")
-            prompt = self.voices[asked.voice]
-        else:
-            prompt = asked.voice.decoded(self.limits)
-            try:
-                said = await asyncio.to_thread(voices.check, prompt)
-            except Rejected as error:
-                raise RefusedError(400, f"voice.audio: {error}") from error
+        voice, said = await self._voice(asked.voice)
         warning = f"the voice prompt {said}" if said else None
-        return Job(tuple(sentences(asked.input)), prompt, asked.seed, asked.temperature, warning)
+        return Job(tuple(sentences(asked.input)), voice, asked.seed, asked.temperature, warning)
+
+    async def _voice(self, asked: str | Recording | None) -> tuple[Voice, str | None]:
+        """Return the voice as the present version takes it, and what to warn of."""
+        if self.pool.voice == "none":
+            if asked in (None, OWN_VOICE):
+                return Voice(), None
+            raise RefusedError(400, f"voice: this policy has one voice, its own; leave voice out, or set {OWN_VOICE!r}")
+        if self.pool.voice == "speaker":
+            if isinstance(asked, str) and asked.strip() and len(asked) <= LONGEST_NAME:
+                return Voice(speaker=asked), None
+            raise RefusedError(400, "voice: this policy takes the name of a speaker that it was trained with")
+        if asked is None:
+            raise RefusedError(400, "voice: missing; expected a registered voice's name, or a recording")
+        if isinstance(asked, str):
+            if asked not in self.voices:
+                known = ", ".join(sorted(self.voices)) or "none"
+                raise RefusedError(404, f"there is no voice {asked!r}; registered are: {known}")
+            return self.voices[asked], None
+        if len(asked.text) > self.limits.characters:
+            found = f"{len(asked.text)} characters, at most {self.limits.characters} are allowed"
+            raise RefusedError(413, f"voice.text: {found}; a few seconds of the recording suffice")
+        prompt = asked.decoded(self.limits)
+        try:
+            said = await asyncio.to_thread(voices.check, prompt)
+        except Rejected as error:
+            raise RefusedError(400, f"voice.audio: {error}") from error
+        return Voice(prompt, asked.text, asked.speaker), said
 
     async def _whole_or_first(self, request: Request, answer: Answer, asked: Speech, began: float) -> Response:
         """Return the whole answer, or one that begins with the first sentence: errors before it still have a status."""

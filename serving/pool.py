@@ -22,6 +22,7 @@ class Pool:
         self.program = program
         self.name, self.size, self.limits, self.metrics = name, workers, limits, metrics
         self.version: str | None = None
+        self.voice = "audio"  # what the version takes; see Worker
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
         self._waiting: deque[asyncio.Future[Worker]] = deque()
@@ -115,7 +116,7 @@ class Pool:
         if errors:
             await asyncio.gather(*(worker.kill() for worker in workers))
             raise errors[0]
-        before, self._idle, self.version = self._idle, [], version
+        before, self._idle, self.version, self.voice = self._idle, [], version, workers[0].voice
         self._all.update(workers)
         for worker in before:
             self._start(self._retire(worker))

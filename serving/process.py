@@ -36,6 +36,8 @@ class Sentence:
     temperature: float | None
     number: int
     count: int
+    prompt_text: str = ""  # what is said in the voice prompt
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Worker:
 
     def __init__(self, process: Process, version: str, folder: str):
         self.process, self.version, self._folder = process, version, folder
+        self.voice = "audio"  # what the version takes: a recording (audio), a speaker's name (speaker) or none
 
     @classmethod
     async def start(cls, name: str, version: str, seconds: float, program: str = PROGRAM) -> Worker:
@@ -86,6 +89,7 @@ class Worker:
         if "ready" not in hello:
             await worker.kill()
             raise WorkerError(f"version {version} of {name} does not load: {hello.get('failed')}")
+        worker.voice = hello.get("voice", worker.voice)
         return worker
 
     @property

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from serving.errors import RefusedError
 from serving.limits import Limits
 
+LONGEST_NAME = 200  # characters of a speaker's
 LARGEST_SEED = 2**53  # what every JSON reader keeps exactly
 WORDS = {"extra_forbidden": "this server knows no such field", "json_invalid": "the body is not valid JSON"}
 
@@ -22,6 +23,8 @@ class Recording(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     audio: str  # a WAV, FLAC or other file of libsndfile, in base64
+    text: str = ""  # what is said in it
+    speaker: str = Field("", max_length=LONGEST_NAME)
 
     def decoded(self, limits: Limits) -> bytes:
         """Return the file's bytes.
@@ -44,7 +47,7 @@ class Speech(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     input: str
-    voice: str | Recording
+    voice: str | Recording | None = None  # a registered voice's or speaker's name, or a recording
     model: str | None = None
     response_format: Literal["wav", "flac", "pcm"] = "wav"
     stream: bool = False  # send each sentence when it is ready

@@ -14,6 +14,7 @@ from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.protocol import with_limits
+from serving.voices import Voice
 
 SPARE_CONNECTIONS = 128  # beyond those that are served or wait: health, metrics, and refusals
 
@@ -21,7 +22,7 @@ SPARE_CONNECTIONS = 128  # beyond those that are served or wait: health, metrics
 async def serve(
     listener: socket.socket,
     source: Source,
-    voices: dict[str, bytes],
+    voices: dict[str, Voice],
     token: str | None,
     limits: Limits,
     workers: int,

@@ -1,9 +1,10 @@
-"""Voice prompts: those that the operator registered in a folder, and those in requests."""
+"""Voices: recordings that the operator registered in a folder or that came in requests, and speakers' names."""
 
 from __future__ import annotations
 
 import io
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,26 @@ SECONDS = 3.0  # of a prompt that are looked at: a policy takes little more than
 CHANNELS = 8
 
 
-def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Voice:
+    """The bytes of an audio file, what is said in it, and a speaker's name: as much as the policy takes."""
+
+    audio: bytes = b""
+    text: str = ""
+    speaker: str = ""
+
+
+def read_folder(folder: Path, largest: int) -> dict[str, Voice]:
     """Return the audio files of a folder by their names without suffix, each checked. A clipped one is warned of.
+
+    What is said in ``alice.wav`` may stand next to it in ``alice.txt``.
 
     Raises:
         DataError: the folder is missing or has none, two have one name, or one is not usable as a voice prompt.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one with a recording per voice, such as alice.wav")
-    voices: dict[str, bytes] = {}
+    voices: dict[str, Voice] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
         if path.stem in voices:
             raise DataError(f"{path}: two voices are called {path.stem}; rename one")
@@ -35,9 +47,9 @@ def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
             raise DataError(
                 f"{path}: {path.stat().st_size} bytes, at most {largest} are allowed; cut it to a few seconds"
             )
-        voices[path.stem] = path.read_bytes()
+        voices[path.stem] = Voice(path.read_bytes(), _transcript(path.with_suffix(".txt")), path.stem)
         try:
-            said = check(voices[path.stem])
+            said = check(voices[path.stem].audio)
         except Rejected as error:
             raise DataError(f"{path}: {error}") from error
         if said:
@@ -45,6 +57,13 @@ def read_folder(folder: Path, largest: int) -> dict[str, bytes]:
     if not voices:
         raise DataError(f"{folder} has no voice; expected files such as alice.wav ({', '.join(SUFFIXES)})")
     return voices
+
+
+def _transcript(file: Path) -> str:
+    try:
+        return " ".join(file.read_text(encoding="utf-8-sig").split()) if file.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8: {error}; save it as UTF-8") from error
 
 
 def check(data: bytes) -> str | None:

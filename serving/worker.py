@@ -43,7 +43,7 @@ def main() -> None:
             traceback.print_exc()
             send({"failed": str(error)})
             return
-        send({"ready": True})
+        send({"ready": True, "voice": policy.unwrap_python_model().config.get("voice", "audio")})
         while True:
             try:
                 job, prompt = frames.read(sys.stdin.buffer)
@@ -58,7 +58,8 @@ def _answer(policy: PyFuncModel, job: dict[str, Any], prompt: bytes) -> tuple[di
 
     number, count = job["number"], job["count"]
     try:
-        spoken = speech.synthesize(policy, job["text"], speech.VoiceOf(prompt), job["seed"], job["temperature"])
+        voice = speech.VoiceOf(prompt or None, job["prompt_text"], job["speaker"])
+        spoken = speech.synthesize(policy, job["text"], voice, job["seed"], job["temperature"])
     except ValueError as error:  # how a version refuses a text or a prompt
         return {"id": job["id"], "refused": str(error)}, b""
     except Exception as error:

@@ -1,7 +1,8 @@
 """A worker process that loads nothing: speaks the server's protocol, and does what its texts say.
 
 ``slow 2``: answers after two seconds. ``crash``: ends. ``refuse``, ``fail``, ``nothing``. Any other text: samples that
-tell text, seed, temperature and voice prompt. Versions whose number is above 90 do not load.
+tell text, seed, temperature and voice. Versions from 50 on take a speaker's name, from 60 on no voice; those above 90
+do not load.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ from typing import Any
 import numpy as np
 
 from serving import frames
+from serving.voices import Voice
 
 RATE = 8000
+
+
+def told(voice: Voice) -> bytes:
+    """Everything that tells one voice from another."""
+    return repr((voice.audio, voice.text, voice.speaker)).encode()
 
 
 def samples_of(text: str, seed: int, temperature: float | None, prompt: bytes, version: str) -> np.ndarray:
@@ -31,7 +38,8 @@ def main() -> None:
     if int(version) > 90:
         pipe.write(frames.pack({"failed": "its files are gone"}))
         return
-    pipe.write(frames.pack({"ready": True}))
+    kind = "audio" if int(version) < 50 else "speaker" if int(version) < 60 else "none"
+    pipe.write(frames.pack({"ready": True, "voice": kind}))
     pipe.flush()
     while True:
         try:
@@ -50,7 +58,8 @@ def main() -> None:
         elif word == "nothing":
             head["empty"] = True
         else:
-            raw = samples_of(job["text"], job["seed"], job["temperature"], prompt, version).astype("<f4").tobytes()
+            voice = told(Voice(prompt, job["prompt_text"], job["speaker"]))
+            raw = samples_of(job["text"], job["seed"], job["temperature"], voice, version).astype("<f4").tobytes()
         pipe.write(frames.pack(head, raw))
         pipe.flush()
 

@@ -21,6 +21,7 @@ from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.pool import Pool
 from serving.run import server_of
+from serving.voices import Voice
 from tests.conftest import tone
 
 
@@ -65,7 +66,7 @@ class Running:
     """A service in a thread with an event loop of its own."""
 
     def __init__(self, limits: Limits, workers: int, token: str | None):
-        self.voices = {"alice": wav(), "bob": wav(1.5)}
+        self.voices = {"alice": Voice(wav(), "one two", "alice"), "bob": Voice(wav(1.5), "", "bob")}
         self.metrics = Metrics()
         self.pool = Pool("speechalign-policy", workers, limits, self.metrics, program="tests.serving.quick_worker")
         self.server = server_of(Service(self.pool, self.metrics, limits, self.voices, token))

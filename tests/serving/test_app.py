@@ -8,6 +8,9 @@ import json
 
 import pytest
 
+from serving.formats import encode
+from serving.voices import Voice
+from tests.serving.quick_worker import samples_of, told
 from tests.serving.running import post, send
 
 TEXT = "One two. Three four! Five"
@@ -15,11 +18,36 @@ TEXT = "One two. Three four! Five"
 
 def test_a_voice_of_ones_own_is_as_good_as_a_registered_one(start):
     server = start()
-    voice = {"audio": base64.b64encode(server.voices["bob"]).decode()}
+    alice = server.voices["alice"]
+    voice = {"audio": base64.b64encode(alice.audio).decode(), "text": alice.text, "speaker": "alice"}
 
-    own, named = (post(server.address, {"input": "one", "voice": one}) for one in (voice, "bob"))
+    own, named = (post(server.address, {"input": "one", "voice": one}) for one in (voice, "alice"))
 
     assert own.status == 200 and own.body == named.body
+    other = post(server.address, {"input": "one", "voice": {**voice, "text": "two"}})
+    assert other.status == 200 and other.body != own.body
+
+
+def test_a_policy_that_knows_speakers_takes_the_voice_as_a_speakers_name(start):
+    server = start()
+    server.call(server.pool.move_to("50"))
+    tara, leo = (
+        post(server.address, {"input": "one", "voice": name, "response_format": "pcm"}) for name in ("tara", "leo")
+    )
+    expected = samples_of("one", 0, None, told(Voice(speaker="tara")), "50")
+    assert tara.body == encode(expected, 8000, "pcm") and leo.body != tara.body
+    for voice in ({"audio": base64.b64encode(server.voices["bob"].audio).decode()}, " ", None):
+        refused = post(server.address, {"input": "one", "voice": voice})
+        assert refused.status == 400 and "takes the name of a speaker" in refused.message
+
+
+def test_a_policy_with_a_voice_of_its_own_takes_none(start):
+    server = start()
+    server.call(server.pool.move_to("60"))
+    without, default = (post(server.address, {"input": "one", **voice}) for voice in ({}, {"voice": "default"}))
+    assert without.status == 200 and without.body == default.body
+    refused = post(server.address, {"input": "one", "voice": "alice"})
+    assert refused.status == 400 and "leave voice out, or set 'default'" in refused.message
 
 
 def test_the_answer_says_what_it_is(start):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from serving.process import WorkerError
-from tests.serving.quick_worker import RATE, samples_of
+from tests.serving.quick_worker import RATE, samples_of, told
 from tests.serving.running import Reply, post
 
 ONE, SLOW = {"input": "one", "voice": "alice"}, {"input": "slow 1", "voice": "alice"}
@@ -40,7 +40,9 @@ def test_fifty_clients_each_get_their_own_answer(start):
         replies = list(clients.map(lambda one: ask(*one), wanted))
 
     for (text, seed, temperature, voice), reply in zip(wanted, replies, strict=True):
-        np.testing.assert_array_equal(samples(reply), expected(text, seed, temperature, server.voices[voice], "1"))
+        np.testing.assert_array_equal(
+            samples(reply), expected(text, seed, temperature, told(server.voices[voice]), "1")
+        )
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(start):
@@ -132,7 +134,7 @@ def test_a_new_version_takes_over_without_dropping_a_request(start):
     versions = [reply.headers["X-Model-Version"] for reply in replies]
     assert versions[0] == "1" and versions[-1] == "2"
     for reply, version in zip(replies, versions, strict=True):
-        np.testing.assert_array_equal(samples(reply), expected("one", 0, None, server.voices["alice"], version))
+        np.testing.assert_array_equal(samples(reply), expected("one", 0, None, told(server.voices["alice"]), version))
     server.wait(lambda: len(server.pool.pids()) == 2)  # those of version 1 have ended
 
 

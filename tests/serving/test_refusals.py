@@ -46,7 +46,7 @@ def recording(samples: np.ndarray, rate: int = 16000, **options: str) -> dict[st
         (NESTED, 413, "larger than"),
         (NESTED[:50_000], 400, "not valid JSON"),
         ({"voice": "alice"}, 400, "input: Field required"),
-        ({"input": "one"}, 400, "voice: Field required"),
+        ({"input": "one"}, 400, "voice: missing; expected a registered voice's name, or a recording"),
         ({**ONE, "input": ["one"]}, 400, "input: Input should be a valid string"),
         ({**ONE, "input": 1}, 400, "input: "),
         ({**ONE, "input": "  "}, 400, "input: empty"),

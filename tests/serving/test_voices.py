@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serving.voices import read_folder
+from serving.voices import Voice, read_folder
 from tasks.common.files import DataError
 from tests.conftest import tone, write_tone
 
@@ -19,11 +19,13 @@ def test_each_recording_is_a_voice_by_its_name(tmp_path: Path):
     write_tone(tmp_path / "alice.wav")
     write_tone(tmp_path / "bob.flac")
     (tmp_path / "README.md").write_text("not a voice")
+    (tmp_path / "bob.txt").write_text("one two,\n three\n")
 
     voices = read_folder(tmp_path, LARGEST)
 
     assert voices == {
-        name: (tmp_path / file).read_bytes() for name, file in (("alice", "alice.wav"), ("bob", "bob.flac"))
+        "alice": Voice((tmp_path / "alice.wav").read_bytes(), "", "alice"),
+        "bob": Voice((tmp_path / "bob.flac").read_bytes(), "one two, three", "bob"),
     }
 
 
@@ -35,6 +37,10 @@ def test_a_folder_without_usable_voices_is_refused_with_the_file(tmp_path: Path)
     write_tone(tmp_path / "alice.wav")
     with pytest.raises(DataError, match=r"alice.wav: \d+ bytes, at most 10 are allowed"):
         read_folder(tmp_path, 10)
+    (tmp_path / "alice.txt").write_bytes(b"\xff\xfeo")
+    with pytest.raises(DataError, match=r"alice.txt is not UTF-8"):
+        read_folder(tmp_path, LARGEST)
+    (tmp_path / "alice.txt").unlink()
     write_tone(tmp_path / "alice.flac")
     with pytest.raises(DataError, match="two voices are called alice"):
         read_folder(tmp_path, LARGEST)
