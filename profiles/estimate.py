@@ -11,6 +11,7 @@ import torch
 
 from model import nar, policy
 from model.codecs.facts import codec_facts
+from profiles.adopted import adopted
 from profiles.corpus_size import Size
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
@@ -49,13 +50,20 @@ class Plan:
         self.p, self.size, self.kind, self.speed = params, size, kind, speeds[kind]
         self.speeds, self.base = speeds, BASE[kind]
         self.facts = codec_facts(params.models.codec)
-        self.rate = FRAME_RATES.get(self.facts.kind, self.facts.sample_rate / 320)
+        self.start = adopted(params)
+        known = self.start.frame_rate if self.start else None
+        self.rate = known or FRAME_RATES.get(self.facts.kind, self.facts.sample_rate / 320)
+        self.positions_per_frame = self.start.positions if self.start else 1
         with torch.device("meta"):
             ar = policy.build(policy.ArShape(**params.ar.model_dump()), self.facts.codebook_size).model
             shape = {"n_codebooks": max(2, self.facts.n_codebooks), "codebook_size": self.facts.codebook_size}
             second = nar.Nar(nar.NarConfig(**shape, layers=params.nar.layers, width=params.nar.width))
-        self.vocabulary = ar.config.vocab_size
+        self.layers, self.width, self.vocabulary = params.ar.layers, params.ar.width, ar.config.vocab_size
         self.ar, self.nar = (sum(x.numel() for x in model.parameters()) for model in (ar, second))
+        if self.start:
+            self.ar, self.vocabulary = self.start.parameters, self.start.vocabulary
+            self.layers, self.width = self.start.layers, self.start.width
+            self.nar = 0 if self.start.whole else self.nar
         self.codec_times = self.judge_times = 1.0  # how much slower than the models whose speeds are known
         if kind == "cpu":  # known of the embedded models; on a GPU the guess is about published ones
             if not Path(params.models.codec).is_dir():
@@ -93,12 +101,10 @@ class Plan:
         return self.size.seconds
 
     def positions(self, seconds: float) -> float:
-        """Return the tokens of one sequence: text, voice prompt and codes."""
-        return (
-            seconds * (self.size.characters / max(self.size.seconds, 1e-9) + self.rate)
-            + (self.p.prompt_frames or seconds * self.rate)
-            + 3
-        )
+        """Return the positions of one sequence: text, voice prompt and codes."""
+        frames = seconds * self.rate + (self.p.prompt_frames or seconds * self.rate)
+        text = seconds * self.size.characters / max(self.size.seconds, 1e-9)
+        return text + frames * self.positions_per_frame + 3
 
     def _prepare(self) -> Row:
         disk = self.size.hours * 3600 * self.facts.sample_rate * 2 / 2**30
@@ -131,7 +137,7 @@ class Plan:
         p, length = self.p.sft_ar, self.positions(self.size.seconds)
         tokens = p.epochs * self.train * length
         steps = math.ceil(tokens / max(p.batch_tokens * FULL, length))
-        return self._training("sft_ar", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
+        return self._training("sft_ar", self.ar, self.layers, self.width, tokens,
                               max(p.batch_tokens, length), self.vocabulary, steps=steps,
                               utterances=self.train)  # fmt: skip
 
@@ -148,8 +154,8 @@ class Plan:
         return Row(stage=f"sample@{key}", utterances=samples, **self._drawn(samples))
 
     def _drawn(self, samples: float) -> dict[str, Any]:
-        tokens = samples * self.spoken * self.rate
-        cache = self.p.decoding.batch_size * self.positions(self.spoken) * self.p.ar.layers * self.p.ar.width * 8
+        tokens = samples * self.spoken * self.rate * self.positions_per_frame
+        cache = self.p.decoding.batch_size * self.positions(self.spoken) * self.layers * self.width * 8
         return {
             "speech": samples * self.spoken / 3600, "tokens": tokens,
             "memory": self.base + (4 * self.ar + cache) / 2**30,
@@ -178,7 +184,7 @@ class Plan:
         fresh = p.batch_pairs * (1 - (self.p.prefer.replay if number else 0))
         steps = p.epochs * math.ceil(self.pairs / max(1, fresh))
         tokens = steps * p.batch_pairs * 2 * length
-        return self._training(f"align@{key}", self.ar, self.p.ar.layers, self.p.ar.width, tokens,
+        return self._training(f"align@{key}", self.ar, self.layers, self.width, tokens,
                               2 * p.micro_pairs * length, self.vocabulary, steps=steps,
                               pairs=self.pairs)  # fmt: skip
 

@@ -74,9 +74,8 @@ FAMILIES = {
     "dia": Family("DiaForConditionalGeneration", _dia_books, _dia, of_bytes=True),
 }
 # Classes with frames that the loop cannot align, and why.
-NO_POLICY = dict.fromkeys(
-    ("musicgen", "musicgen_melody"), "it has no code that ends speech, so every sample would run to its limit"
-)
+ENDLESS = "it has no code that ends speech, so every sample would run to its limit"
+NO_POLICY = {"musicgen": ENDLESS, "musicgen_melody": ENDLESS}
 
 
 def family_of(kind: str) -> Family | None:

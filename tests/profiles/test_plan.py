@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.numpy import load_file
+from transformers import AutoConfig, LlamaConfig, LlamaForCausalLM
 from typer import Typer
 from typer.testing import CliRunner, Result
 
+from model.errors import CheckpointError
 from profiles.corpus_size import Size, size_of
 from profiles.estimate import Plan
 from profiles.plan import main, read_speeds
 from tasks.common import params, yaml12
 from tasks.common.epochs import Epochs
 from tests.conftest import REPOSITORY
+from tests.model.frames import tiny, tiny_dia
+from tests.model.layouts.families import small_layout
 from tests.prepared import folder_corpus, good_rows
 
 APP = Typer()
@@ -75,6 +80,42 @@ def test_parameters_are_those_of_the_checkpoints() -> None:
     for name, count in (("ar", plan.ar), ("nar", plan.nar)):
         with safe_open(f"checkpoints/policy/{name}/model.safetensors", "np") as file:
             assert count == sum(int(np.prod(file.get_slice(key).get_shape())) for key in file.keys())  # noqa: SIM118
+
+
+def save_llama(folder: Path) -> Path:
+    LlamaForCausalLM(LlamaConfig(vocab_size=40, hidden_size=16, intermediate_size=32, num_attention_heads=2,
+                                 num_hidden_layers=3)).save_pretrained(folder)  # fmt: skip
+    small_layout("orpheus", folder / "layout.yaml", 16)
+    return folder
+
+
+STARTS = {
+    "csm": (lambda folder: tiny.save(tiny.csm(), folder), 25, 1),
+    "dia": (lambda folder: tiny_dia.save(tiny_dia.dia(), folder), 25, 1),
+    "orpheus": (save_llama, 11.71875, 7),
+}
+
+
+@pytest.mark.parametrize("family", STARTS)
+def test_an_adopted_models_size_is_that_of_its_folder(family: str, folder: Path) -> None:
+    save, rate, positions = STARTS[family]
+    start = save(folder / "start")
+    settings = params.load()
+    plan = plan_of(settings.model_copy(update={"policy": settings.policy.model_copy(update={"start": "start"})}))
+    text = AutoConfig.from_pretrained(start).get_text_config()
+    assert (plan.layers, plan.width) == (text.num_hidden_layers, text.hidden_size)
+    assert plan.ar == sum(weight.size for weight in load_file(start / "model.safetensors").values())
+    assert (plan.rate, plan.positions_per_frame) == (rate, positions)
+    assert all(np.isfinite(row.hours) and row.memory > 0 for row in plan.rows())
+
+
+def test_damaged_weights_are_named(folder: Path) -> None:
+    start = save_llama(folder / "start")
+    whole = (start / "model.safetensors").read_bytes()
+    (start / "model.safetensors").write_bytes(whole[:100])
+    settings = params.load()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged or half a download"):
+        plan_of(settings.model_copy(update={"policy": settings.policy.model_copy(update={"start": "start"})}))
 
 
 def test_the_steps_of_sft_are_those_of_its_schedule() -> None:
