@@ -8,6 +8,8 @@ import soxr
 
 MIN_RATE, MAX_RATE = 4000, 384000  # Hz: below the first there is no intelligible speech, the second is a broken header
 SILENT_PEAK = 1e-3  # of full scale (-60 dB), after removing a constant offset
+SOUND_BLOCK = 0.02  # seconds, in which sound and silence are told apart
+LEAST_PROMPT, SHORT_PROMPT = 0.1, 0.5  # seconds of sound that a voice prompt must have, and below which it is warned of
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
 CLIPPED_PROMPT = 0.01  # share of clipped samples from which a voice prompt's voice suffers
 
@@ -22,6 +24,16 @@ class Stream(soundfile.SoundFile):
 def peak(samples: np.ndarray) -> float:
     """Return the largest magnitude of mono ``samples (n,)`` around their mean."""
     return float(np.abs(samples - samples.mean()).max())
+
+
+def sounding_seconds(samples: np.ndarray, sample_rate: int) -> float:
+    """Return how long mono ``samples (n,)`` are no silence around their mean, in blocks of 20 ms: a click hardly is."""
+    block = max(1, round(SOUND_BLOCK * sample_rate))
+    centered = samples - samples.mean()
+    blocks = np.pad(centered, (0, -len(centered) % block)).reshape(-1, block)
+    power = (blocks**2).mean(axis=1, dtype=np.float64)
+    sounding = power >= SILENT_PEAK**2 / 2  # that of a sine with this peak
+    return float(min(sounding.sum() * block, len(samples)) / sample_rate)
 
 
 def clipping(samples: np.ndarray) -> str | None:

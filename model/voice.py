@@ -18,7 +18,7 @@ import torch
 from model import nar as nar_lib
 from model import policy as policy_lib
 from model import reward as reward_lib
-from model.audio import MAX_RATE, MIN_RATE, SILENT_PEAK, clipping, peak, resample
+from model.audio import LEAST_PROMPT, MAX_RATE, MIN_RATE, SHORT_PROMPT, clipping, resample, sounding_seconds
 from model.best_of_n import best, draws_of, reporting_utterances
 from model.codecs.base import Codec
 from model.codecs.registry import load_codec
@@ -126,21 +126,30 @@ class Voice:
         Args:
             text: what is said in it, and who says it (``speaker``), for layouts that write these.
 
-        A clipped one is warned of.
+        One that is clipped or short is warned of.
 
         Raises:
-            InputError: no samples, several channels, values that are not finite, silence, or an impossible rate.
+            InputError: no samples, several channels, values that are not finite, hardly any sound, an impossible rate.
         """
         audio = np.asarray(wave, dtype=np.float32)
-        if audio.ndim != 1 or not audio.size or not np.isfinite(audio).all():
-            raise InputError(f"a voice prompt must be finite mono samples (samples,); found shape {audio.shape}")
+        if audio.ndim != 1 or not audio.size:
+            raise InputError(f"a voice prompt must be mono samples (samples,); found shape {audio.shape}")
+        if bad := int((~np.isfinite(audio)).sum()):
+            raise InputError(
+                f"{bad} of {audio.size} samples of the voice prompt are not finite; record or convert it again"
+            )
         if not MIN_RATE <= sample_rate <= MAX_RATE:
             raise InputError(f"a voice prompt must have {MIN_RATE} to {MAX_RATE} Hz; found {sample_rate} Hz")
         audio = audio[: math.ceil(self.prompt_seconds * sample_rate)]
-        if (found := peak(audio)) < SILENT_PEAK:
+        if (sound := sounding_seconds(audio, sample_rate)) < LEAST_PROMPT:
             raise InputError(
-                f"the first {len(audio) / sample_rate:.1f} s of the voice prompt are silent (a peak of {found:.2g}, "
-                f"expected {SILENT_PEAK} at least), so there is no voice in it; cut off the silence or take another"
+                f"the first {len(audio) / sample_rate:.2f} s of the voice prompt are silent but for {sound:.2f} s, "
+                f"expected {LEAST_PROMPT} s of sound at least; cut off the silence, or take a longer one"
+            )
+        if sound < SHORT_PROMPT:
+            warnings.warn(
+                f"the voice prompt has only {sound:.1f} s of sound, so the voice will be less like it; take a second",
+                stacklevel=2,
             )
         if said := clipping(audio):
             warnings.warn(f"the voice prompt {said}", stacklevel=2)

@@ -34,7 +34,7 @@ from model.voice import Voice
 
 AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
 ABOUT_VOICE = ("prompt_text", "speaker")  # columns that some layouts need
-BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4}|\s)*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\s*")
+DATA_URL = re.compile(rb"^data:[\w/+.-]*(?:;[\w=-]+)*,")
 
 
 class PolicyModel(PythonModel):
@@ -73,10 +73,10 @@ class PolicyModel(PythonModel):
         """
         rows = rows_of(model_input)
         asked = params or {}
-        chosen = {key: asked[key] for key in ("temperature", "top_k", "top_p") if key in asked}
+        chosen = {key: asked[key] for key in ("temperature", "top_k", "top_p") if asked.get(key) is not None}
         decoding = Decoding(**{**self.config["decoding"], **chosen})
         decoding.check()
-        first = int(asked.get("seed", 0))
+        first = int(asked.get("seed") or 0)
         if first < 0:
             raise InputError(f"the seed is {first}; expected 0 or more")
         for number, row in enumerate(rows):
@@ -101,6 +101,10 @@ class PolicyModel(PythonModel):
 
     def clean_text(self, text: Any, number: int) -> str:
         """Return a text as the policy spells it, by the same rules as the corpus; errors name the row."""
+        if not isinstance(text, str) and text is not None and text == text:  # not NaN
+            raise InputError(
+                f"row {number}: text is {str(text)[:80]!r} ({type(text).__name__}); expected words in a string"
+            )
         try:
             return normalize(text if isinstance(text, str) else None, Spelling(**self.config.get("spelling", {})))
         except InputError as error:
@@ -178,8 +182,7 @@ def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[n
     prompt = row.get("prompt_audio")  # NaN where only other rows have one
     if not isinstance(prompt, bytes) or not prompt:
         raise InputError(f"row {number} has no voice prompt; expected prompt_audio, the bytes of an audio file")
-    # MLflow decodes base64 in dataframe_split and dataframe_records, but not in inputs and instances.
-    content = base64.b64decode(prompt) if BASE64.fullmatch(prompt) else bytes(prompt)
+    content = audio_of(prompt, number)
     try:
         with Stream(io.BytesIO(content)) as file:
             rate = int(file.samplerate)
@@ -188,6 +191,22 @@ def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[n
         why = getattr(error, "error_string", error)  # the rest of its message names an object in memory
         raise InputError(f"row {number}: the voice prompt is not readable audio: {why}") from error
     return samples.mean(axis=1), rate
+
+
+def audio_of(prompt: bytes, number: int) -> bytes:
+    """Return the file of a prompt, which may be in base64 (also the URL's, and as a data URL).
+
+    MLflow decodes base64 in dataframe_split and dataframe_records, but not in inputs and instances.
+    """
+    if not prompt.isascii() or b"\0" in prompt:
+        return bytes(prompt)
+    text = DATA_URL.sub(b"", prompt).translate(bytes.maketrans(b"-_", b"+/"), b" \t\r\n")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except ValueError as error:
+        raise InputError(
+            f"row {number}: prompt_audio is text that is no base64 ({error}); expected the bytes of an audio file"
+        ) from error
 
 
 mlflow.models.set_model(PolicyModel())

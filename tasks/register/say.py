@@ -35,8 +35,8 @@ def main(
     if not out.absolute().parent.is_dir() or out.suffix.lower() not in (".wav", ".flac"):
         raise DataError(f"{out} cannot be written; name a .wav or .flac file in a folder that exists")
     if prompt is not None:
-        check_clipping(prompt)
-    warnings.filterwarnings("ignore", "the voice prompt is clipped")  # the model's own warning of the same
+        check_prompt(prompt)
+    warnings.filterwarnings("ignore", "the voice prompt (is|has)")  # the model's own warnings of the same
     import numpy as np
     import soundfile
 
@@ -71,19 +71,21 @@ def main(
     print(f"{out}: {len(samples) / rate:.2f} s" + (", cut off at the length limit" if cut_off else ""))
 
 
-def check_clipping(prompt: Path) -> None:
-    """Warn of a voice prompt at full scale: the voice that is synthesized is less like it."""
+def check_prompt(prompt: Path) -> None:
+    """Warn of a voice prompt at full scale, or with little sound: the voice that is synthesized is less like it."""
     import soundfile
 
-    from model.audio import Stream, clipping
+    from model.audio import SHORT_PROMPT, Stream, clipping, sounding_seconds
 
     try:
         with Stream(str(prompt)) as file:
-            samples = file.read(1 << 20, always_2d=True)
+            samples, rate = file.read(1 << 20, always_2d=True), file.samplerate
     except (soundfile.LibsndfileError, TypeError):
         return  # the model says what is wrong with it
     if said := clipping(samples):
         print(f"warning: {prompt} {said}", file=sys.stderr)
+    if samples.size and (sound := sounding_seconds(samples.mean(axis=1), rate)) < SHORT_PROMPT:
+        print(f"warning: {prompt} has only {sound:.1f} s of sound; take a second or more", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -68,10 +68,32 @@ def test_an_impossible_rate_is_refused(folder, rate):
         load(folder).encode_prompt(NOISE, rate)
 
 
-@pytest.mark.parametrize("wave", [np.zeros((2, 8000), np.float32), np.full(8000, np.nan, np.float32), NOISE[:0]])
-def test_a_bad_prompt_is_refused(folder, wave):
-    with pytest.raises(ValueError, match="finite mono samples"):
+TONE = (0.3 * np.sin(np.arange(16000) * 0.1)).astype(np.float32)
+CLICK = np.eye(1, 16000, 100, dtype=np.float32)[0]
+
+
+@pytest.mark.parametrize(
+    ("wave", "message"),
+    [
+        (np.zeros((2, 8000), np.float32), "must be mono samples"),
+        (NOISE[:0], "must be mono samples"),
+        (np.full(8000, np.nan, np.float32), "8000 of 8000 samples of the voice prompt are not finite"),
+        (np.where(np.arange(16000) < 7, np.inf, TONE), "7 of 16000 samples .* not finite"),
+        (np.zeros(16000, np.float32), "are silent but for 0.00 s"),
+        (np.full(16000, 0.5, np.float32), "are silent but for 0.00 s"),  # an offset alone
+        (CLICK, "are silent but for 0.02 s, expected 0.1 s of sound"),
+        (TONE[:400], "the first 0.03 s of the voice prompt are silent but for 0.03 s"),
+        (np.concatenate([np.zeros(80000, np.float32), TONE]), "silent but for 0.00 s"),
+    ],
+)
+def test_a_bad_prompt_is_refused(folder, wave, message):
+    with pytest.raises(ValueError, match=message):
         load(folder).encode_prompt(wave, 16000)
+
+
+def test_a_short_prompt_is_warned_of(folder):
+    with pytest.warns(UserWarning, match=r"the voice prompt has only 0\.3 s of sound"):
+        load(folder).encode_prompt(TONE[:4800], 16000)
 
 
 def test_a_clipped_prompt_is_warned_of_and_a_sound_one_is_not(folder):

@@ -161,7 +161,11 @@ def test_temperature_and_top_k_reach_the_sampler(model: PolicyModel, voice: Path
         ({"text": "room 7"}, {}, "'7' in 'room 7'"),
         ({"prompt_audio": None}, {}, "row 0 has no voice prompt"),
         ({"prompt_audio": "voice.wav"}, {}, "row 0 has no voice prompt"),  # no file of the machine that serves
-        ({"prompt_audio": b"not audio"}, {}, "row 0: the voice prompt is not readable audio"),
+        ({"text": 7}, {}, r"row 0: text is '7' \(int\); expected words in a string"),
+        ({"text": {"a": 1}}, {}, "row 0: text is .* expected words in a string"),
+        ({"prompt_audio": b"not audio!"}, {}, "row 0: prompt_audio is text that is no base64"),
+        ({"prompt_audio": b"UklGRiQ"}, {}, "row 0: the voice prompt is not readable audio"),
+        ({"prompt_audio": b"\xff\x00\x01"}, {}, "row 0: the voice prompt is not readable audio"),
         ({"prompt_audio": wav_file(np.zeros(16000), 8000)}, {}, "row 0: the first .* of the voice prompt are silent"),
         ({}, {"seed": -5}, "the seed is -5"),
         ({}, {"temperature": 0.0}, r"temperature of at least 0\.01"),
@@ -186,6 +190,16 @@ def test_base64_is_the_same_voice_in_every_form_that_a_server_takes(model: Polic
         {"instances": [row]},
         {"inputs": {name: [value] for name, value in row.items()}},
         {"inputs": row},
+        {"inputs": {**row, "prompt_audio": base64.urlsafe_b64encode(sound).decode().rstrip("=")}},
+        {"inputs": {**row, "prompt_audio": base64.encodebytes(sound).decode()}},
+        {"inputs": {**row, "prompt_audio": f"data:audio/wav;base64,{row['prompt_audio']}"}},
     ):
         rows = _enforce_schema(infer_and_parse_data(request, schema), schema)
         np.testing.assert_array_equal(model.predict(None, rows, {})["samples"][0], wanted)
+
+
+def test_a_parameter_that_is_null_is_not_given(model: PolicyModel, voice: Path):
+    row = [{"text": "one two", "prompt_audio": voice.read_bytes()}]
+    plain = synthesize(model, row)["samples"][0]
+    given = synthesize(model, row, seed=None, temperature=None, top_k=None, top_p=None)["samples"][0]
+    np.testing.assert_array_equal(plain, given)

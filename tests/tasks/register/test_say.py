@@ -81,7 +81,11 @@ def test_a_clipped_prompt_is_warned_of_and_a_sound_one_is_not(tmp_path: Path, ca
     sound = np.sin(np.arange(16000) * 0.1)
     soundfile.write(tmp_path / "good.wav", 0.5 * sound, 16000)
     soundfile.write(tmp_path / "clipped.wav", np.clip(5 * sound, -1, 1), 16000)
+    soundfile.write(tmp_path / "short.wav", 0.5 * sound[:4000], 16000)
+    soundfile.write(tmp_path / "empty.wav", sound[:0], 16000)
     (tmp_path / "none.wav").write_bytes(b"no sound")
-    for name in ("good.wav", "none.wav", "clipped.wav"):
-        say.check_clipping(tmp_path / name)
-        assert ("is clipped" in capsys.readouterr().err) == (name == "clipped.wav")
+    for name in ("good.wav", "none.wav", "empty.wav", "clipped.wav", "short.wav"):
+        say.check_prompt(tmp_path / name)
+        said = capsys.readouterr().err
+        assert ("is clipped" in said) == (name == "clipped.wav")
+        assert ("short.wav has only 0.2 s of sound" in said) == (name == "short.wav")
