@@ -36,7 +36,7 @@ class Size:
     layers: int = 24
     width: int = 896
     vocabulary: int = 151_936
-    pairs: int = 4
+    pairs: int = 8
     context: int = 60
     tokens: int = 300  # of each side
     steps: int = 2
@@ -184,7 +184,7 @@ def _peak() -> int:
 def main(
     train: Annotated[str, typer.Option(help="lora or all")] = "lora",
     layers: Annotated[int, typer.Option(help="of the model; fewer where memory does not allow 24")] = 24,
-    pairs: int = 4,
+    pairs: int = 8,
     tokens: Annotated[int, typer.Option(help="of each side of a pair")] = 300,
     steps: Annotated[int, typer.Option(help="all on the same batch; a second one has the optimizer's state")] = 2,
     smoke: Annotated[bool, typer.Option(help="a small model, in seconds")] = False,

@@ -17,7 +17,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 LARGE = 8192  # tokens of a vocabulary from which on this is done
-SCORES = 1 << 25  # numbers held at once: 128 MB in float32
+SCORES = 1 << 24  # numbers held at once: 64 MB in float32
 
 _LAST: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # whether nothing follows a model's output layer
 
