@@ -14,7 +14,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -120,54 +119,21 @@ def ours(size: Size) -> list[float]:
 
 def trl(size: Size, cached: bool) -> list[float]:
     """Train by ``trl.DPOTrainer`` and return each step's loss."""
-    import torch
-    from datasets import Dataset
     from peft import LoraConfig
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-    from trl import DPOConfig, DPOTrainer
 
+    from benchmarks.trl_dpo import dpo_trainer
     from model.training import Optimization
 
-    class OnTokens(DPOTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-            return dataset
-
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 2})), pad_token="<pad>", eos_token="</s>"
-    )
-    model = model_of(size)
-    adapters = None
+    model, adapters = model_of(size), None
     if size.train == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         adapters = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=names, task_type="CAUSAL_LM")
+    reference = None if cached or adapters else model_of(size)
     plan = Optimization(lr=LR, steps=size.steps)
-    with tempfile.TemporaryDirectory() as folder:
-        config = DPOConfig(
-            folder,
-            beta=BETA,
-            learning_rate=LR,
-            adam_beta2=0.98,
-            per_device_train_batch_size=size.pairs,
-            max_steps=size.steps,
-            logging_steps=1,
-            gradient_checkpointing=True,
-            precompute_ref_log_probs=cached,
-            max_length=None,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
-        )
-        rows = Dataset.from_list(pairs_of(size))
-        given = {"processing_class": words, "train_dataset": rows, "peft_config": adapters}
-        trainer = OnTokens(model, None if cached or adapters else model_of(size), config, **given)
-        learned = [p for p in trainer.model.parameters() if p.requires_grad]
-        trainer.optimizer = torch.optim.AdamW(learned, lr=LR, betas=(0.9, 0.98), weight_decay=0.0)
-        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, plan.scale)
+    given = {"reference": reference, "cached": cached, "recomputed": True, "adapters": adapters}
+    with dpo_trainer(model, pairs_of(size), plan, beta=BETA, batch_pairs=size.pairs, **given) as trainer:
         trainer.train()
-        return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+        return trainer.losses
 
 
 def measure(side: str, size: Size) -> dict[str, Any]:

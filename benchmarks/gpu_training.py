@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -71,16 +70,11 @@ def ours(policy: Policy, size: Any, device: torch.device) -> Side:
 
 def trl(policy: Policy, size: Any, device: torch.device) -> Side:
     """Train by TRL at its best: reference log-probabilities computed before, activations kept."""
-    from datasets import Dataset
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
-    from trl import DPOConfig, DPOTrainer
+    from transformers import TrainerCallback
+
+    from benchmarks.trl_dpo import dpo_trainer
 
     times: list[float] = []
-
-    class OnTokens(DPOTrainer):
-        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-            return dataset
 
     class Clock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -88,38 +82,8 @@ def trl(policy: Policy, size: Any, device: torch.device) -> Side:
                 torch.cuda.synchronize(device)
             times.append(time.perf_counter())
 
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({"<pad>": 0, "</s>": 2})), pad_token="<pad>", eos_token="</s>"
-    )
-    bf16 = device.type == "cuda"
-    plan = Optimization(lr=LR, steps=size.steps)
-    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=LR, betas=(0.9, 0.98), weight_decay=0.0)
-    with tempfile.TemporaryDirectory() as folder:
-        config = DPOConfig(
-            folder,
-            beta=BETA,
-            learning_rate=LR,
-            per_device_train_batch_size=size.pairs,
-            max_steps=size.steps,
-            logging_steps=1,
-            gradient_checkpointing=False,
-            precompute_ref_log_probs=True,
-            max_length=None,
-            bf16=bf16,
-            use_cpu=not bf16,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
-        )
-        trainer = OnTokens(
-            policy.model,
-            None,
-            config,
-            processing_class=words,
-            train_dataset=Dataset.from_list(pairs_of(policy, size)),
-            optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, plan.scale)),
-            callbacks=[Clock()],
-        )
+    rows, plan = pairs_of(policy, size), Optimization(lr=LR, steps=size.steps)
+    given = {"cached": True, "recomputed": False, "bf16": device.type == "cuda", "callbacks": [Clock()]}
+    with dpo_trainer(policy.model, rows, plan, beta=BETA, batch_pairs=size.pairs, **given) as trainer:
         trainer.train()
-        losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    return Side(size.pairs * (len(times) - 1) / (times[-1] - times[0]), losses)
+    return Side(size.pairs * (len(times) - 1) / (times[-1] - times[0]), trainer.losses)

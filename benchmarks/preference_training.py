@@ -12,21 +12,17 @@ The pairs are iteration 1's if there are any, else golden speech against one sam
 
 from __future__ import annotations
 
-import tempfile
 import time
-from typing import Any
 
 import numpy as np
 import torch
 import typer
-from tokenizers import Tokenizer, models
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
-from trl import DPOConfig, DPOTrainer
+from transformers import LlamaForCausalLM
 
 from benchmarks.ratios import ratio_line
+from benchmarks.trl_dpo import dpo_trainer
 from model import policy
 from model.fast.onednn import use_onednn
-from model.layouts.own import EOS, PAD
 from model.objectives.logprobs import collate, sequence_logprobs
 from model.pairs.sequences import sequences_of
 from model.policy import Policy
@@ -76,18 +72,6 @@ def golden_against_sampled(start: Policy, params: Params, n: int) -> list[Row]:
     return pairs
 
 
-class OnTokens(DPOTrainer):
-    """TRL's trainer on codec tokens, without a tokenizer; keeps every step's loss."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        return dataset
-
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        loss = super().compute_loss(*args, **kwargs)
-        self.losses.append(loss.item())
-        return loss
-
-
 def trl(
     ar: LlamaForCausalLM,
     reference: LlamaForCausalLM,
@@ -98,37 +82,8 @@ def trl(
     as_it_comes: bool,
 ) -> tuple[float, list[float]]:
     """Return the seconds of ``DPOTrainer.train`` and each step's loss."""
-    from datasets import Dataset
-
-    words = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({"<pad>": PAD, "</s>": EOS})), pad_token="<pad>", eos_token="</s>"
-    )
-    optimizer = torch.optim.AdamW(ar.parameters(), lr=optimization.lr, betas=(0.9, 0.98), weight_decay=0.0)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = OnTokens(
-            ar,
-            reference if as_it_comes else None,
-            DPOConfig(
-                folder,
-                beta=beta,
-                per_device_train_batch_size=params.align.batch_pairs,
-                num_train_epochs=1,
-                max_grad_norm=optimization.max_grad_norm,
-                train_sampling_strategy="sequential",
-                gradient_checkpointing=as_it_comes,
-                precompute_ref_log_probs=not as_it_comes,
-                max_length=None,
-                bf16=False,  # its default; the losses could not be compared
-                use_cpu=True,
-                report_to="none",
-                save_strategy="no",
-                disable_tqdm=True,
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=words,
-            optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, optimization.scale)),
-        )
-        trainer.losses = []
+    given = {"cached": not as_it_comes, "recomputed": as_it_comes, "reference": reference if as_it_comes else None}
+    with dpo_trainer(ar, rows, optimization, beta=beta, batch_pairs=params.align.batch_pairs, **given) as trainer:
         started = time.perf_counter()
         trainer.train()
         return time.perf_counter() - started, trainer.losses

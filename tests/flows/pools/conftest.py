@@ -111,14 +111,14 @@ def project(remote: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 class Worker:
     """A Prefect process worker that began in an empty folder."""
 
-    def __init__(self, pool: str, folder: Path, api: str):
+    def __init__(self, pool: str, folder: Path, api: str, query_seconds: str = "0.5"):
         self.pool, self.folder = pool, folder
         (folder / "work").mkdir(parents=True)
         environment = {
             **os.environ,
             "PREFECT_API_URL": api,
             "PREFECT_HOME": str(folder / "home"),
-            "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+            "PREFECT_WORKER_QUERY_SECONDS": query_seconds,
             "PREFECT_WORKER_PREFETCH_SECONDS": "0",
             "SPEECHALIGN_WORK": str(folder / "work"),
         }
@@ -160,14 +160,19 @@ class Worker:
 @pytest.fixture(scope="session")
 def deployed(prefect_api: str) -> str:
     """A Prefect API with two pools of processes and the deployments of stages to them."""
-    with SyncPrefectClient(prefect_api) as api:
+    deploy(prefect_api)
+    return prefect_api
+
+
+def deploy(address: str) -> None:
+    """Make the pools and the deployments of stages to them."""
+    with SyncPrefectClient(address) as api:
         flow = api.request("POST", "/flows/", json={"name": FLOW}).json()["id"]
         for pool in POOLS:
             api.request("POST", "/work_pools/", json={"name": pool, "type": "process"})
             entrypoint = "flows.pools.worker.speechalign_stage"
             content = {"flow_id": flow, "name": pool, "entrypoint": entrypoint, "work_pool_name": pool}
             api.request("POST", "/deployments/", json=content)
-    return prefect_api
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ def main() -> None:
     with Path(params["calls"]).open("a") as log:  # outside of every clone
         log.write(f"{stage} {os.getpid()}\n")
     print(f"{stage}: at work", flush=True)
-    if "until" in trouble and not Path(trouble["until"]).exists():
-        time.sleep(300)
+    deadline = time.monotonic() + 900
+    while "until" in trouble and not Path(trouble["until"]).exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
     if "message" in trouble:
         sys.exit(trouble["message"])
     digest = hashlib.sha256(f"{stage} {params['seed']}".encode())

@@ -35,11 +35,21 @@ def test_a_job_has_gpus_a_node_and_no_root(template):
     assert defaults["backoff_limit"] == 0  # the flow gives a lost stage to another worker
 
 
-@pytest.mark.slow
-def test_prefects_server_makes_a_pool_of_it(template, prefect_api):
-    from prefect.client.orchestration import SyncPrefectClient
+def test_prefects_server_makes_a_pool_of_it(template):
+    # What the server checks of a new pool, without the 14 s that it takes to start.
+    from prefect.server.schemas.actions import WorkPoolCreate
+    from prefect.utilities.schema_tools import validate
 
-    with SyncPrefectClient(prefect_api) as api:
-        content = {"name": "kubernetes-template", "type": "kubernetes", "base_job_template": template}
-        made = api.request("POST", "/work_pools/", json=content).json()
-    assert made["base_job_template"]["variables"]["properties"]["gpus"]["default"] == 1
+    made = WorkPoolCreate(name="kubernetes", type="kubernetes", base_job_template=template).base_job_template
+    variables = made["variables"]
+    assert variables["properties"]["gpus"]["default"] == 1
+    defaults = {name: one["default"] for name, one in variables["properties"].items() if "default" in one}
+    validate(defaults, variables, raise_on_error=True, preprocess=False)
+    with pytest.raises(ValueError, match="gpus"):
+        WorkPoolCreate(
+            name="kubernetes",
+            base_job_template={
+                **template,
+                "variables": {"properties": {k: v for k, v in variables["properties"].items() if k != "gpus"}},
+            },
+        )
