@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,11 @@ from tests.flows.pools.conftest import Project, Worker, deploy
 from tests.flows.test_deployment import Server
 
 SECONDS = 400  # for a step, on a machine that does much else
+LOOP = """
+import sys
+from flows.loop import speechalign_loop
+sys.exit(not speechalign_loop(targets=["prepare"], return_state=True).is_completed())
+"""
 
 
 @pytest.fixture
@@ -33,22 +38,27 @@ def server(project: Project, tmp_path: Path) -> Iterator[Server]:
 
 
 class Run:
-    """``speechalign run --targets prepare`` in a process of its own, in the current folder."""
+    """The loop up to ``prepare`` in a process of its own, in the current folder."""
 
     def __init__(self, server: Server, log: Path):
         self.log = log
         with log.open("w") as out:
-            command = [sys.executable, "-m", "flows", "run", "--targets", "prepare"]
-            self.process = subprocess.Popen(command, env=server.environment, stdout=out, stderr=out)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LOOP], env=server.environment, stdout=out, stderr=out
+            )
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something while the run goes on."""
+
+        def met() -> object:
+            assert self.process.poll() is None, self.log.read_text()
+            return condition()
+
+        wait_for(met, SECONDS)
 
     def says(self, text: str) -> None:
         """Wait for a line."""
-
-        def said() -> bool:
-            assert self.process.poll() is None, self.log.read_text()
-            return text in self.log.read_text()
-
-        wait_for(said, SECONDS)
+        self.until(lambda: text in self.log.read_text())
 
 
 @pytest.mark.slow
@@ -59,7 +69,7 @@ def test_a_run_that_was_killed_and_a_server_that_went_away_repeat_nothing(projec
     worker = Worker("cpu", tmp_path / "worker", address, query_seconds="5")
     runs = [Run(server, tmp_path / "first.log")]
     try:
-        wait_for(project.pids, SECONDS)
+        runs[0].until(project.pids)
         [(_, stage)] = project.pids()
         runs[0].process.kill()
         runs.append(Run(server, tmp_path / "second.log"))

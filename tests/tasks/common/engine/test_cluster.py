@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 
@@ -19,39 +11,13 @@ from tasks.common.engine import WorkerError, Workers
 from tasks.common.files import DataError
 from tasks.common.params import Params
 from tests.tasks.common.engine import squares
+from tests.tasks.common.engine.conftest import ADDRESS
 from tests.tasks.common.engine.squares import Squares
 from tests.tasks.common.engine.test_engine import NUMBERS, computed_by
 
-ray = pytest.importorskip("ray", reason="Ray is an extra (pip install 'speechalign[ray]'), and not installed here")
+pytest.importorskip("ray", reason="Ray is an extra (pip install 'speechalign[ray]'), and not installed here")
 pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
-PORT = "26379"
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    """Working folders of two nodes with one processor each; ``compute.address`` is 127.0.0.1 at ``PORT``."""
-    command = [str(Path(sys.executable).with_name("ray"))]
-    if not Path(command[0]).exists():
-        command = [sys.executable, "-m", "ray.scripts.scripts"]
-    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    session = tempfile.mkdtemp(prefix="ray")  # short: a socket's path has a limit
-    small = ["--num-cpus", "1", "--object-store-memory", str(100 << 20), "--disable-usage-stats"]
-    head = ["--head", "--port", PORT, "--temp-dir", session, "--include-dashboard=false"]
-    # Each node finds this test's modules, as those of an installed project. Ray's workers step back behind all else.
-    own = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-    try:
-        for node, folder in zip((head, ["--address", f"127.0.0.1:{PORT}"]), folders, strict=True):
-            start = [*command, "start", *node, "--node-ip-address", "127.0.0.1", *small]
-            subprocess.run(start, cwd=folder, env=os.environ | own, check=True, capture_output=True)
-        yield folders
-    finally:
-        ray.shutdown()
-        for process in psutil.process_iter(["cmdline"]):
-            if any(session in argument for argument in process.info["cmdline"] or ()):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-        shutil.rmtree(session, ignore_errors=True)
 
 
 @pytest.fixture
@@ -65,7 +31,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Squares:
 
 def on_ray(workers: int | str = "auto") -> Params:
     params = computed_by("ray", workers)
-    return params.model_copy(update={"compute": params.compute.model_copy(update={"address": f"127.0.0.1:{PORT}"})})
+    return params.model_copy(update={"compute": params.compute.model_copy(update={"address": ADDRESS})})
 
 
 def test_two_nodes_give_the_results_of_one_process_from_folders_of_their_own(cluster, parts, tmp_path):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lhotse import CutSet, SupervisionSegment
 
 from tasks.common import paths, schemas
 from tasks.common.files import write_table
+from tasks.extract import __main__ as extract
 from tasks.prefer import __main__ as prefer
 from tasks.sample import __main__ as sample
 from tests.tasks import sampled
@@ -25,29 +27,49 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for i, text in enumerate(["one", "one two", "two", "six", "six two", "two one"])
     ]
     write_table(paths.texts("train"), texts, schemas.TEXTS)
+    write_cuts()
     (tmp_path / "votes.csv").write_text("id,A,B,choice,rater\nu0,1,0,A,anna\nu1,0,2,B,anna\n")
     sampled.configure(tmp_path, source="votes", votes="votes.csv")
     return tmp_path
 
 
-def computed_by(folder: Path, engine: str, workers: int | str) -> None:
+def write_cuts() -> None:
+    """Write cuts of every split for extraction: the recordings that are here, with who says what."""
+    cuts = []
+    for cut in CutSet.from_file(paths.cuts("train")):
+        cut.supervisions = [SupervisionSegment(cut.id, cut.id, 0, cut.duration, text="one two", speaker="s0")]
+        cut.custom = {"seen": True}
+        cuts.append(cut)
+    for split in paths.SPLITS:
+        CutSet.from_items(cuts).to_file(paths.cuts(split))
+
+
+def computed_by(folder: Path, engine: str, workers: int | str, address: str | None = None) -> None:
     content = yaml.safe_load((folder / "params.yaml").read_text())
-    content["compute"] |= {"engine": engine, "workers": workers}
+    content["compute"] |= {"engine": engine, "workers": workers, "address": address}
     content["sample"] = {"prompts": 6, "draws": 3}
     content["decoding"] |= {"batch_size": 4}
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-def test_samples_judgements_and_pairs_are_the_same_bytes_by_workers(workspace, monkeypatch):
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Return the bytes of what judging, sampling and extraction write, in shards of a few items."""
     monkeypatch.setattr("tasks.common.judging.PART", 4)
-    judged = paths.samples("1").read_bytes()  # made beforehand: those that the stage samples are all cut off
-    found = []
-    for engine, count in (("local", "auto"), ("processes", 2)):
-        computed_by(workspace, engine, count)
-        prefer.main("1")
-        tables = [paths.judgements("1").read_bytes(), paths.pairs("1").read_bytes()]
-        sample.main("1")
-        found.append([*tables, paths.samples("1").read_bytes()])
-        paths.samples("1").write_bytes(judged)
-    for local, others in zip(*found, strict=True):
-        assert local == others
+    monkeypatch.setattr(extract, "CHUNK", 2)
+    read = [paths.samples("1"), paths.codes("train")]  # by prefer; overwritten here
+    before = [path.read_bytes() for path in read]
+    prefer.main("1")
+    sample.main("1")
+    extract.main()
+    tables = [paths.judgements("1"), paths.pairs("1"), paths.samples("1"), *map(paths.codes, paths.SPLITS)]
+    found = {str(path): path.read_bytes() for path in tables}
+    for path, content in zip(read, before, strict=True):  # samples made beforehand: others are all cut off
+        path.write_bytes(content)
+    return found
+
+
+def test_what_stages_make_is_the_same_bytes_by_workers(workspace, monkeypatch):
+    computed_by(workspace, "local", "auto")
+    local = made(monkeypatch)
+    computed_by(workspace, "processes", 2)
+    assert made(monkeypatch) == local
