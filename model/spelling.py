@@ -1,4 +1,4 @@
-"""Texts as the policy spells them: lower-case letters, apostrophe and single spaces. No torch.
+"""Texts as the policy spells them: small letters of its alphabet, apostrophe and single spaces. No torch.
 
 Nothing is changed that would make another word of it. A letter with an accent is another letter in most languages
 ("año", "ano"), and a tag such as ``[laughter]`` is no word. By default a text with either is refused.
@@ -33,10 +33,14 @@ _BRACKET = re.compile(r"[\[\]{}<>]")
 
 @dataclass(frozen=True, kw_only=True)
 class Spelling:
-    """What becomes of accents and of tags in brackets: the text is refused, or they are dropped."""
+    """What becomes of accents and of tags in brackets: the text is refused, or they are dropped.
+
+    ``alphabet`` has the characters that stay. A letter with an accent that it has is a letter like any other.
+    """
 
     accents: Literal["refuse", "drop"] = "refuse"
     tags: Literal["refuse", "drop"] = "refuse"
+    alphabet: str = CHARACTERS
 
 
 class UnreadableError(InputError):
@@ -51,13 +55,11 @@ class UnreadableError(InputError):
         self.reason, self.expected, self.found = reason, expected, found
 
 
-def normalize(text: str | None, spelling: Spelling = Spelling(), alphabet: str = CHARACTERS) -> str:
+def normalize(text: str | None, spelling: Spelling = Spelling()) -> str:
     """Return ``"it's well known"`` for ``"It’s well-known."``.
 
-    Punctuation and hyphens become spaces, capitals small letters.
+    Punctuation and hyphens that the alphabet lacks become spaces, capitals small letters.
 
-    Args:
-        alphabet: characters of the policy. One with an accent is a letter like any other.
     Raises:
         UnreadableError: there is no text, no letter in it, an accent or a tag that is refused, or characters whose
             reading is not known.
@@ -66,17 +68,26 @@ def normalize(text: str | None, spelling: Spelling = Spelling(), alphabet: str =
         raise UnreadableError("missing text", "a transcript of the audio", "none")
     if not text.strip():
         raise UnreadableError("empty text", "letters, apostrophes and spaces", _short(text))
+    alphabet = frozenset(spelling.alphabet)
     words = _without_tags("".join(map(_same_letters, text.translate(_APOSTROPHES))), spelling)
-    plain = _SILENT.sub(" ", "".join(_letters(words, spelling, frozenset(alphabet)))).strip()
-    if unknown := sorted(set(plain) - set(alphabet)):
+    letters = "".join(_letters(words, spelling, alphabet))
+    plain = " ".join(_SILENT.sub(lambda found: _kept(found[0], alphabet), letters).split())
+    if unknown := sorted(set(plain) - alphabet):
+        usual = spelling.alphabet == CHARACTERS
         raise UnreadableError(
             "text contains characters that cannot be read",
-            "letters, apostrophes and spaces, numbers and signs spelt out as words",
+            ("letters, apostrophes and spaces" if usual else f"characters of spelling.alphabet ({spelling.alphabet!r})")
+            + ", numbers and signs spelt out as words",
             f"{''.join(unknown)!r} in {_short(text)}",
         )
     if not any(map(str.isalpha, plain)):
         raise UnreadableError("unspeakable text", "at least one letter", _short(text))
     return plain
+
+
+def _kept(silent: str, alphabet: frozenset[str]) -> str:
+    """Return punctuation with a space for each character that the alphabet lacks."""
+    return "".join(c if c in alphabet else " " for c in silent) if alphabet & set(silent) else " "
 
 
 def _same_letters(character: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
-from model.alphabet import CHARACTERS
+from model.alphabet import CHARACTERS, check_alphabet
 from model.errors import InputError
 from model.layouts.layout import Layout
 from model.layouts.spec import read_layout
@@ -27,12 +27,14 @@ def build_tokenizer(codebook_size: int, characters: str = CHARACTERS) -> Backend
     """Return the tokenizer of a codebook size and character set.
 
     Raises:
-        InputError: no code, a character twice, or one that lower-casing changes.
+        InputError: no code, or characters that are no alphabet (:func:`model.alphabet.check_alphabet`).
     """
     if codebook_size < 1:
         raise InputError(f"the codebook should have a code or more, found {codebook_size}")
-    if repeated := sorted({c for c in characters if characters.count(c) > 1 or c != c.lower()}):
-        raise InputError(f"each character should be there once and in lower case, found {''.join(repeated)!r}")
+    try:
+        check_alphabet(characters)
+    except ValueError as error:
+        raise InputError(f"characters of the policy: {error}") from error
     names = [MARKS[i] for i in range(len(MARKS))]
     names += [*characters, *(CODE.format(code) for code in range(codebook_size))]
     # Without an unknown token, a character outside the set is an error and not a guess.

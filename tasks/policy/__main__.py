@@ -34,7 +34,8 @@ def untrained(params: Params) -> Policy:
     """Return the AR to train, for the codes of ``models.codec``."""
     size = codec_facts(params.models.codec).codebook_size
     layout = params.policy.layout or "own"
-    return policy.build(policy.ArShape(**params.ar.model_dump()), size, params.sft_ar.dropout, layout)
+    shape, characters = policy.ArShape(**params.ar.model_dump()), params.spelling.characters
+    return policy.build(shape, size, params.sft_ar.dropout, layout, characters)
 
 
 def train(model: PreTrainedModel, data: Sequences, params: Params, device: torch.device, run: Run) -> Curve:

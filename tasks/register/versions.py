@@ -75,7 +75,7 @@ def model_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
         "decoding": decoding,
         "prompt_frames": params.prompt_frames,
         "voice": params.policy.voice,
-        "spelling": params.spelling.model_dump(),
+        "spelling": params.spelling.chosen(),
         # A codec of this project's own is an artifact; a published one is fetched by its name.
         **({} if Path(params.models.codec).is_dir() else {"codec": params.models.codec}),
     }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.alphabet import CHARACTERS
+from model.alphabet import CHARACTERS, check_alphabet
 from model.spelling import Spelling, UnreadableError, normalize
 
 DROP = Spelling(accents="drop", tags="drop")
@@ -77,10 +77,30 @@ def test_a_letter_with_an_accent_is_another_letter(text: str, dropped: str) -> N
 
 
 def test_accents_of_the_policys_alphabet_are_kept() -> None:
-    alphabet = CHARACTERS + "\u00f1\u00f6\u0439\u0438"
-    assert normalize("MAN\u0303ANA sch\u00f6n", alphabet=alphabet) == "ma\u00f1ana sch\u00f6n"
-    assert normalize("\u0419\u0438", alphabet=alphabet) == "\u0439\u0438"
-    assert reason("caf\u00e9", alphabet=alphabet) == "text contains accents"
+    spelling = Spelling(alphabet=CHARACTERS + "\u00f1\u00f6\u0439\u0438")
+    assert normalize("MAN\u0303ANA sch\u00f6n", spelling) == "ma\u00f1ana sch\u00f6n"
+    assert normalize("\u0419\u0438", spelling) == "\u0439\u0438"
+    assert reason("caf\u00e9", spelling=spelling) == "text contains accents"
+
+
+def test_another_alphabet_refuses_what_it_lacks_and_names_the_characters() -> None:
+    russian = Spelling(alphabet=" \u0430\u0434\u0435\u043c\u0442")
+    assert normalize("\u0414\u0410, \u0442\u0435\u043c\u0430!", russian) == "\u0434\u0430 \u0442\u0435\u043c\u0430"
+    with pytest.raises(
+        UnreadableError, match=r"characters of spelling\.alphabet .* found 'eo' in '\u0442\u0435\u043c\u0430 oe'"
+    ):
+        normalize("\u0442\u0435\u043c\u0430 oe", russian)
+
+
+def test_punctuation_that_the_alphabet_has_stays() -> None:
+    spelling = Spelling(alphabet=CHARACTERS + ",?")
+    assert normalize("One , two\u2026 Three?!", spelling) == "one , two three?"
+
+
+@pytest.mark.parametrize("wrong", ["", "abc", " ", " aba", " aB", " a<", " a\n", " ae\u0301", " \u00df\u1e9e"])
+def test_characters_that_are_no_alphabet_are_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="expected each character once"):
+        check_alphabet(wrong)
 
 
 @pytest.mark.parametrize(

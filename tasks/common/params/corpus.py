@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from model import spelling
+from model.alphabet import CHARACTERS, check_alphabet
 from tasks.common.params.block import Above0, AtLeast0, Block, Positive, Share
 
 # texts.sample_file and long_file are dependencies in dvc.yaml, so they name a file that exists even where none is read.
@@ -75,10 +76,20 @@ class Prepare(Block):
 class Spelling(Block):
     accents: Literal["refuse", "drop"]
     tags: Literal["refuse", "drop"]
+    alphabet: Annotated[str, AfterValidator(check_alphabet)] | None
+
+    @property
+    def characters(self) -> str:
+        """Characters of a policy that is trained here."""
+        return self.alphabet or CHARACTERS
 
     def rules(self) -> spelling.Spelling:
         """Return what :func:`model.spelling.normalize` takes."""
-        return spelling.Spelling(accents=self.accents, tags=self.tags)
+        return spelling.Spelling(**self.chosen())
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the settings that are not left at null."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class Texts(Block):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model import policy
+from model.errors import InputError
 from model.sampling import Decoding, sample
 from profiles import __main__ as profile
 from tasks.common import params, paths, schemas, training
@@ -40,6 +41,17 @@ def settings(start: str = "train") -> Params:
 
 def start_of(positions: int) -> policy.Policy:
     return policy.build(policy.ArShape(1, 16, 2, positions), 4)
+
+
+def test_an_ar_that_is_trained_for_another_language_has_its_alphabet(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    loaded = settings()
+    spelling = loaded.spelling.model_copy(update={"alphabet": " абж"})
+    layout = sft_ar.untrained(loaded.model_copy(update={"spelling": spelling})).layout
+    assert layout.tokenizer.decode(layout.context("ЖАБА")) == "<s>жаба<prompt><speech>"
+    with pytest.raises(InputError, match=r"cannot read 'eno'"):
+        layout.context("one")
+    assert sft_ar.untrained(loaded).layout.context("one")
 
 
 def test_a_text_that_may_grow_too_long_is_named_with_the_positions_it_takes():

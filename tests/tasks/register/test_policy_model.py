@@ -113,6 +113,19 @@ def test_a_text_is_read_as_the_corpus_is(model: PolicyModel, voice: Path):
     np.testing.assert_array_equal(plain, written)
 
 
+def test_a_version_keeps_the_alphabet_of_its_corpus(
+    model: PolicyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = tiny.params(tmp_path)
+    assert "alphabet" not in model_config(settings, tiny.DECODING)["spelling"]  # null: its identity is as before
+    spelling = settings.spelling.model_copy(update={"alphabet": " \u0430\u0431\u0436"})
+    config = model_config(settings.model_copy(update={"spelling": spelling}), tiny.DECODING)
+    monkeypatch.setattr(model, "config", config)
+    assert model.clean_text("\u0416\u0410\u0411\u0410!", 0) == "\u0436\u0430\u0431\u0430"
+    with pytest.raises(InputError, match=r"row 3: .*found 'eno' in 'one'"):
+        model.clean_text("one", 3)
+
+
 LONG = "Seven two nine, " * 12 + "and so on. Then " + "one " * 50 + "stop!"
 
 
