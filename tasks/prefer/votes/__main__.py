@@ -3,12 +3,15 @@
 `speechalign votes before/ after/ --texts texts.csv --serve` compares two folders of anybody's audio.
 `speechalign votes export --iteration 1 --out listening` asks about the loop's own samples.
 `speechalign votes result listening` says what the votes show; docs/votes.md describes every step.
+
+Exit status: 0, 3 bad input, 4 a fault of this program.
 """
 
 # torch is imported inside the commands, so that --help takes less than a second.
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,13 +28,42 @@ if TYPE_CHECKING:
     from tasks.prefer.votes.key import Key
 
 
+BAD_INPUT, FAULT = 3, 4  # exit statuses, as the gate's
+
+
 class _Group(typer.core.TyperGroup):
-    """Two folders without a command are compared."""
+    """Two folders without a command are compared; bad input and wrong options have one exit status."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["compare", *args]
+        _refuse_empty(args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            raise SystemExit(BAD_INPUT if error.code == 1 else error.code) from error
+        except typer.TyperException as error:
+            error.exit_code = BAD_INPUT
+            raise
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(FAULT) from error
+
+
+def _refuse_empty(args: list[str]) -> None:
+    """Refuse "", which a path would take for the current folder."""
+    for place, arg in enumerate(args):
+        if not arg.strip() or (arg.startswith("--") and arg.endswith("=")):
+            after = f" after {args[place - 1]}" if place else ""
+            named = arg if arg.strip() else f"the argument{after}"
+            error = typer.BadParameter(f"{named} is empty; expected a value (is a variable of the shell not set?)")
+            error.exit_code = BAD_INPUT
+            raise error
 
 
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, help=__doc__)
@@ -129,10 +161,11 @@ def result(
     """Say what the votes show: who is left out, which system is preferred, and how far raters agree."""
     from tasks.common.files import write_json, write_text
     from tasks.prefer.votes import key as keys
+    from tasks.prefer.votes import outputs, returned
     from tasks.prefer.votes import result as results
-    from tasks.prefer.votes import returned
 
     key = keys.read(test)
+    outputs.check(test, key, sheets or [], {"--csv": csv, "--pairs": pairs, "--json": json})
     found = results.result(returned.read(test, key, sheets or []), key)
     print(results.describe(found))
     for path, content in ((csv, results.to_csv), (pairs, results.to_pairs)):
@@ -195,7 +228,7 @@ def _make(out: Path, pairs: Any, rate: int, options: Options, seed: list[int], *
 
 
 def _say(out: Path, key: Key, asked: int) -> None:
-    from tasks.prefer.votes.result import count
+    from tasks.common.page.numbers import count
 
     roles = [trial.role for trial in key.trials]
     n = roles.count("pair")

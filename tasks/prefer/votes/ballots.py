@@ -15,6 +15,7 @@ import numpy as np
 
 from model.pairs.votes import Vote, by_sides, krippendorff_alpha, majority, rater_agreement
 from tasks.common.files import DataError
+from tasks.prefer.votes.names import folded
 from tasks.prefer.votes.sheet import Line, read, refuse
 
 Row = dict[str, Any]
@@ -119,13 +120,14 @@ def load(
             problems.append(f"{line.where}: {problem}")
             continue
         a, b = (GOLDEN if side.lower() == "golden" else draws[line.id][side] for side in (line.a, line.b))
-        rater = " ".join(line.rater.split()).casefold()
+        rater = folded(line.rater)
         vote = Vote(a, b, {"a": a, "b": b, "tie": None}[line.choice], rater)
-        before = first.setdefault((line.id, *vote.sides, rater), line.where)
-        if before != line.where:
+        voted = (line.id, *vote.sides, rater)
+        if voted in first:
             problems.append(
-                f"{line.where}: {line.rater} voted twice on {line.a} and {line.b} of {line.id}; first in {before}"
+                f"{line.where}: {line.rater} voted twice on {line.a} and {line.b} of {line.id}; first in {first[voted]}"
             )
+        first.setdefault(voted, line.where)
         verified, other = _check_audio(line, a, b, samples, golden)
         unverified += not verified
         stale += [f"{line.where}: {text}" for text in other]

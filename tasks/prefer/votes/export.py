@@ -16,11 +16,11 @@ from markupsafe import Markup
 from tasks.common.files import DataError, atomic_path
 from tasks.prefer.votes import key as keys
 from tasks.prefer.votes import sounds
+from tasks.prefer.votes.cells import marked
 from tasks.prefer.votes.design import Pair, Take
-from tasks.prefer.votes.key import Key, Side, Trial
+from tasks.prefer.votes.key import PAGE, SHEET, Key, Side, Trial
 
 FOLDER = Path(__file__).parent
-PAGE, SHEET = "vote.html", "sheet.csv"
 LARGEST_PAGE = 150_000_000  # bytes of sounds in one page: more cannot be sent, nor opened on a phone
 # Columns of what raters send back. They name no system.
 COLUMNS = "test trial choice flipped rater quality_a quality_b similarity_a similarity_b seconds".split()
@@ -29,7 +29,7 @@ WORDS = {
     "quality": ["bad", "poor", "fair", "good", "excellent"],
     "similarity": ["not at all", "slightly", "moderately", "very", "extremely"],
 }
-IGNORE = "*.flac\nvote.html\ntoken\n.*.lock\n"  # large, repeatable or secret: only key and votes must be kept
+IGNORE = "*.flac\nvote.html\ntoken\n.*.lock\n.*.tmp\n"  # large, repeatable or secret: only key and votes must be kept
 
 
 def write(out: Path, pairs: Sequence[Pair], rate: int, **about: object) -> Key:
@@ -80,12 +80,14 @@ def _side(file: str, take: Take) -> Side:
 
 def _write_sheet(file: Path, key: Key) -> None:
     """Write the sheet for raters who cannot use the page: they play the files, and fill in choice and rater."""
+    rated = [name for name in COLUMNS if name.partition("_")[0] in key.scales]
     with file.open("w", encoding="utf-8", newline="") as handle:
-        rated = [name for name in COLUMNS if name.partition("_")[0] in key.scales]
-        table = csv.writer(handle, lineterminator="\n")
-        table.writerow(["test", "trial", "choice", "rater", *rated, "text"])
+        table = csv.DictWriter(
+            handle, ["test", "trial", "choice", "rater", *rated, "text"], restval="", lineterminator="\n"
+        )
+        table.writeheader()
         for trial in key.trials:
-            table.writerow([key.test, trial.trial, "", "", *("" for _ in rated), trial.text])
+            table.writerow(marked({"test": key.test, "trial": trial.trial, "text": trial.text}))
 
 
 def page(key: Key, folder: Path | None = None) -> str:

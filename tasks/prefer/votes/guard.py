@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import os
+import re
 import secrets
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -11,7 +13,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from tasks.common.files import atomic_path
+from tasks.prefer.votes.key import TOKEN
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WHOLE = re.compile(rb"[A-Za-z0-9_-]{20,200}")  # a token that nobody guesses
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -47,7 +53,7 @@ class Guard:
 
     def _problem(self, request: Request) -> tuple[int, str] | None:
         host = request.headers.get("host", "")
-        if self._hosts and _name(host) not in self._hosts:
+        if (self._hosts or not self._token) and _name(host) not in self._hosts:
             return 403, "this server has another name"  # a foreign name that was made to point here
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -69,9 +75,17 @@ def _name(host: str) -> str:
 
 
 def token_of(folder: Path) -> str:
-    """Return the token of a test's links; it is made once, so that links stay valid after a restart."""
-    file = folder / "token"
-    if not file.is_file():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(16), encoding="ascii")
-    return file.read_text(encoding="ascii").strip()
+    """Return the token of a test's links; it is made once, so that links stay valid after a restart.
+
+    A file that is empty, cut off or something else is replaced: it would let in anybody, or nobody.
+    """
+    file = folder / TOKEN
+    found = file.read_bytes().strip() if file.is_file() else b""
+    if WHOLE.fullmatch(found):
+        return found.decode("ascii")
+    token = secrets.token_urlsafe(16)
+    with atomic_path(file) as temporary:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w", encoding="ascii") as opened:
+            opened.write(token)
+    return token

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tasks.common.files import DataError, write_text
 
 NAME = "key.json"
+PAGE, SHEET, TOKEN = "vote.html", "sheet.csv", "token"  # other files of a test
 SCALES = ("quality", "similarity")
 Role = Literal["warm-up", "pair", "identical", "degraded"]
 # Names of sounds reveal nothing, and never lead out of the folder.

@@ -12,6 +12,8 @@ from typing import Any
 
 from model.statistics import Interval, bootstrap_interval, paired_interval
 from tasks.common.metrics import Row
+from tasks.common.page.numbers import count
+from tasks.prefer.votes.cells import marked
 from tasks.prefer.votes.key import Key, Side, Trial
 from tasks.prefer.votes.raters import Rater, agreement, checks_of, raters_of
 from tasks.prefer.votes.returned import Cast
@@ -88,11 +90,6 @@ def _rated(kept: Sequence[Cast], key: Key, scale: str) -> Rated:
     return Rated(scale, means, difference)
 
 
-def count(n: int, noun: str) -> str:
-    """Return a number with its noun: "1 vote", "2 votes"."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
 def describe(found: Result) -> str:
     """Return the result in words."""
     key, votes = found.key, len(found.kept)
@@ -159,7 +156,7 @@ def to_csv(found: Result) -> str:
             line[f"{scale}_a"], line[f"{scale}_b"] = getattr(vote, scale) or ("", "")
         for side, details in (("a", trial.a.details), ("b", trial.b.details)):
             line |= {f"{side}_{name}": value for name, value in details.items()}
-        table.writerow(line)
+        table.writerow(marked(line))
     return handle.getvalue()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.common.files import DataError
-from tasks.prefer.votes import store
+from tasks.common.page.numbers import count
+from tasks.common.text_lists import some
+from tasks.prefer.votes import names, store
 from tasks.prefer.votes.key import Key, Trial
 from tasks.prefer.votes.sheet import CHOICES, files_of, refuse, rows
 
@@ -39,11 +42,6 @@ class Cast:
         return "A" if (self.choice == "A") != self.flipped else "B"
 
 
-def folded(name: str) -> str:
-    """Return a rater's name as votes are told apart by: case and spaces do not make another rater."""
-    return " ".join(name.split()).casefold()
-
-
 def read(folder: Path, key: Key, sheets: Sequence[Path] = ()) -> list[Cast]:
     """Return the votes that the server took in this folder, and those of the sheets, in the order they were given.
 
@@ -53,17 +51,23 @@ def read(folder: Path, key: Key, sheets: Sequence[Path] = ()) -> list[Cast]:
     """
     problems: list[str] = []
     cast = _of_server(folder, key, problems)
-    for path in sheets:
-        for file in files_of(path):
-            cast += _of_sheet(file, key, problems)
+    own = (folder / store.NAME).resolve()
+    # A file may be named twice, as itself and in its folder; it is read once.
+    files = {place: file for path in sheets for file in files_of(path) if (place := file.resolve()) != own}
+    for file in files.values():
+        cast += _of_sheet(file, key, problems)
     first: dict[tuple[str, str], str] = {}
     for vote in cast:
-        before = first.setdefault((vote.rater, vote.trial.trial), vote.where)
-        if before != vote.where:
-            problems.append(f"{vote.where}: {vote.name} voted twice on trial {vote.trial.trial}; first in {before}")
-    refuse(folder, problems)
+        voted = (vote.rater, vote.trial.trial)
+        if voted in first:
+            problems.append(
+                f"{vote.where}: {vote.name} voted twice on trial {vote.trial.trial}; first in {first[voted]}"
+            )
+        first.setdefault(voted, vote.where)
+    refuse(folder, problems, heading="its votes cannot be counted")
     if not cast:
-        raise DataError(f"{folder} has no votes yet: name the sheets that raters sent back, or serve the test")
+        filled = f": none of the sheets has a choice filled in ({some(map(str, files.values()))})" if files else ""
+        raise DataError(f"{folder} has no votes yet{filled}; name the sheets that raters sent back, or serve the test")
     return cast
 
 
@@ -81,9 +85,14 @@ def _of_server(folder: Path, key: Key, problems: list[str]) -> list[Cast]:
 
 def _of_sheet(file: Path, key: Key, problems: list[str]) -> list[Cast]:
     found = []
-    for where, cells in rows(file, REQUIRED):
+    others: Counter[str] = Counter()
+    for place, cells in rows(file, REQUIRED):
+        where = str(file.parent / place)
         if not cells["choice"]:
             continue  # not voted on
+        if cells["test"] != key.test:
+            others[cells["test"] or "(none)"] += 1
+            continue
         numbers: dict[str, object] = {
             scale: [cells.get(f"{scale}_{side}", "") for side in "ab"] for scale in ("quality", "similarity")
         }
@@ -92,6 +101,11 @@ def _of_sheet(file: Path, key: Key, problems: list[str]) -> list[Cast]:
             problems.append(f"{where}: {cast}")
         else:
             found.append(cast)
+    problems += [
+        f"{file}: {count(n, 'vote')} of it {'is' if n == 1 else 'are'} of the listening test {other}, this one is "
+        f"{key.test}"
+        for other, n in others.items()
+    ]
     return found
 
 
@@ -105,13 +119,13 @@ def parse(vote: Mapping[str, object], key: Key, where: str) -> Cast | str:
     choice = str(vote.get("choice", "")).lower()
     if choice not in CHOICES:
         return f'choice is "{str(vote.get("choice", ""))[:40]}", expected A, B or tie'
-    name = " ".join(str(vote.get("rater", "")).split())
-    if not name:
-        return "rater is empty"
+    name = str(vote.get("rater", ""))
+    if wrong := names.problem(name):
+        return wrong
     flipped = str(vote.get("flipped") or "0").lower()
     if flipped not in ("0", "1", "false", "true"):
         return f'flipped is "{flipped[:40]}", expected 0 or 1'
-    cast = Cast(trial, folded(name), LETTERS[choice], where, flipped in ("1", "true"), name=name)
+    cast = Cast(trial, names.folded(name), LETTERS[choice], where, flipped in ("1", "true"), name=names.shown(name))
     for scale in ("quality", "similarity"):
         pair = vote.get(scale) or ["", ""]
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 from pathlib import Path
 
@@ -25,10 +26,11 @@ def run(folder: Path, key: Key, host: str, port: int, per_rater: int | None, sto
         test = Test(folder, key, per_rater, stop, lambda line: print(line, flush=True))
         if test.store.torn:
             print(f"{folder}: a vote that was cut off was never acknowledged, and is removed", flush=True)
-        token = "" if host in LOOPBACK else token_of(folder)
+        local = ipaddress.ip_address(listening.getsockname()[0]).is_loopback  # not what the name promises
+        token = "" if local else token_of(folder)
         shown = f"[{host}]" if ":" in host else socket.gethostname() if host in ("0.0.0.0", "") else host
         print(f"{folder}: http://{shown}:{port}/{'#' + token if token else ''} (Ctrl-C stops it)", flush=True)
-        served = app(test, token, LOOPBACK if host in LOOPBACK else ())
+        served = app(test, token, (*LOOPBACK, host) if local else ())
         config = uvicorn.Config(
             served, log_level="warning", access_log=False, server_header=False, limit_concurrency=1000, ws="none",
             timeout_graceful_shutdown=5,

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from tasks.prefer.votes import export
+from tasks.common.page.numbers import count
+from tasks.prefer.votes import export, names
 from tasks.prefer.votes.guard import Guard
 from tasks.prefer.votes.key import Key
-from tasks.prefer.votes.result import count, counted, preferences
-from tasks.prefer.votes.returned import Cast, folded, parse
+from tasks.prefer.votes.result import counted, preferences
+from tasks.prefer.votes.returned import Cast, parse
 from tasks.prefer.votes.stopping import read
 from tasks.prefer.votes.store import Kept, Refused, Store
 
@@ -40,8 +41,18 @@ class _Body(BaseModel):
 T = TypeVar("T", bound=_Body)
 
 
-# A name has something to see, nothing that would tear a line of a sheet, and is no formula of a spreadsheet.
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^\s*[^\s\p{C}=+@-]\P{C}*$")]
+def _name(given: str) -> str:
+    """Return a rater's name as it is kept.
+
+    Raises:
+        ValueError: nobody can be called so.
+    """
+    if wrong := names.problem(given):
+        raise ValueError(wrong)
+    return names.shown(given)
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Secret = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Rating = Annotated[int, Field(ge=1, le=5)]
 
@@ -114,18 +125,23 @@ def app(test: Test, token: str = "", hosts: tuple[str, ...] = ()) -> Starlette:
     """Return the web application.
 
     Args:
-        token: what the header ``X-Votes-Token`` must say; "": nothing.
+        token: what the header ``X-Votes-Token`` must say; "": nothing, which needs ``hosts``.
         hosts: names by which a browser may call this server; none: any, which needs a token.
+
+    Raises:
+        ValueError: neither a token nor names.
     """
     page = export.page(test.key)
+    if not token and not hosts:
+        raise ValueError("a server without a token must be limited to the names of this machine")
 
     async def index(_: Request) -> Response:
         return HTMLResponse(page)
 
     async def begin(request: Request) -> Response:
         body = await _body(request, Begin)
-        name = " ".join(body.rater.split())
-        trials, votes = await anyio.to_thread.run_sync(test.store.begin, name, folded(name), body.key)
+        folded = names.folded(body.rater)
+        trials, votes = await anyio.to_thread.run_sync(test.store.begin, body.rater, folded, body.key)
         shown = [export.shown(test.key.by_trial[trial]) for trial in trials]
         before = {trial: _answer(vote) for trial, vote in votes.items()}
         return JSONResponse({"trials": shown, "votes": before, "enough": test.enough})
@@ -137,7 +153,7 @@ def app(test: Test, token: str = "", hosts: tuple[str, ...] = ()) -> Starlette:
             raise Refused(422, problem)
         if any(getattr(body, scale) is None for scale in test.key.scales):
             raise Refused(422, f"expected ratings of {' and '.join(test.key.scales)}")
-        if await anyio.to_thread.run_sync(test.store.vote, folded(body.rater), body.key, sent):
+        if await anyio.to_thread.run_sync(test.store.vote, names.folded(body.rater), body.key, sent):
             await anyio.to_thread.run_sync(test.update)
         return JSONResponse({"saved": True, "enough": test.enough})
 
@@ -197,4 +213,6 @@ async def _body(request: Request, kind: type[T]) -> T:
         return kind.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "value_error":  # in words of our own
+            raise Refused(422, first["msg"].removeprefix("Value error, ")) from None
         raise Refused(422, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common.files import DataError
+from tasks.prefer.votes.cells import unmarked
 
 REQUIRED = ("id", "a", "b", "choice", "rater")
 # An exported sheet also says which iteration and which samples were heard.
@@ -84,14 +85,17 @@ def read(path: Path) -> Sheet:
 
 
 def refuse(
-    path: Path, problems: Sequence[str], advice: str = "correct or remove these lines; nothing was written"
+    path: Path,
+    problems: Sequence[str],
+    advice: str = "correct or remove these lines; nothing was written",
+    heading: str = "",
 ) -> None:
     """Raise one DataError for all problems, if any, with the first few spelled out."""
     if not problems:
         return
     shown = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
     more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-    raise DataError(f"{path} has {len(problems)} unusable line(s):{shown}{more}\n{advice}")
+    raise DataError(f"{path}: {heading or f'{len(problems)} unusable line(s)'}:{shown}{more}\n{advice}")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -159,7 +163,7 @@ def _csv_rows(file: Path, text: str, required: Sequence[str]) -> Iterator[tuple[
                     f"{file.parent / where} has {len(cells)} cells where the header has {len(names)}; the file is "
                     "torn or a cell with a comma lacks its quotes; correct that line or export again"
                 )
-            yield where, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+            yield where, {name: unmarked(cell.strip()) for name, cell in zip(names, cells, strict=True)}
     except csv.Error as error:
         raise DataError(f"{file} line {table.line_num} is not CSV: {error}; the file may be torn") from error
 

@@ -25,7 +25,13 @@
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     return (h ^ (h >>> 16)) >>> 0;
   };
-  const sameName = (name) => name.normalize("NFC").trim().split(/\s+/).join(" ").toLowerCase();
+  // Case, spaces, invisible characters and ways to write one letter make no other rater (names.py).
+  const sameName = (name) => name.replace(/[\p{DI}\p{Cf}]/gu, "").normalize("NFKC").trim().split(/\s+/).join(" ").toLowerCase();
+  const unusable = (name) => {
+    if (!/[\p{L}\p{N}\p{P}\p{S}]/u.test(sameName(name))) return "Please type your name.";
+    if (/^[=+@-]/.test(sameName(name))) return "A name must not begin with = or + or - or @, as formulas of spreadsheets do.";
+    return "";
+  };
   const prepare = (list) => list
     .map((trial) => ({ ...trial, flipped: hash(`${test} side ${sameName(rater)} ${trial.trial}`) % 2 === 1 }))
     .sort((x, y) => (y.practice - x.practice) ||
@@ -256,9 +262,9 @@
   by("begin").addEventListener("submit", async (event) => {
     event.preventDefault();
     rater = by("rater").value.trim();
-    if (!rater) return;
+    by("problem").textContent = unusable(rater);
+    if (unusable(rater)) return;
     try {
-      by("problem").textContent = "";
       trials = prepare(await source.begin());
     } catch (error) {
       by("problem").textContent = error.message;

@@ -149,8 +149,28 @@ def test_what_cannot_be_compared_is_one_message_and_writes_nothing(folder, chang
     if change:
         change(folder)
     done = run(*arguments, "--texts", "texts.csv")
-    assert done.exit_code == 1 and message in done.output, done.output
+    assert done.exit_code == 3 and message in done.output, done.output
     assert "Traceback" not in done.output and not (folder / "listening").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("", "after", "--texts", "texts.csv"), ("before", "", "--texts", "texts.csv"), ("before", "after", "--texts", ""),
+     ("before", "after", "--texts", "texts.csv", "--out", ""), ("before", "after", "--texts="), ("serve", ""),
+     ("serve", "before", "--host", ""), ("result", ""), ("result", "before", " "), ("check", "", "--iteration", "1")],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_argument_is_refused_and_is_not_the_current_folder(folder, arguments):
+    before = sorted(folder.rglob("*"))
+    done = run(*arguments)
+    assert done.exit_code == 3 and "is empty; expected a value" in done.output, done.output
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_fault_of_the_program_has_a_status_of_its_own(folder, monkeypatch):
+    monkeypatch.setattr(keys, "read", lambda _: 1 // 0)
+    done = run("result", "before")
+    assert done.exit_code == 4 and "ZeroDivisionError" in done.output
 
 
 @pytest.mark.parametrize(
@@ -163,4 +183,4 @@ def test_what_cannot_be_compared_is_one_message_and_writes_nothing(folder, chang
 )  # fmt: skip
 def test_a_wrong_command_line_says_how_it_goes(folder, arguments):
     done = run(*arguments)
-    assert done.exit_code == 2 and "Usage" in done.output
+    assert done.exit_code == 3 and "Usage" in done.output

@@ -77,6 +77,21 @@ def test_other_sites_get_no_sounds(served):
     assert answer.status_code == 403 and answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
+@pytest.mark.parametrize("left", [b"", b"\n", b"short", b"\xff" * 22, b"two words in a token file"])
+def test_a_token_that_a_kill_or_a_full_disk_cut_off_is_replaced(tmp_path, left):
+    (tmp_path / "token").write_bytes(left)
+    token = token_of(tmp_path)
+    assert len(token) > 20 and token.encode() != left and token_of(tmp_path) == token
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+    assert oct((tmp_path / "token").stat().st_mode)[-3:] == "600"
+
+
+def test_without_a_token_only_this_machine_gets_in(served):
+    _, _, open_ = served
+    with pytest.raises(ValueError, match="without a token"):
+        open_(token="", hosts=())
+
+
 def test_on_the_network_only_who_has_the_link_gets_in(served):
     folder, _, open_ = served
     token = token_of(folder)

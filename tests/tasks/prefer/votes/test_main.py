@@ -104,7 +104,7 @@ def test_an_export_never_replaces_a_folder_that_may_hold_votes(small, capsys):
     folder, _ = small
     (folder / "listening").mkdir()
     done = run("export", "--iteration", 1, "--out", "listening")
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "exists and may hold votes" in done.output
     assert not list((folder / "listening").iterdir())
 
@@ -116,7 +116,7 @@ def test_check_refuses_votes_on_samples_that_are_gone(small):
     assert run("result", "listening", "anna.csv", "--csv", "votes.csv").exit_code == 0
     shutil.copy(paths.samples("2"), paths.samples("1"))  # sampled again, by another policy
     done = run("check", "votes.csv", "--iteration", 1)
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "policy was" in done.output and "sample again with the seed" in done.output
 
 
@@ -124,5 +124,5 @@ def test_check_refuses_votes_on_an_iteration_that_params_yaml_does_not_have(smal
     folder, _ = small
     (folder / "votes.csv").write_text("id,A,B,choice,rater,iteration\nu0,0,1,A,anna,1\nu1,0,1,A,anna,l\n")
     done = run("check", "votes.csv", "--iteration", 1)
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert 'votes.csv line 3: iteration is "l", but params.yaml has 1, 2' in done.output

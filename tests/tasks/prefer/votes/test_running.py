@@ -136,6 +136,22 @@ def test_an_address_in_use_is_one_message(tmp_path):
         taken.listen()
         server = serve(folder, taken.getsockname()[1])
         said = server.communicate(timeout=60)[0]
-    assert server.returncode == 1
+    assert server.returncode == 3
     assert "cannot serve on 127.0.0.1 port" in said and "choose others with --host and --port" in said
     assert "Traceback" not in said
+
+
+def test_an_empty_token_on_the_network_lets_nobody_in(tmp_path):
+    folder, key = listening.written(tmp_path, texts=2)
+    (folder / "token").touch()
+    port = free_port()
+    server = serve(folder, port, "--host", "0.0.0.0")
+    try:
+        assert "#" in server.stdout.readline() + server.stdout.readline()
+        for address in (f"api/sound/{key.trials[0].a.sound}", "api/begin"):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{address}", timeout=30)
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+    assert len((folder / "token").read_text()) > 20

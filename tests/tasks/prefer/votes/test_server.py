@@ -55,6 +55,33 @@ def test_a_name_belongs_to_the_browser_that_began_with_it(served):
     assert vote(client, rater="nobody").status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ("Jose\u0301", "jos\u00e9"),
+        ("Anna", "An\u200bna"),
+        ("\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "\u0639\u0644\u06cc\u0631\u0636\u0627"),
+    ],
+    ids=["composed", "zero width", "joiner"],
+)
+def test_one_name_written_in_two_ways_is_one_rater(served, first, again):
+    folder, key, open_ = served
+    client = open_()
+    begin(client, first)
+    vote(client, rater=first)
+    assert begin(client, again, OTHER).status_code == 403
+    assert begin(client, again).json()["votes"]["003"]["choice"] == "A"
+    assert vote(client, rater=again, choice="B", revision=2).status_code == 200
+    assert [cast.choice for cast in returned.read(folder, key)] == ["B"]
+
+
+def test_a_name_that_is_refused_is_told_in_plain_words(served):
+    _, _, open_ = served
+    answer = begin(open_(), "=1+1")
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("the name of a rater must not begin with = or + or - or @")
+
+
 def test_each_rater_gets_the_pairs_that_the_fewest_have(served):
     _, key, open_ = served
     client = open_(per_rater=5)
