@@ -13,6 +13,10 @@ from model.errors import InputError
 Ids = npt.NDArray[np.int64]
 
 
+class NoPlaceError(InputError):
+    """A sequence with something in a place where the family's sequences cannot have it."""
+
+
 @dataclass(frozen=True)
 class Books:
     """``count`` books of ``size`` codes each; code ``c`` of book ``b`` is the token id ``first + size * b + c``.

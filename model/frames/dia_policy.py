@@ -13,7 +13,7 @@ import torch
 
 from model.errors import InputError
 from model.frames.adapter import Ids
-from model.frames.books import Books
+from model.frames.books import Books, NoPlaceError
 from model.frames.delayed import Dia as Delayed
 from model.frames.delayed import steps_of
 
@@ -40,14 +40,15 @@ def read(books: Books, ids: Sequence[int]) -> Spoken:
     """Return a sequence by its parts.
 
     Raises:
-        InputError: no text, text after codes, or codes that are no whole frames in the books' order.
+        NoPlaceError: no text, or text after codes.
+        InputError: codes that are no whole frames in the books' order.
     """
     flat = torch.as_tensor(list(ids), dtype=torch.long)
     is_code = flat >= books.first
     n_text = int(is_code.long().argmax()) if bool(is_code.any()) else len(flat)
     codes = flat[n_text:]
     if not n_text or not bool((codes >= books.first).all()):
-        raise InputError("a sequence needs text first, and a target holds text; this policy writes frames only")
+        raise NoPlaceError("a sequence needs text first, and a target holds text; this policy writes frames only")
     ended = len(codes) > 0 and int(codes[-1]) == books.end_token
     codes = codes[: len(codes) - ended] - books.first
     order = torch.arange(len(codes)) % books.count

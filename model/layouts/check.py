@@ -14,6 +14,7 @@ import numpy.typing as npt
 from transformers import PreTrainedModel
 
 from model.errors import InputError
+from model.frames.books import NoPlaceError
 from model.layouts.layout import Layout
 from model.layouts.likelihood import likelihood
 from model.layouts.near_misses import NearMiss, Recording, near_misses, other_stops
@@ -85,7 +86,10 @@ def check_layout(model: PreTrainedModel, declared: Layout, recordings: Sequence[
             sequences = miss.sequences(recordings)
         except InputError:
             continue  # the near miss cannot be written, so nobody can have trained with it
-        found = likelihood(model, sequences)
+        try:
+            found = likelihood(model, sequences)
+        except NoPlaceError:
+            continue  # nor can it be read
         baseline = (alone if miss.alone else own).per_token
         rows.append(_row(miss.name, miss.hint, miss.essential, baseline, found.per_token))
     for column, stop in enumerate(stops):

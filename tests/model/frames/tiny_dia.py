@@ -14,15 +14,15 @@ BOOKS, SIZE = 3, 16  # codes of the codec; four more only mark something
 DELAYS = (0, 2, 3)
 
 
-def dia(seed: int = 0, text_positions: int = 128, positions: int = 512) -> DiaForConditionalGeneration:
+def dia(seed: int = 0, text_positions: int = 128, positions: int = 512, width: int = 16) -> DiaForConditionalGeneration:
     """Return a random Dia in evaluation mode."""
     torch.manual_seed(seed)
-    shape = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
-    shape |= {"head_dim": 8, "intermediate_size": 32}
+    shape = {"num_hidden_layers": 2, "hidden_size": width, "num_attention_heads": 2, "num_key_value_heads": 1}
+    shape |= {"head_dim": 8, "intermediate_size": 2 * width}
     encoder = shape | {"num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": text_positions}
     decoder = shape | {"num_channels": BOOKS, "vocab_size": SIZE + 4, "max_position_embeddings": positions}
     decoder |= {"cross_num_attention_heads": 2, "cross_head_dim": 8, "cross_num_key_value_heads": 2}
-    decoder |= {"cross_hidden_size": 16, "eos_token_id": SIZE, "pad_token_id": SIZE + 1, "bos_token_id": SIZE + 2}
+    decoder |= {"cross_hidden_size": width, "eos_token_id": SIZE, "pad_token_id": SIZE + 1, "bos_token_id": SIZE + 2}
     config = DiaConfig(encoder_config=encoder, decoder_config=decoder, delay_pattern=list(DELAYS))
     model = DiaForConditionalGeneration(config).eval()
     for parameter in model.parameters():

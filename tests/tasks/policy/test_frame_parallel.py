@@ -82,9 +82,10 @@ def test_the_loop_aligns_a_frame_parallel_checkpoint(
     sft_nar.main()
     assert [file.name for file in paths.NAR.iterdir()] == ["none.json"]
     evaluate.main("0")
-    ceiling.main()
-    gap.main("0")
-    assert "no NAR" in json.loads(paths.gap("0").read_text())["why"]
+    if family == "csm":  # once: they take no policy
+        ceiling.main()
+        gap.main("0")
+        assert "no NAR" in json.loads(paths.gap("0").read_text())["why"]
 
     sample.main("1")
     prefer.main("1")
