@@ -125,14 +125,16 @@ def write_cuts(split: str, table: Any, rate: int) -> None:
 # --- one stage, in a process of its own -----------------------------------------------------------------------------
 
 
-def few_steps(module: Any) -> None:
-    """Let the stage of ``module`` train for :data:`STEPS` steps."""
-    fit = module.fit
+def few_steps() -> None:
+    """Let every stage of this process train for :data:`STEPS` steps."""
+    from tasks.common import training
+
+    fit = training.fit
 
     def short(model: Any, batches: Any, loss: Any, optimization: Any, **options: Any) -> Any:
         return fit(model, batches, loss, replace(optimization, steps=min(STEPS, optimization.steps)), **options)
 
-    module.fit = short
+    training.fit = short
 
 
 def extract() -> None:
@@ -158,15 +160,14 @@ def extract() -> None:
 def sft_ar() -> None:
     from tasks.policy import __main__ as stage
 
-    few_steps(stage)
+    few_steps()
     stage.main()
 
 
 def sft_nar() -> None:
     from tasks.nar import __main__ as stage
-    from tasks.nar import training
 
-    few_steps(training)
+    few_steps()
     stage.main()
 
 
@@ -191,7 +192,7 @@ def prefer() -> None:
 def align() -> None:
     from tasks.align import __main__ as stage
 
-    few_steps(stage)
+    few_steps()
     stage.main("1")
 
 

@@ -97,7 +97,7 @@ def main(
     utterances: Annotated[int, typer.Option(help="of train, at 1 time", min=16)] = 2400,
     stages: Annotated[str, typer.Option(help="names, or all")] = "all",
     audio: Annotated[bool, typer.Option(help="extract with the embedded codec, at 1 and 10 times at most")] = False,
-    smoke: Annotated[bool, typer.Option(help="few rows, the quickest stage")] = False,
+    smoke: Annotated[bool, typer.Option(help="few rows, two quick stages")] = False,
     work_: Annotated[str | None, typer.Option("--work", hidden=True)] = None,
     folder: Annotated[Path, typer.Option(hidden=True)] = Path(),
     rows: Annotated[int, typer.Option(hidden=True)] = 0,
@@ -108,7 +108,7 @@ def main(
         work(work_, folder, rows, prompts)
         return
     if smoke:
-        scales, utterances, stages = "1", 64, "texts"
+        scales, utterances, stages = "1", 64, "texts,sft_nar"
     factors = [int(factor) for factor in scales.split(",")]
     names = list(memory.STAGES) if stages == "all" else stages.split(",")
     names += [REAL] if audio else []

@@ -1,4 +1,4 @@
-"""What counts as linear and flat; and that a stage is measured."""
+"""What counts as linear and flat; and that stages are measured."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ def test_a_row_costs_as_much_and_holds_as_much_at_each_size(seconds, peaks, says
 
 
 @pytest.mark.slow
-def test_a_stage_is_measured():
+def test_stages_are_measured_and_trainings_too():
     app = Typer()
     app.command()(main)
     done = CliRunner().invoke(app, ["--smoke"])
     assert done.exit_code == 0, done.output
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| texts"))
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert float(cells[1]) > 0 and float(cells[2]) > 50 and cells[-2] == "-"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    assert [cells[0] for cells in rows[-2:]] == ["texts", "sft_nar"]
+    for cells in rows[-2:]:
+        assert float(cells[1]) > 0 and float(cells[2]) > 50 and cells[-2] == "-"
