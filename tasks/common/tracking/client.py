@@ -48,6 +48,7 @@ def connect() -> MlflowClient:
         TrackingError: nothing answers, or MLflow does not know this kind of address.
     """
     uri = tracking_uri()
+    place.absolute(uri)  # before a file is made
     answers(uri)
     # A server that has just answered fails briefly at most; MLflow's own default retries for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from filelock import FileLock
 
 from tasks.common.tracking.database import SCHEME, SECONDS_TO_READ, file_of
+from tasks.common.tracking.errors import TrackingError
 
 EXPERIMENTS = (".dvc", "tmp", "exps")
 ARTIFACTS = "mlartifacts"
@@ -42,9 +43,21 @@ def in_project(uri: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """Return the address of a store, of a relative SQLite file with the project's folder."""
+    """Return the address of a store, of a relative SQLite file with the project's folder.
+
+    Raises:
+        TrackingError: in that folder's path are signs that mean something else in an address.
+    """
     file = file_of(uri)
-    return uri if file is None or file.is_absolute() else f"{SCHEME}{project()}/{uri.removeprefix(SCHEME)}"
+    if file is None or file.is_absolute():
+        return uri
+    root = str(project())
+    if unusable := [sign for sign in "%?" if sign in root]:
+        raise TrackingError(
+            f"{root}: MLflow cannot keep its database in a folder with {' and '.join(unusable)} in its path; rename "
+            "the folder, or name a database elsewhere in MLFLOW_TRACKING_URI"
+        )
+    return f"{SCHEME}{root}/{uri.removeprefix(SCHEME)}"
 
 
 def artifacts() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from tasks.common.tracking import place
 from tasks.common.tracking.client import connect, experiment_id
+from tasks.common.tracking.errors import TrackingError
 from tests.conftest import REPOSITORY
 
 
@@ -56,6 +58,23 @@ def test_a_project_that_is_renamed_keeps_its_artifacts(project, monkeypatch, not
             database.execute("DELETE FROM experiment_tags WHERE key = ?", [place.ROOT])
     project.rename(project.with_name("renamed"))
     monkeypatch.chdir(project.with_name("renamed"))
+    assert note(connect()) == "hello"
+
+
+@pytest.mark.parametrize("name", ["per%cent", "per%20cent", "que?stion"])
+def test_a_folder_whose_path_an_address_cannot_hold_is_refused(project, monkeypatch, name):
+    project.rename(project.with_name(name))
+    monkeypatch.chdir(project.with_name(name))
+    before = sorted(path.name for path in project.parent.iterdir())
+    with pytest.raises(TrackingError, match=rf"{re.escape(name)}: MLflow cannot keep .* rename the folder"):
+        connect()
+    assert sorted(path.name for path in project.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["\u00fcber", "quo'te", 'dou"ble', "ha#sh", "back\\slash", "a=b&c;d", "-dash [x]"])
+def test_a_project_may_be_renamed_to_any_other_name(project, monkeypatch, name):
+    project.rename(project.with_name(name))
+    monkeypatch.chdir(project.with_name(name))
     assert note(connect()) == "hello"
 
 
