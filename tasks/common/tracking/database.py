@@ -44,6 +44,12 @@ def opened(uri: str) -> Iterator[None]:
     if file is None:
         yield
         return
+    if file.is_symlink():
+        if not file.exists():
+            raise TrackingError(
+                f"{file} is a link to {os.readlink(file)}, which is not there; mount that disk, or remove the link"
+            )
+        file = file.resolve()  # made there, if it is empty, and not in the place of the link
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{file}.lock", timeout=SECONDS_TO_LOCK):
@@ -64,6 +70,8 @@ def _is_whole(file: Path) -> bool:
     """
     if file.is_dir():
         raise TrackingError(f"{file} should be MLflow's SQLite file, but is a folder; move it away and run again")
+    if file.exists() and not file.is_file():
+        raise TrackingError(f"{file} should be MLflow's SQLite file, but is no file; move it away and run again")
     if not file.exists() or file.stat().st_size == 0:
         return False
     with file.open("rb") as handle:
@@ -78,12 +86,12 @@ def _is_whole(file: Path) -> bool:
             )
             if found[0] != "ok":
                 raise TrackingError(_damaged(file, found[0]))
-            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            rows = {name: _count(database, name) for name in KEPT if name in tables}
-            version = (
-                database.execute("SELECT version_num FROM alembic_version").fetchone()
-                if "alembic_version" in tables
-                else None
+            columns = _columns(database)
+            rows = {name: _count(database, name) for name in KEPT if name in columns}
+            versions = (
+                [row[0] for row in database.execute("SELECT version_num FROM alembic_version")]
+                if "version_num" in columns.get("alembic_version", ())
+                else []
             )
     except sqlite3.OperationalError as error:
         if "locked" not in str(error) and "busy" not in str(error):
@@ -93,7 +101,7 @@ def _is_whole(file: Path) -> bool:
         ) from error
     except sqlite3.DatabaseError as error:
         raise TrackingError(_damaged(file, str(error))) from error
-    if _is_current(tables, version[0] if version else None):
+    if _is_current(columns, versions):
         return True
     if not any(rows.values()):
         return False
@@ -108,10 +116,21 @@ def _count(database: sqlite3.Connection, table: str) -> int:
     return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def _is_current(tables: set[str], version: str | None) -> bool:
+def _columns(database: sqlite3.Connection) -> dict[str, set[str]]:
+    """Return the columns of each table, generated ones too."""
+    found: dict[str, set[str]] = {}
+    query = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c WHERE m.type = 'table'"
+    for table, column in database.execute(query):
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _is_current(columns: dict[str, set[str]], versions: list[str]) -> bool:
     from mlflow.store.db import utils
 
-    return version == utils._get_latest_schema_revision() and set(utils.Base.metadata.tables) <= tables
+    tables = utils.Base.metadata.tables
+    whole = all({column.name for column in table.columns} <= columns.get(name, set()) for name, table in tables.items())
+    return whole and versions == [utils._get_latest_schema_revision()]
 
 
 def _make(file: Path) -> None:
@@ -123,8 +142,11 @@ def _make(file: Path) -> None:
     engine = utils.create_sqlalchemy_engine(f"{SCHEME}{temporary}")
     try:
         utils._initialize_tables(engine)
-    finally:
+    except BaseException:
         engine.dispose()
+        _remove(temporary)  # the disk may be full
+        raise
+    engine.dispose()
     _remove(file)  # with its journal, which SQLite would play into the new file
     os.replace(temporary, file)
 

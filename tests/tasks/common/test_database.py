@@ -61,6 +61,9 @@ def test_a_kill_while_the_tables_are_made_leaves_no_file_that_the_next_run_stumb
         ["DROP TABLE alembic_version", "DROP TABLE runs"],
         ["DROP TABLE registered_models"],
         ["DELETE FROM alembic_version"],
+        ["INSERT INTO alembic_version VALUES ('zzz')"],  # two heads
+        ["ALTER TABLE runs DROP COLUMN deleted_time"],
+        ["ALTER TABLE alembic_version RENAME COLUMN version_num TO v"],
     ],
 )
 def test_a_half_made_file_without_runs_may_be_made_again(sqlite, tmp_path, statements):
@@ -109,6 +112,41 @@ def test_a_damaged_file_is_one_message_in_seconds_and_stays_as_it_is(sqlite, tmp
         connect()
     assert time.monotonic() - started < 10
     assert file.exists()
+
+
+def test_a_link_is_followed_and_one_to_nowhere_refused(sqlite, tmp_path):
+    """A disk that is not mounted: a new, empty file in the place of the link would hide all runs."""
+    file, elsewhere = tmp_path / "mlflow.db", tmp_path / "disk/real.db"
+    add_run(file)
+    elsewhere.parent.mkdir()
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    assert [run.info.run_id for run in connect().search_runs(["0"])] == ["a"]
+    elsewhere.rename(tmp_path / "away.db")
+    with pytest.raises(TrackingError, match=r"mlflow\.db is a link to .*real\.db, which is not there; mount that disk"):
+        connect()
+    assert file.is_symlink() and not elsewhere.exists()
+
+
+def test_a_pipe_is_refused(sqlite, tmp_path):
+    (tmp_path / "mlflow.db").unlink()
+    os.mkfifo(tmp_path / "mlflow.db")
+    with pytest.raises(TrackingError, match=r"mlflow\.db should be MLflow's SQLite file, but is no file"):
+        connect()
+
+
+def test_a_file_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    from mlflow.store.db import utils
+
+    def full(engine):
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE runs (x)")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(utils, "_initialize_tables", full)
+    with pytest.raises(sqlite3.OperationalError):
+        database._make(tmp_path / "mlflow.db")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_locked_file_is_one_message_in_seconds(sqlite, tmp_path, monkeypatch):
