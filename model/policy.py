@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from model.drawable import Drawable
 from model.errors import InputError
 from model.frames.adapter import adapter_of
 from model.layouts import own
@@ -52,6 +53,11 @@ class Policy:
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def drawable(self) -> Drawable:
+        """The tokens that a sample may have; those of silence are in the configuration, where they are known."""
+        return replace(self.layout.drawable, silent=frozenset(getattr(self.model.config, "silent_tokens", ())))
 
     @property
     def positions(self) -> int:

@@ -190,7 +190,7 @@ class Voice:
         requests = [
             self.policy.request(t, p, decoding=decoding, seed=s) for t, p, s in zip(texts, prompts, seeds, strict=True)
         ]
-        model, drawable = self.policy.model, self.policy.layout.drawable
+        model, drawable = self.policy.model, self.policy.drawable
         if self.reward is None:
             return sample(model, requests, decoding, drawable, batch_size, on_done)
         n = policy_lib.best_of_n(model)

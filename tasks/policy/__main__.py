@@ -10,8 +10,10 @@ from transformers import PreTrainedModel
 from model import policy
 from model.batch import Batch
 from model.codecs.facts import codec_facts
+from model.codecs.registry import load_codec
 from model.policy import Policy
 from model.processes import count, micro_batches
+from model.silence import silent_tokens
 from tasks.common import environment, origin, paths, runtime, schemas, tracking
 from tasks.common.curves import Curve
 from tasks.common.epochs import Epochs
@@ -71,6 +73,8 @@ def main() -> None:
     if not start:
         train_together(params, device)
     first = adopt(start, params, device) if start else untrained(params)
+    # Samples of it and of what is aligned from it are told to be silent by these.
+    first.model.config.silent_tokens = silent_tokens(load_codec(params.models.codec), first.layout)
     levels = sum(first.layout.code_tokens.per_frame)
     golden, dev, test = (Utterances.read(split, levels) for split in ("train", "dev", "test"))
     check_room([golden, dev, test], params, first)

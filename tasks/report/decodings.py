@@ -29,6 +29,7 @@ HEADINGS = [
     "KL from the start, nats per token",
     "Nearest temperature",
     "Its share of the KL",
+    "Stuck samples",
 ]
 
 
@@ -43,6 +44,7 @@ def rows(inputs: Inputs) -> list[Row]:
                 _number(run, "kl", 4),
                 _number(run, "temperature", 2),
                 _percent(run.content.get("change", {}).get("share")),
+                _stuck(run.content.get("stuck", {}).get("best")),
             ],
         )
         for run in inputs.evaluated
@@ -81,6 +83,14 @@ def figures(inputs: Inputs) -> list[tuple[str, Markup]]:
 def _number(run: Run, name: str, digits: int) -> str:
     value = run.content.get("change", {}).get(name)
     return "–" if value is None else numbers.number(value, digits)
+
+
+def _stuck(found: dict[str, int] | None) -> str:
+    """Samples of test that were stuck in the end, and how many had been drawn again for it."""
+    if not found:
+        return "–"
+    again = f", {found['redrawn']} drawn again" if found["redrawn"] else ""
+    return f"{found['stuck']} of {found['samples']}{again}"
 
 
 def _percent(share: float | None) -> str:

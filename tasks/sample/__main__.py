@@ -46,7 +46,7 @@ def drawn(
     of: policy.Policy, requests: list[Request], done: Done, *, decoding: Decoding, batch_size: int
 ) -> list[Sampled]:
     """Return the sample of each request."""
-    return sample(of.model, requests, decoding, of.layout.drawable, batch_size, done)
+    return sample(of.model, requests, decoding, of.drawable, batch_size, done)
 
 
 @stage
@@ -80,7 +80,7 @@ def main(
         if engine == "own":
             sampled = workers.spread(work, requests, key=by_context, size=batch_size, on_done=bar.advance)
         else:
-            sampled = Server(engine).sample(requests, decoding, layout.drawable, bar.advance)
+            sampled = Server(engine).sample(requests, decoding, sampled_policy.drawable, bar.advance)
             check_same_policy(sampled_policy.model, engine, requests[0], sampled[0])
     for row, s in zip(rows, sampled, strict=True):
         row |= {

@@ -165,6 +165,9 @@ class Loop:
                 "dev": {"best": scores("dev", "best")},
                 "test": {which: scores("test", which) for which in ("best", "loop")},
             },
+            "stuck": {
+                which: {"samples": 400, "stuck": 7 * int(name), "redrawn": int(name)} for which in ("best", "loop")
+            },
             "change": {"entropy": 0.765, **change},
         }
         if name != "0":

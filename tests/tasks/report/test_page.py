@@ -90,10 +90,18 @@ def test_decodings_and_the_share_of_one_temperature_are_on_the_page(make_loop: C
     make_loop()
     page = page_of().replace("\N{NO-BREAK SPACE}", " ")
     section = page[page.index('<section id="decoding">') :].split("</section>")[0]
-    for number in ("T 0.5", "0.765", "0.0432", "0.83", "12 %"):
+    for number in ("T 0.5", "0.765", "0.0432", "0.83", "12 %", "0 of 400", "14 of 400, 2 drawn again"):
         assert f">{number}<" in section
     assert section.count('<svg class="chart"') == 2
     assert "One temperature (0.83) explains 12 % of what alignment changed: 0.043 nats per token" in page
+
+
+def test_a_policy_whose_stuck_samples_were_not_counted_has_none_on_the_page(make_loop: Callable) -> None:
+    loop = make_loop()
+    for name in loop.error_rates:
+        path = Path(f"runs/{name}/metrics.json")
+        path.write_text(json.dumps({k: v for k, v in loop.metrics(name).items() if k != "stuck"}))
+    assert "of 400" not in page_of()
 
 
 def test_similarity_is_shown_between_its_bounds(make_loop: Callable) -> None:
