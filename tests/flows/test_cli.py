@@ -90,7 +90,7 @@ def test_a_listening_test_of_two_folders_needs_no_repository(tmp_path, monkeypat
     assert done.exit_code == 0, done.output
     assert (tmp_path / "listening/vote.html").is_file()
     done = CliRunner().invoke(cli.app, ["votes", "check", "votes.csv", "--iteration", "1"], prog_name="speechalign")
-    assert done.exit_code == 1 and "params.yaml" in done.output
+    assert done.exit_code == 3 and "params.yaml" in done.output
 
 
 def test_nothing_to_do_is_said_without_prefect(finished):

@@ -122,7 +122,13 @@ def read(folder: Path) -> Key:
     """
     file = folder / NAME
     if not file.is_file():
-        raise DataError(f"{folder} is no listening test: it has no {NAME}; `speechalign votes export` makes one")
+        found = (
+            f"it has no {NAME}" if folder.is_dir() else "it is a file" if folder.exists() else "there is no such folder"
+        )
+        raise DataError(
+            f"{folder} is no listening test: {found}; `speechalign votes before/ after/ --texts texts.csv` makes "
+            "one of two folders of recordings, `speechalign votes export` one of the loop's samples"
+        )
     try:
         key = Key.model_validate_json(file.read_bytes())
     except ValidationError as error:

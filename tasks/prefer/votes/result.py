@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +36,10 @@ class Rated:
 
 @dataclass(frozen=True)
 class Result:
-    """Votes on pairs by raters who pass the checks, and what follows. ``verdict``: None without two systems."""
+    """Votes on pairs by raters who pass the checks, and what follows.
+
+    ``verdict``: None without two systems, and without votes.
+    """
 
     key: Key
     kept: list[Cast]
@@ -68,7 +71,7 @@ def _score(vote: Cast, key: Key) -> float:
 def result(cast: Sequence[Cast], key: Key) -> Result:
     """Return what the votes show."""
     kept, raters, left_out = counted(cast, key)
-    shown = verdict(preferences(kept, key)) if key.systems else None
+    shown = verdict(preferences(kept, key)) if key.systems and kept else None
     return Result(key, kept, raters, left_out, shown, [_rated(kept, key, scale) for scale in key.scales])
 
 
@@ -90,12 +93,23 @@ def _rated(kept: Sequence[Cast], key: Key, scale: str) -> Rated:
     return Rated(scale, means, difference)
 
 
+def tally(kept: Sequence[Cast], raters: Mapping[str, Rater], left_out: Mapping[str, Rater]) -> str:
+    """Return in words how many votes count, and by how many raters."""
+    if kept:
+        return f"{count(len(kept), 'vote')} by {count(len({vote.rater for vote in kept}), 'rater')}"
+    only = len(raters) - len(left_out)
+    why = [f"{count(only, 'rater')}, practice or checks only"] * bool(only)
+    why += [f"{count(len(left_out), 'rater')} left out"] * bool(left_out)
+    return f"no votes that count yet ({'; '.join(why) or 'no raters'})"
+
+
 def describe(found: Result) -> str:
     """Return the result in words."""
-    key, votes = found.key, len(found.kept)
-    ties = sum(vote.choice == "tie" for vote in found.kept)
-    raters = count(len(found.raters) - len(found.left_out), "rater")
-    lines = [f"{count(votes, 'vote')} by {raters}, {count(ties, 'tie')} among them"]
+    key = found.key
+    lines = [tally(found.kept, found.raters, found.left_out)]
+    if found.kept:
+        ties = sum(vote.choice == "tie" for vote in found.kept)
+        lines[0] += f", {count(ties, 'tie')} among them"
     if found.left_out:
         names = "; ".join(
             f"{rater.name}: missed {len(rater.missed)} of {rater.checks} checks: {', '.join(rater.missed)}"
@@ -103,8 +117,10 @@ def describe(found: Result) -> str:
         )
         out = sum(rater.votes for rater in found.left_out.values())
         lines.append(f"left out: {count(len(found.left_out), 'rater')} with {count(out, 'vote')} ({names})")
-    elif checks_of(key):
+    elif checks_of(key) and found.kept:
         lines.append("left out: nobody, every rater passed the attention checks")
+    if not found.kept:
+        return "\n".join(lines)
     if found.verdict:
         lines.append(found.verdict.describe(*key.systems))
     for rated in found.rated:
@@ -126,13 +142,14 @@ def to_json(found: Result) -> dict[str, Any]:
         "systems": key.systems,
         "votes": len(found.kept),
         "ties": sum(vote.choice == "tie" for vote in found.kept),
-        "raters": len(found.raters) - len(found.left_out),
+        "raters": len({vote.rater for vote in found.kept}),
         "left_out": {rater.name: rater.missed for rater in found.left_out.values()},
         "agreement": agreement(found.kept),
     }
-    if found.verdict:
-        preferred = {"A": key.systems[0], "B": key.systems[1], None: None}[found.verdict.preferred]
-        content |= {"preferred": preferred, "evidence": asdict(found.verdict)}
+    if key.systems:
+        named = {"A": key.systems[0], "B": key.systems[1], None: None}
+        content["preferred"] = named[found.verdict.preferred if found.verdict else None]
+        content["evidence"] = asdict(found.verdict) if found.verdict else None
     for rated in found.rated:
         content[rated.scale] = {name: interval.to_json() for name, interval in rated.systems.items()}
         if rated.difference:

@@ -22,14 +22,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from tasks.common.page.numbers import count
 from tasks.prefer.votes import export, names
 from tasks.prefer.votes.guard import Guard
 from tasks.prefer.votes.key import Key
-from tasks.prefer.votes.result import counted, preferences
+from tasks.prefer.votes.result import counted, preferences, tally
 from tasks.prefer.votes.returned import Cast, parse
 from tasks.prefer.votes.stopping import read
-from tasks.prefer.votes.store import Kept, Refused, Store
+from tasks.prefer.votes.store import Kept, Moved, Refused, Store
 
 LARGEST_BODY = 4096  # bytes: a vote has less than 500
 
@@ -109,8 +108,8 @@ class Test:
         with self._state:
             cast = self.cast()
             kept, raters, left_out = counted(cast, self.key)
-            state = f"{count(len(kept), 'vote')} by {count(len(raters) - len(left_out), 'rater')}"
-            if left_out:
+            state = tally(kept, raters, left_out)
+            if left_out and kept:
                 state += f", {len(left_out)} left out"
             if self.key.systems and kept and (reading := read(preferences(kept, self.key))).preferred:
                 system = self.key.systems[reading.preferred == "B"]
@@ -169,7 +168,9 @@ def app(test: Test, token: str = "", hosts: tuple[str, ...] = ()) -> Starlette:
 
     async def not_saved(_: Request, error: Exception) -> Response:
         test._tell(f"error: a vote could not be written: {error}")
-        return JSONResponse({"error": "the server cannot write to its disk"}, 503)
+        moved = isinstance(error, Moved)
+        told = "the server's file of votes was moved" if moved else "the server cannot write to its disk"
+        return JSONResponse({"error": told}, 503)
 
     routes = [
         Route("/", index),

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.common.page.numbers import count
+
 ALPHA = 0.05
 ENOUGH = -np.log(ALPHA)  # log wealth that decides
 # Any weights of the bets give a valid test; these cost few votes where 55 to 80 % prefer one system. Means over many
@@ -158,6 +160,8 @@ class Verdict:
     def describe(self, a: str = "A", b: str = "B") -> str:
         """Return the verdict in words, with the names of the two systems."""
         votes = self.votes
+        if not votes.units:
+            return "not decided: no votes that count yet"
         share = (
             f"{b} is preferred in {100 * votes.mean:.0f} % of {votes.units} votes "
             f"[{100 * votes.low:.0f}, {100 * votes.high:.0f}], a tie counted as half"
@@ -179,15 +183,16 @@ class Verdict:
         return f"{text}. {self._forecast()}"
 
     def _forecast(self) -> str:
-        levels = {"votes": self.votes, "raters": self.raters, "texts": self.texts}
+        levels = {"vote": self.votes, "rater": self.raters, "text": self.texts}
         if any(one.needed is None for one in levels.values()):
             return "At this share no realistic number of votes would show it"
-        needed = {name: max(one.units, one.needed or 0) for name, one in levels.items()}
-        needed["votes"] = max(needed.values())  # each rater and each text has one at least
-        return (
-            f"If it goes on like this, about {needed['votes']} votes by {needed['raters']} raters on {needed['texts']} "
-            "texts will show it"
-        )
+        more = {name: max(0, (one.needed or 0) - one.units) for name, one in levels.items()}
+        if not any(more.values()):
+            return "More votes will tell"
+        more["vote"] = max(more.values())  # each rater and each text has one at least
+        asked = [f"{count(n, f'more {name}')} ({levels[name].units + n:,} in all)" for name, n in more.items() if n]
+        joined = " and ".join([", ".join(asked[:-1]), asked[-1]] if len(asked) > 1 else asked)
+        return f"If it goes on like this, about {joined} will show it"
 
 
 def verdict(preferences: Iterable[Preference]) -> Verdict:

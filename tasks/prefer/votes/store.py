@@ -1,5 +1,8 @@
 """Votes on disk: one JSON line each, written and synced before it is acknowledged. A kill loses none and doubles none.
 
+A file that is moved away, replaced or edited under a running server takes no more votes: nothing is acknowledged that
+the next reader of the folder would not find. Once the same file is back, votes that were refused can be sent again.
+
 The first line of a rater says which secret the rater's browser has and which trials were assigned. A changed vote is a
 further line with a higher revision. A line without its end was never acknowledged; the next start removes it.
 """
@@ -32,6 +35,10 @@ class Refused(Exception):  # noqa: N818
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Moved(OSError):  # noqa: N818
+    """The file of votes is not where, or not what, the server left."""
 
 
 @dataclass
@@ -85,7 +92,7 @@ class Store:
     """
 
     def __init__(self, file: Path, key: Key, assign: Callable[[Kept], list[str]]) -> None:
-        self._key, self._assign = key, assign
+        self._file, self._key, self._assign = file, key, assign
         self._other = filelock.FileLock(file.with_name(f".{file.name}.lock"))
         try:
             self._other.acquire(timeout=0)
@@ -115,8 +122,10 @@ class Store:
 
         Raises:
             Refused: another browser began under this name, or there are too many raters.
+            OSError: the file cannot be written, or is not the server's any more (:class:`Moved`).
         """
         with self._lock:
+            self._check_file()
             if folded not in self.kept.raters:
                 if len(self.kept.raters) >= MOST_RATERS:
                     raise Refused(429, "too many raters have begun")
@@ -131,8 +140,10 @@ class Store:
 
         Raises:
             Refused: an unknown rater or trial, or another vote has that revision.
+            OSError: the file cannot be written, or is not the server's any more (:class:`Moved`).
         """
         with self._lock:
+            self._check_file()  # a retry is acknowledged without writing
             rater = self._rater(folded, secret)
             if vote["trial"] not in rater["trials"]:
                 raise Refused(422, f"trial {vote['trial']} is not one of yours")
@@ -161,8 +172,29 @@ class Store:
             if os.write(self._handle, line) != len(line):
                 raise OSError(28, "the disk is full")
             os.fsync(self._handle)
+            self._check_file(len(line))
+        except Moved:
+            self._take_back(len(line))
+            raise
         except OSError:
             os.ftruncate(self._handle, self.kept.whole)
             raise
         self.kept.whole += len(line)
         self.kept.take(entry)
+
+    def _check_file(self, added: int = 0) -> None:
+        """Refuse to go on with a file that was moved, replaced, or written by another program."""
+        own = os.fstat(self._handle)
+        if own.st_size != self.kept.whole + added:
+            raise Moved(f"{self._file} was changed by another program; stop the server and look at the file")
+        try:
+            there = os.stat(self._file)
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(own, there):
+            raise Moved(f"{self._file} was moved or replaced; put it back, or stop the server and serve the folder")
+
+    def _take_back(self, added: int) -> None:
+        """Remove a line that was not acknowledged, unless something else follows it by now."""
+        if os.fstat(self._handle).st_size == self.kept.whole + added:
+            os.ftruncate(self._handle, self.kept.whole)

@@ -66,6 +66,27 @@ def test_one_slip_in_four_checks_is_forgiven(made, tmp_path):
     assert not found.left_out and len(found.raters["rater 0"].missed) == 1
 
 
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [
+        (lambda t: "A" if t.role == "warm-up" else "", "no votes that count yet (1 rater, practice or checks only)"),
+        (lambda t: t.right or "", "no votes that count yet (1 rater, practice or checks only)"),
+        (lambda t: "A" if not t.right else "tie" if t.role == "degraded" else "A",
+         "no votes that count yet (1 rater left out)\nleft out: 1 rater with 10 votes"),
+    ],
+)  # fmt: skip
+def test_without_votes_that_count_nothing_is_said_of_the_systems(made, tmp_path, choose, message):
+    folder, key = made
+    listening.sheet(tmp_path / "anna.csv", key, "anna", choose)
+    outputs = ("--csv", tmp_path / "1.out", "--pairs", tmp_path / "2.out", "--json", tmp_path / "3.json")
+    done = run("result", folder, tmp_path / "anna.csv", *outputs)
+    assert done.exit_code == 0 and done.output.startswith(message), done.output
+    assert "%" not in done.output and "preferred" not in done.output
+    content = json.loads((tmp_path / "3.json").read_text())
+    assert content["votes"] == content["raters"] == 0 and content["preferred"] is content["evidence"] is None
+    assert (tmp_path / "1.out").read_text().count("\n") == 1 and (tmp_path / "2.out").read_text() == ""
+
+
 def test_the_votes_become_pairs_and_a_table(made, tmp_path):
     key, votes = cast(made, tmp_path)
     found = result(votes, key)

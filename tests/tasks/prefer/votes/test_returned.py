@@ -48,6 +48,14 @@ def test_a_damaged_test_is_one_message(folder, change, message):
         assert done.exit_code == 3 and message in done.output, done.output
 
 
+@pytest.mark.parametrize(("name", "found"), [("gone", "no such folder"), ("before", "no key"), ("texts.csv", "a file")])
+def test_what_is_no_listening_test_says_how_to_make_one(folder, name, found):
+    for command in ("serve", "result"):
+        done = run(command, name)
+        assert done.exit_code == 3 and f"{name} is no listening test" in done.output and found in done.output
+        assert "`speechalign votes before/ after/ --texts texts.csv` makes one of two folders" in done.output
+
+
 def test_a_key_that_names_other_files_is_refused(folder):
     assert run("before", "after", "--texts", "texts.csv").exit_code == 0
     file = folder / "listening" / keys.NAME

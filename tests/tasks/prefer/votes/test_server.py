@@ -181,6 +181,55 @@ def test_a_full_disk_is_said_and_the_vote_can_be_sent_again(served, monkeypatch)
     assert len(listening.votes_on_disk(folder)) == 1
 
 
+def moved(file):
+    file.rename(file.with_name("elsewhere.jsonl"))
+
+
+def replaced(file):
+    content = file.read_bytes()
+    moved(file)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [moved, replaced, lambda file: file.write_bytes(b""), lambda file: file.open("ab").write(b"edited\n")],
+    ids=["moved", "replaced by a copy", "emptied", "edited"],
+)
+def test_a_file_of_votes_that_is_not_there_any_more_acknowledges_nothing(served, change):
+    folder, _, open_ = served
+    client = open_()
+    begin(client)
+    vote(client)
+    change(folder / store.NAME)
+    before = {path: path.read_bytes() for path in folder.glob("*.jsonl")}
+    for answer in (vote(client, "004"), vote(client), begin(client), begin(client, "Ben", OTHER)):
+        assert answer.status_code == 503 and "moved" in answer.json()["error"]
+    assert {path: path.read_bytes() for path in folder.glob("*.jsonl")} == before
+
+
+def test_votes_go_on_once_the_file_is_back(served):
+    folder, _, open_ = served
+    client = open_()
+    begin(client)
+    moved(folder / store.NAME)
+    assert vote(client).status_code == 503
+    (folder / "elsewhere.jsonl").rename(folder / store.NAME)
+    assert vote(client).status_code == 200
+    assert len(listening.votes_on_disk(folder)) == 1
+
+
+def test_a_file_moved_while_a_vote_is_written_does_not_acknowledge_it(served, monkeypatch):
+    folder, _, open_ = served
+    client = open_()
+    begin(client)
+    size = (folder / store.NAME).stat().st_size
+    with monkeypatch.context() as now:
+        now.setattr(store.os, "fsync", lambda _: moved(folder / store.NAME))
+        assert vote(client).status_code == 503
+    assert (folder / "elsewhere.jsonl").stat().st_size == size and not (folder / store.NAME).exists()
+
+
 def test_two_servers_do_not_share_a_file(served):
     folder, key, open_ = served
     open_()

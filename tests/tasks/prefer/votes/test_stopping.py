@@ -110,16 +110,24 @@ def test_an_undecided_test_says_how_much_more_would_tell():
     twice = [vote.score for vote in cast(8, 6, lambda r, t: float((r + t) % 3 > 0))] * 10
     like_this = np.random.default_rng(0).permutation(twice)[: round(1.2 * found.votes.needed)]
     assert evidence(list(like_this)).shown
-    assert f"about {found.votes.needed} votes by" in found.describe()
+    more = found.votes.needed - 48
+    assert f"about {more} more votes ({found.votes.needed} in all)" in found.describe()
     assert "no realistic number" in verdict(cast(8, 8, lambda r, t: float((r + t) % 2))).describe()
 
 
 def test_no_fewer_votes_are_asked_for_than_raters_or_texts():
     for votes in (cast(5, 8, lambda r, t: float((r + t) % 4 > 0)), cast(1, 30, lambda r, t: float(t % 4 > 0))):
         told = verdict(votes).describe()
-        asked = re.search(r"about (\d+) votes by (\d+) raters on (\d+) texts will show it", told)
-        assert asked, told
-        assert int(asked[1]) >= max(int(asked[2]), int(asked[3]))
+        asked = {kind: int(n) for n, kind in re.findall(r"(\d+) more (vote|rater|text)s? \(\d+ in all\)", told)}
+        assert asked["vote"] >= max(asked.values()) and told.endswith(" will show it"), told
+
+
+def test_enough_votes_by_too_few_raters_ask_for_raters_and_their_votes():
+    found = verdict(cast(2, 8, lambda r, t: 1.0))
+    assert found.votes.shown and found.texts.shown and found.raters.needed == 7
+    assert found.describe().endswith("about 5 more votes (21 in all) and 5 more raters (7 in all) will show it")
+    one = verdict(cast(6, 8, lambda r, t: 1.0))
+    assert one.describe().endswith("about 1 more vote (49 in all) and 1 more rater (7 in all) will show it")
 
 
 def test_one_rater_with_many_votes_cannot_carry_it():
@@ -144,6 +152,7 @@ def test_votes_that_balance_decide_nothing(score):
 def test_no_votes_yet_decide_nothing():
     assert not verdict([]).preferred
     assert verdict([]).votes.low == 0 and verdict([]).votes.high == 1
+    assert verdict([]).describe() == "not decided: no votes that count yet"
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
