@@ -24,6 +24,7 @@ from tasks.align.on_policy import Episode, OnPolicy
 from tasks.common import paths
 from tasks.common.engine import Workers
 from tasks.common.files import DataError
+from tasks.common.finished import why_alike
 from tasks.common.judging import Judging, SampleJudge
 from tasks.common.utterances import Utterances
 
@@ -84,9 +85,11 @@ class Grpo(OnPolicy):
         by_group = torch.tensor(wers, dtype=torch.float64).view(-1, self.draws)
         ranked = by_group.amax(dim=1) > by_group.amin(dim=1)
         if number == 0 and not ranked.any():
+            advice = why_alike([e.finished for e in episodes], wers, self.job.params)
             raise DataError(
                 f"iteration {self.job.iteration}: in none of {len(groups)} groups does a sample's WER differ from "
-                "another's, so GRPO can learn nothing; raise align.grpo.draws or prompts, or take longer texts"
+                "another's, so GRPO can learn nothing; "
+                + (advice or "raise align.grpo.draws or prompts, or take longer texts")
             )
         in_groups = torch.tensor(rewards, dtype=torch.float64).view(-1, self.draws)
         advantages = group_advantages(in_groups, ranked).flatten().tolist()

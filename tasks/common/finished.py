@@ -10,6 +10,25 @@ from tasks.common.params import Params
 from tasks.common.params.aligning import CHOOSE_FINISHED
 
 
+def why_alike(finished: Sequence[bool], wers: Sequence[float], params: Params) -> str | None:
+    """Return what to do where all samples fail alike, whatever is compared with what; None where they do not.
+
+    Args:
+        wers: of all samples, 1 for one without a word of its text.
+    """
+    if not any(finished):
+        return (
+            f"all {len(finished)} samples were cut off at {params.decoding.max_frames_per_character:g} frames per "
+            "character: raise decoding.max_frames_per_character, or start from a policy that ends its sentences"
+        )
+    if min(wers) >= 1:
+        return (
+            f"no sample of {len(wers)} has fewer errors than its text has words: start from a policy that reads its "
+            "texts, lower decoding.temperature, or look at the recognizer (models.recognizer)"
+        )
+    return None
+
+
 def check_finished(finished: Sequence[bool], params: Params) -> None:
     """Warn where most samples were cut off.
 

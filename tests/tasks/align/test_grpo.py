@@ -1,6 +1,7 @@
 """GRPO through its own rollouts, rewarded by a rule that the test writes."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,6 +93,16 @@ def test_if_no_group_can_be_ranked_the_error_says_so_and_what_to_do(monkeypatch)
     judged_by(monkeypatch, lambda s: voices_only({**s, "prompt_id": "another"}))
     with pytest.raises(DataError, match=r"in none of 8 groups.*raise align\.grpo\.draws"):
         method_of(frames_per_character=40.0).batches(0)
+
+
+def test_samples_that_all_fail_alike_are_told_from_those_that_are_all_right(monkeypatch):
+    judged_by(monkeypatch, lambda sample: judgement(word_errors=12, words=10))
+    with pytest.raises(DataError, match=r"no sample of 32 has fewer errors .*start from a policy that reads its texts"):
+        method_of(frames_per_character=40.0).batches(0)
+    method = method_of(frames_per_character=40.0)
+    drawn = [[replace(episode, finished=False) for episode in group] for group in method.sample(0)]
+    with pytest.raises(DataError, match=r"all 32 samples were cut off at 40 .*raise decoding\."):
+        method.judged(drawn, 0)
 
 
 def test_a_reward_that_is_not_finite_stops_with_the_samples_name(monkeypatch):

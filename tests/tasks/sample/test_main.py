@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from model import policy
 from tasks.common import params, paths, schemas
 from tasks.common.files import DataError, read_table, write_table
-from tasks.common.finished import check_finished
+from tasks.common.finished import check_finished, why_alike
 from tasks.sample import __main__ as stage
 from tests.model.test_vllm_server import serving, small_vllm
 from tests.tasks import sampled
@@ -87,6 +89,20 @@ def test_cut_off_samples_are_told_as_far_as_they_matter(small, capsys, cut_off, 
     else:
         check_finished(finished, loaded)
         assert ("of 12 samples were cut off at" in capsys.readouterr().err) == bool(outcome)
+
+
+@pytest.mark.parametrize(
+    ("finished", "wers", "advice"),
+    [
+        ([False, False], [1.0, 1.0], "all 2 samples were cut off .*: raise decoding.max_frames_per_character"),
+        ([True, False], [1.0, 2.5], "no sample of 2 has fewer errors .*: start from a policy that reads its texts"),
+        ([True, True], [0.0, 0.0], None),
+        ([True, False], [0.5, 1.0], None),
+    ],
+)
+def test_where_all_samples_fail_alike_the_advice_is_about_that(small, finished, wers, advice):
+    found = why_alike(finished, wers, params.load())
+    assert found is advice if advice is None else re.search(advice, found)
 
 
 def test_a_server_of_the_policy_gives_the_same_samples(small):
