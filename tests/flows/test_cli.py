@@ -233,6 +233,21 @@ def test_ctrl_c_after_the_work_prints_no_frames():
     assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 
+def test_ctrl_c_while_modules_are_imported_prints_no_frames():
+    code = """if True:
+        import importlib.abc, os, runpy, signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        class Early(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name == "flows.cli":
+                    os.kill(os.getpid(), signal.SIGINT)
+        sys.meta_path.insert(0, Early())
+        runpy.run_module("flows", run_name="__main__")
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "http://no-such-host.invalid/api"])
 def test_a_prefect_server_that_is_not_there_is_one_message(finished, address):
     finished.set(prepare={"words": 4})
