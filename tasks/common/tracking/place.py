@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tasks.common.tracking.errors import TrackingError
 
 EXPERIMENTS = (".dvc", "tmp", "exps")
 ARTIFACTS = "mlartifacts"
+MISREAD = re.compile(r"\?|%[0-9A-Fa-f]{2}")  # the beginning of a query, and a sign in figures
 ROOT = "speechalign.root"  # tag of an experiment: the project's folder when its artifacts were last looked for
 # Columns of MLflow's tables that hold the address of an artifact.
 ADDRESSES = {
@@ -52,10 +54,10 @@ def absolute(uri: str) -> str:
     if file is None or file.is_absolute():
         return uri
     root = str(project())
-    if unusable := [sign for sign in "%?" if sign in root]:
+    if unusable := MISREAD.search(root):
         raise TrackingError(
-            f"{root}: MLflow cannot keep its database in a folder with {' and '.join(unusable)} in its path; rename "
-            "the folder, or name a database elsewhere in MLFLOW_TRACKING_URI"
+            f"{root}: MLflow cannot keep its database in a folder with {unusable[0]} in its path; rename it, or name "
+            "a database elsewhere in MLFLOW_TRACKING_URI"
         )
     return f"{SCHEME}{root}/{uri.removeprefix(SCHEME)}"
 
