@@ -68,6 +68,7 @@ smoke: env ## every stage once on tiny settings, in a folder of its own
 	@$(BIN)/python -m benchmarks.demo --profile smoke --iterations 1
 
 repro: env ## run the same work through `dvc repro`
+	@$(BIN)/python -m flows.dvc_lock
 	@$(BIN)/dvc repro
 
 study: env ## the experiments: methods and controls on three seeds (about 90 minutes; a stopped one resumes)

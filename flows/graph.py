@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import routing, waiting
+from flows import dvc_lock, routing, waiting
 from flows.routing import within
 from model.errors import SpeechAlignError
 from tasks.common import paths, yaml12
@@ -141,6 +141,7 @@ def read(pipeline: str = PIPELINE) -> Graph:
 
     if not Path(pipeline).is_file():
         raise GraphError(f"no {pipeline} in {Path.cwd()}: run from the repository's top folder")
+    dvc_lock.empty_if_torn()
     try:
         return waiting.patiently(lambda: _read(pipeline), LockError, waiting.holder_of)
     except DvcException as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows import QUIET, process, waiting
+from flows import QUIET, dvc_lock, process, waiting
 from tasks.common import yaml12
 from tasks.common.secrets import masked
 from tasks.common.stage import failure
@@ -98,6 +98,7 @@ def repro(stage: str, threads: int, timeout: float | None, show: Callable[[str],
 
     def attempt() -> Outcome:
         output = _Output(stage, show)
+        dvc_lock.empty_if_torn()  # a stage that was killed a moment ago may have left it so
         try:
             code = process.run(command, _environment(threads), output.line, timeout)
         except process.TimeLimitError as error:

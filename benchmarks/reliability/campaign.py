@@ -12,6 +12,7 @@ from benchmarks.reliability import checks
 from benchmarks.reliability.damage import BREAKS, damage, forget
 from benchmarks.reliability.kills import CTRL_C, KINDS, SIGTERM, Kind, strike
 from benchmarks.reliability.workspace import DVC, FLOW, Run, Workspace
+from flows.dvc_lock import empty_if_torn
 from tasks.common import yaml12
 
 KILLS_PER_ROUND = 5
@@ -62,7 +63,7 @@ class Campaign:
     def _disturb(self, kind: Kind) -> None:
         """Make some stages stale, let a run begin, and kill a part of it."""
         self._make_stale()
-        run = self.workspace.start(kind.command, on_server=kind.on_server)
+        run = self._start(kind.command, on_server=kind.on_server)
         latest = LATEST[self.workspace.smoke]
         begun = self.random.random() < 0.7  # or while Prefect and DVC start
         if not strike(kind, run, self.workspace, self.random.uniform(EARLIEST, latest), begun):
@@ -74,6 +75,12 @@ class Campaign:
         self._ends(kind, run)
         self._holds(str(kind))
         print(f"{self.kills}: {kind}; exit status {run.process.returncode}", flush=True)
+
+    def _start(self, command: tuple[str, ...], *, on_server: bool = False) -> Run:
+        # As `make repro` does; a flow does it by itself.
+        if command == DVC and empty_if_torn(self.workspace.folder):
+            self.done["DVC's own list of files in use was torn, and emptied"] += 1
+        return self.workspace.start(command, on_server=on_server)
 
     def _make_stale(self) -> None:
         """Let DVC run some of the stages again, or all of them; now and then begin without MLflow's database."""
@@ -124,7 +131,7 @@ class Campaign:
         """Run to the end, and compare with the undisturbed run."""
         command = self.random.choices([DVC, FLOW], [7, 1])[0]
         try:
-            code = self.workspace.start(command).process.wait(LONGEST)
+            code = self._start(command).process.wait(LONGEST)
         except subprocess.TimeoutExpired:
             self._expect(False, f"a run after kills takes more than {LONGEST:.0f} s; see {self.workspace.log}")
             return

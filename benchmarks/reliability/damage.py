@@ -11,14 +11,15 @@ from pathlib import Path
 
 from benchmarks.reliability.checks import outputs
 
-LEFTOVER, DELETED, CUT, DEAD, HALF_MADE = (
+LEFTOVER, DELETED, CUT, DEAD, TORN, HALF_MADE = (
     "leftover .tmp",
     "output deleted",
     "output cut short",
     "dead holder of DVC's lock",
+    "DVC's lock cut short",
     "half-made mlflow.db",
 )
-BREAKS = (LEFTOVER, DELETED, CUT, DEAD, HALF_MADE)
+BREAKS = (LEFTOVER, DELETED, CUT, DEAD, TORN, HALF_MADE)
 
 
 def damage(what: str, folder: Path, chance: random.Random) -> bool:
@@ -36,6 +37,8 @@ def damage(what: str, folder: Path, chance: random.Random) -> bool:
     elif what == DEAD:
         held = {"write": {str(folder / "runs"): {"pid": 2**22 - 1, "cmd": "dvc repro"}}}
         (folder / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    elif what == TORN:
+        (folder / ".dvc/tmp/rwlock").write_text('{"wri')
     else:
         if not database.exists():
             return False
