@@ -6,15 +6,17 @@ A recording of the text ``id`` is, with any ending that libsndfile reads,
 * ``id_1.flac``, ``id-2.wav``, ``id_seed3.ogg``, ``id.draw4.wav``: one of several draws;
 * ``id/seed3.opus``, ``id/0.wav``: any file in a folder of that name.
 
-Nothing is skipped: files that belong to no text and texts without a file are named, and an unusable file is a failure
-of its system (:func:`load`).
+Hidden folders, and those that archives and tools leave (``__MACOSX``), hold no recordings; linked folders are followed.
+Nothing else is skipped: files that belong to no text and texts without a file are named, and an unusable file is a
+failure of its system (:func:`load`).
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +74,7 @@ class Sound:
         return len(self.samples) / self.rate
 
 
+LEFT_BEHIND = {"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "lost+found"}  # folders of archives and tools
 NOTHING = np.zeros(0, np.float32)
 
 
@@ -79,14 +82,14 @@ def read_system(location: str, texts: Mapping[str, Text], name: str = "") -> Sys
     """Find each text's recordings in a folder or under ``s3://``; no audio is read.
 
     Raises:
-        DataError: no such folder, no recordings, none of these texts, two files for one draw, or a format without a
-            decoder.
+        DataError: no such folder, no recordings, none of these texts, two files for one draw, a format without a
+            decoder, or a name that is not UTF-8.
     """
     folder = local_folder(location)
     found: dict[str, list[tuple[tuple[Order, str], Path]]] = {}
     strangers = []
     # A pipe or a link to nowhere is one too: it is named as a recording that can't be read.
-    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir() and not path.name.startswith(".")]
+    files = sorted(files_below(folder))
     if encoded := [path.name for path in files if path.suffix.lower() in UNREADABLE]:
         raise DataError(f"{folder} holds {some(encoded)}, which can't be decoded here; convert them to WAV or FLAC")
     sounds = [path for path in files if path.suffix.lower() in ENDINGS]
@@ -110,6 +113,43 @@ def read_system(location: str, texts: Mapping[str, Text], name: str = "") -> Sys
                 raise DataError(f"{first[1]} and {second[1].name} are one draw of one text; keep one of them")
     recordings = {key: [path for _, path in found[key]] for key in texts if key in found}
     return System(name or folder.name or location, folder, recordings, strangers)
+
+
+def check_apart(locations: Sequence[str]) -> None:
+    """Refuse a system's folder that lies inside another's: its recordings would count for both.
+
+    Raises:
+        DataError: the first such two.
+    """
+    places = {one: one.rstrip("/") if one.startswith("s3://") else str(Path(one).resolve()) for one in locations}
+    for inner, outer in itertools.permutations(locations, 2):
+        if places[inner].startswith(places[outer].rstrip("/") + "/"):
+            raise DataError(
+                f"{inner} lies inside {outer}: its recordings would count for both systems; move it out, or name the "
+                "folder of the other system alone"
+            )
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, but for hidden ones; linked folders are followed once.
+
+    Raises:
+        DataError: a name that is not UTF-8.
+    """
+    seen = set()
+    for above, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(above)
+        folders[:] = (
+            sorted(name for name in folders if name[0] != "." and name not in LEFT_BEHIND) if place not in seen else []
+        )
+        if place in seen:
+            continue  # a link that leads back, or a second link
+        seen.add(place)
+        for name in (*folders, *names):
+            if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
+                shown = os.fsencode(name).decode("utf-8", "replace")
+                raise DataError(f"{folder} holds {shown}, a name that is not in UTF-8; rename it")
+        yield from (Path(above, name) for name in names if not name.startswith("."))
 
 
 def local_folder(location: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.audio import clipping
 from model.errors import InputError
-from tasks.common.systems import ENDINGS, Sound, load, local_folder
+from tasks.common.systems import ENDINGS, Sound, files_below, load, local_folder
 from tasks.common.text_lists import Text, TextList, some
 
 MARK = re.compile(r"[._-]prompt$", re.IGNORECASE)  # t1.prompt.flac is the prompt of t1
@@ -54,8 +54,8 @@ def read(paths: Mapping[str, Path]) -> dict[str, Sound]:
 
 def _in_folder(texts: Mapping[str, Text], folder: Path) -> dict[str, Path]:
     by_name: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file():
+    for path in sorted(files_below(folder)):
+        if path.suffix.lower() in ENDINGS and path.is_file():
             for name in (path.relative_to(folder).with_suffix("").as_posix(), path.stem):
                 by_name.setdefault(name, path)
                 by_name.setdefault(MARK.sub("", name), path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import voice_prompts
 from tasks.common.page.numbers import count
 from tasks.common.progress import Bar
-from tasks.common.systems import Sound, System, read_system
+from tasks.common.systems import Sound, System, check_apart, read_system
 from tasks.common.text_lists import TextList, read_texts, some
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def read(texts: str, locations: Sequence[str], prompts: str | None) -> Material:
         InputError: a folder of prompts that has none of these texts.
     """
     asked = read_texts(texts)
+    check_apart(locations)
     systems = [
         read_system(location, asked.texts, name) for location, name in zip(locations, _names(locations), strict=True)
     ]

@@ -92,6 +92,9 @@ def compare(
     with_reference = "similarity" in options.scales
     if prompts and not with_reference:
         raise DataError("--prompts are the voices to be like; they need --scale similarity")
+    for folder in (before, after, prompts or before):
+        if out.resolve().is_relative_to(Path(folder).resolve()):
+            raise DataError(f"--out {out} lies in {folder}, whose recordings are read; name a folder elsewhere")
     compared = folders.read(before, after, texts, prompts, with_reference, np.random.default_rng([options.seed, 1]))
     for note in compared.notes:
         print(f"warning: {note}")

@@ -12,12 +12,15 @@ import numpy as np
 from model.audio import resample
 from tasks.common import voice_prompts
 from tasks.common.files import DataError
-from tasks.common.systems import System, load, read_system
+from tasks.common.page.numbers import count
+from tasks.common.systems import Sound, System, check_apart, load, read_system
 from tasks.common.text_lists import Text, TextList, read_texts, some
 from tasks.prefer.votes.design import Pair, Take
+from tasks.prefer.votes.sounds import speech_rms
 
 LONGEST = 60.0  # seconds of one sound: nobody compares longer ones
 HIGHEST_RATE = 48000  # Hz
+ALIKE = 1e-3  # of the RMS, at one loudness: 60 dB below the speech
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,13 @@ def read(
         DataError: a folder or list cannot be read, both systems are one folder, or no text has two usable sounds.
     """
     listed = read_texts(texts)
+    check_apart([before, after])
     systems = [read_system(before, listed.texts), read_system(after, listed.texts)]
     names = _names(systems)
     voices = _prompts(listed, prompts) if with_reference else {}
     lost: dict[str, list[str]] = {name: [] for name in (*names, "prompts")}
     usable: list[tuple[Text, list[Path]]] = []
+    alike: list[str] = []
     rates = set()
     for id_, text in listed.texts.items():
         files = [_draw(system, id_, rng) for system in systems]
@@ -58,7 +63,9 @@ def read(
         for name, sound, is_bad in zip(lost, found, bad, strict=False):
             if is_bad:
                 lost[name].append(f"{id_} ({sound.problem or f'{sound.seconds:.0f} s are too long to compare'})")
-        if not any(bad):
+        if not any(bad) and _alike(found[0], found[1]):
+            alike.append(id_)
+        elif not any(bad):
             usable.append((text, [file for file in files if file]))
             rates |= {sound.rate for sound in found}
     notes = [
@@ -66,9 +73,11 @@ def read(
         for name, system in zip(names, systems, strict=True)
         if system.strangers
     ]
-    notes += [f"{name}: no usable sound of {len(ids)} texts: {some(ids)}" for name, ids in lost.items() if ids]
+    notes += [f"{name}: no usable sound of {count(len(ids), 'text')}: {some(ids)}" for name, ids in lost.items() if ids]
+    if alike:
+        notes.append(f"both systems have one sound of {count(len(alike), 'text')}, left out: {some(alike)}")
     if not usable:
-        raise DataError(f"no text has usable sounds of both systems: {'; '.join(notes)}")
+        raise DataError(f"no text has usable sounds of both systems that differ: {'; '.join(notes)}")
     rate = min(HIGHEST_RATE, max(rates))
     pairs = []
     for text, sounds in usable:
@@ -103,6 +112,14 @@ def _prompts(listed: TextList, prompts: str | None) -> Mapping[str, Path]:
 def _draw(system: System, id_: str, rng: np.random.Generator) -> Path | None:
     files = system.recordings.get(id_, [])
     return files[int(rng.integers(len(files)))] if files else None
+
+
+def _alike(a: Sound, b: Sound) -> bool:
+    """Return whether two sounds are one, at one loudness: there is nothing to vote on."""
+    if a.rate != b.rate or len(a.samples) != len(b.samples):
+        return False
+    at_one_loudness = (sound.samples / speech_rms(sound.samples, sound.rate) for sound in (a, b))
+    return bool(np.abs(np.subtract(*at_one_loudness)).max() < ALIKE)
 
 
 def _wave(file: Path, rate: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from tasks.common.files import DataError
-from tasks.common.systems import load, read_system
+from tasks.common.systems import check_apart, load, read_system
 from tasks.common.text_lists import Text, read_texts
 from tests.conftest import real_speech, tone
 from tests.s3 import S3Server
@@ -47,6 +47,35 @@ def test_each_file_is_a_draw_of_its_text(tmp_path: Path, files: list[str], found
     assert names == found
     assert system.draws == max(map(len, found.values()))
     assert system.strangers == []
+
+
+def test_folders_that_people_do_not_mean_are_not_read_and_linked_ones_are(tmp_path: Path):
+    root = folder(tmp_path / "system", "b.wav", ".ipynb_checkpoints/b.wav", "__MACOSX/._b.wav", "__MACOSX/b.wav")
+    folder(tmp_path / "elsewhere", "a.wav")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "linked again").symlink_to(tmp_path / "elsewhere")
+    (root / "back").symlink_to(root)
+    system = read_system(str(root), TEXTS)
+    assert {key: len(paths) for key, paths in system.recordings.items()} == {"a": 1, "b": 1}
+    assert system.strangers == []
+
+
+def test_a_name_that_is_not_utf_8_is_one_message(tmp_path: Path):
+    folder(tmp_path, "b.wav")
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=r"holds caf\ufffd\.wav, a name that is not in UTF-8; rename it"):
+        read_system(str(tmp_path), TEXTS)
+
+
+def test_a_folder_inside_another_is_refused(tmp_path: Path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a/b")
+    inside = str(tmp_path / "a")
+    for names in ((inside, f"{inside}/b"), (str(tmp_path / "link"), inside), ("s3://x/a", "s3://x/a/b/")):
+        with pytest.raises(DataError, match="lies inside"):
+            check_apart(names)
+    check_apart([inside, str(tmp_path / "ab"), inside, "s3://x/a", "s3://x/ab"])
 
 
 def test_files_of_no_text_and_texts_without_a_file_are_named(tmp_path: Path):

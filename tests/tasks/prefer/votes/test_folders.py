@@ -69,10 +69,22 @@ def test_texts_without_two_usable_sounds_are_named_with_their_system(folder):
     (folder / "after/stranger.wav").write_bytes((folder / "after/t0.wav").read_bytes())
     done = run("before", "after", "--texts", "texts.csv")
     assert done.exit_code == 0, done.output
-    assert "before: no usable sound of 1 texts: t2 (silent audio" in done.output
-    assert "after: no usable sound of 1 texts: t1 (missing audio" in done.output
+    assert "before: no usable sound of 1 text: t2 (silent audio" in done.output
+    assert "after: no usable sound of 1 text: t1 (missing audio" in done.output
     assert "after: stranger.wav belong to no text" in done.output
     assert [trial.id for trial in keys.read(folder / "listening").trials if trial.role == "pair"] == ["t0"]
+
+
+def test_one_sound_of_both_systems_is_not_voted_on(folder):
+    wave, rate = soundfile.read(folder / "before/t0.wav")
+    soundfile.write(folder / "after/t0.flac", 0.5 * wave, rate)  # softer, in another format
+    (folder / "after/t0.wav").unlink()
+    (folder / "after/t1.wav").write_bytes((folder / "before/t1.wav").read_bytes())
+    done = run("before", "after", "--texts", "texts.csv")
+    assert done.exit_code == 0, done.output
+    assert "warning: both systems have one sound of 2 texts, left out: t0, t1" in done.output
+    pairs = [trial for trial in keys.read(folder / "listening").trials if trial.role == "pair"]
+    assert [trial.id for trial in pairs] == ["t2"]
 
 
 def test_prompts_may_be_named_after_the_text_or_marked_as_prompts(folder):
@@ -138,10 +150,21 @@ def remove(name):
         (None, ("before", "after", "--prompts", "prompts"), "need --scale similarity"),
         (None, ("before", "after", "--scale", "similarity", "--prompts", "gone"), "gone is not there"),
         (None, ("before", "after", "--out", "before"), "exists and may hold votes"),
+        (None, ("before", "after", "--out", "after/listening"), "--out after/listening lies in after"),
+        (
+            lambda folder: (folder / "after").rename(folder / "before/after"),
+            ("before", "before/after"),
+            "before/after lies inside before: its recordings would count for both systems",
+        ),
+        (
+            lambda folder: [(folder / "after" / f.name).write_bytes(f.read_bytes()) for f in folder.glob("before/*")],
+            ("before", "after"),
+            "both systems have one sound of 3 texts, left out: t0, t1, t2",
+        ),
         (
             lambda folder: [path.write_bytes(b"RIFF") for path in (folder / "after").iterdir()],
             ("before", "after"),
-            "no text has usable sounds of both systems",
+            "no text has usable sounds of both systems that differ",
         ),
     ],
 )  # fmt: skip
