@@ -55,7 +55,7 @@ class Page:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 30) -> None:
+    def wait(self, expression: str, seconds: float = 300) -> None:
         """Wait until JavaScript gives something true."""
         end = time.monotonic() + seconds
         while not self.value(expression):
