@@ -72,7 +72,7 @@ class Policy:
         Raises:
             InputError: a text or voice that the layout cannot write.
         """
-        limit = decoding.max_frames(text) * len(self.layout.code_tokens.slots)
+        limit = self.layout.most_tokens(text, decoding.max_frames(text))
         return Request(tuple(self.layout.context(text, voice)), limit, seed)
 
     def room(self, context: Sequence[int], frames: int) -> int:

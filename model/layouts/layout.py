@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from model.drawable import Drawable, frames
+from model.drawable import Drawable
 from model.errors import InputError
 from model.frames.tokenizer import load_tokenizer
 from model.layouts import template as templates
 from model.layouts.codes import CodeTokens, resolve_codes
 from model.layouts.front_ends import prepare_text
+from model.layouts.grammar import drawable_of
 from model.layouts.reading import Reader
 from model.layouts.spec import (
     CONTEXT_FIELDS,
@@ -126,10 +127,16 @@ class Layout:
 
     @cached_property
     def drawable(self) -> Drawable:
-        """The tokens that a sample may have: codes, each in its slot, and what ends it after whole frames."""
-        slots = list(self.code_tokens.ids)
-        states = frames(slots) if len(slots) > 1 else ()
-        return Drawable(tuple(sorted(self.code_tokens.all)), self.stops, states=states)
+        """The tokens that a sample without a voice prompt may have, each in its place, and what ends it."""
+        return drawable_of(self.reader, self.completions[False], self.stops)
+
+    def most_tokens(self, text: str, frames: int) -> int:
+        """Return the limit of a sample of a text that has so many frames: with words, their text and marks too."""
+        codes = frames * len(self.code_tokens.slots)
+        if self.spec.word is None:
+            return codes
+        words, marks = len(text.split()), len(self.drawable.states)  # states: a word's marks and features, and more
+        return codes + 2 * len(self.tokenizer.encode(self._text(text))) + (words + 1) * marks
 
     def context(self, text: str, voice: VoicePrompt = NO_VOICE) -> list[int]:
         """Return what the model is given.
@@ -214,6 +221,11 @@ class Layout:
         return self.global_tokens[[int(code) for code in found]].tolist()
 
     def _words(self, words: Sequence[Word]) -> list[int]:
+        if not words:
+            raise InputError(
+                f"layout {self.name} writes words between the codes: a recording needs an alignment of its words, "
+                "which no stage makes"
+            )
         ids: list[int] = []
         for word in words:
             assert self.spec.word is not None

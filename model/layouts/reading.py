@@ -42,7 +42,7 @@ class Reader:
             elif part.name == "features":
                 features, at = self._features(ids, at, self.spec.features)
             else:
-                while at < len(ids) and ids[at] == self._word_ends[0][0]:
+                while at < len(ids) and ids[at] == self.word_ends[0][0]:
                     word, at = self.word(ids, at)
                     words.append(word)
         return Speech(levels, tuple(words), features), at
@@ -53,7 +53,7 @@ class Reader:
         for number, part in enumerate(self.word_parts):
             if isinstance(part, Literal):
                 if number == 0:
-                    before, after = self._word_ends
+                    before, after = self.word_ends
                     start = end = self._expect(ids, at, before)
                     while end < len(ids) and list(ids[end : end + len(after)]) != after:
                         end += 1
@@ -68,7 +68,7 @@ class Reader:
         return Word(text, levels, features), at
 
     @cached_property
-    def _word_ends(self) -> tuple[list[int], list[int]]:
+    def word_ends(self) -> tuple[list[int], list[int]]:
         """Token ids that stand before and after a word's text; the template begins with them."""
         first = self.word_parts[0]
         assert isinstance(first, Literal)

@@ -1,11 +1,11 @@
-"""What the loop asks of a layout: nothing but codes in a sample, and the speech of a sample that breaks the rules."""
+"""What the loop asks of a layout: samples of codes or words, and the speech of a sample that breaks the rules."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from model.layouts.layout import Ids, Layout
-from model.layouts.spec import LayoutError, Template
+from model.layouts.spec import LayoutError, Template, fields_of
 from model.layouts.speech import Speech
 from model.layouts.template import TOKEN
 
@@ -39,15 +39,16 @@ def _continued(template: Template | None, start: str) -> Template | None:
 
 
 def check_codes_alone(layout: Layout) -> None:
-    """Refuse a layout in which a policy writes more than codes: samples and pairs hold nothing else.
+    """Refuse a layout in which a policy writes more than codes, or words with codes.
 
     Raises:
-        LayoutError: words or features between the codes, or tokens before them.
+        LayoutError: features or other tokens before codes that no words hold.
     """
-    if layout.spec.word is not None or {layout.spec.completion, layout.spec.prompted_completion} != {CODES}:
+    completions = (layout.spec.completion, layout.spec.prompted_completion)
+    if any(completion != CODES and "words" not in fields_of(completion) for completion in completions):
         raise LayoutError(
-            f"layout {layout.name}: a policy to align writes nothing but codes and a stop token; words and features "
-            "between codes need alignments, which no stage has"
+            f"layout {layout.name}: a policy to align writes nothing but codes and a stop token, or words with their "
+            "codes; give what stands before the codes at the end of context"
         )
 
 
@@ -58,6 +59,8 @@ def salvaged(layout: Layout, tokens: Ids) -> Speech:
     """
     codes, n_slots = layout.code_tokens, len(layout.code_tokens.slots)
     ids = np.asarray(tokens, dtype=np.int64)
+    if layout.spec.word is not None:
+        ids = ids[np.isin(ids, codes.ids)]  # words, marks and features are no sound
     fits = [codes.fits(place % n_slots, token) for place, token in enumerate(ids.tolist())]
     n = fits.index(False) if False in fits else len(ids)
     return Speech(codes.read(ids[: n - n % n_slots].tolist(), layout.tokenizer))

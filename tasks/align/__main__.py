@@ -40,7 +40,7 @@ def check(pairs: list[dict[str, Any]], method: str, layout: Layout) -> None:
     """
     if not pairs:
         raise DataError("there are no preference pairs; run `prefer` again with a lower prefer.min_wer_gap")
-    codes, stops = layout.code_tokens.all, set(layout.stops)
+    codes, stops = frozenset(layout.drawable.codes), set(layout.stops)
     for pair in pairs:
         where = f"pair {pair['id']} of iteration {pair['iteration']}"
         lengths = {side: len(pair[side]) - pair[f"{side}_finished"] for side in ("chosen", "rejected")}  # of codes

@@ -59,8 +59,33 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
             f"policy.voice is {params.policy.voice}, but a NAR writes levels 2 and up, which takes the voice from a "
             "recording; set policy.voice to audio"
         )
+    if adopted.layout.spec.word is not None:
+        check_words(adopted, params)
     policy.forget_best_of_n(adopted.model)
     return adopted
+
+
+ON_GOLDEN = ("sft",)  # methods that learn from recordings
+
+
+def check_words(start: Policy, params: Params) -> None:
+    """Refuse settings that need recordings as the policy would write them, words and codes: nobody aligned them.
+
+    Raises:
+        InputError: with the setting to change.
+    """
+    wanted = {
+        "policy.voice": (params.policy.voice, params.policy.voice != "audio", "none"),
+        "prefer.source": (params.prefer.source, params.prefer.source not in ("golden", "votes"), "own_samples"),
+        "prefer.credit": (params.prefer.credit, params.prefer.credit == "utterance", "utterance"),
+        "align.method": (params.align.method, params.align.method not in ON_GOLDEN, "dpo"),
+    }
+    for name, (found, usable, instead) in wanted.items():
+        if not usable:
+            raise InputError(
+                f"{name} is {found}, but in layout {start.layout.name} words stand between the codes, so that a "
+                f"recording would need an alignment of its words, which no stage makes; set {name} to {instead}"
+            )
 
 
 def check_room(splits: Sequence[Utterances], params: Params, start: Policy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ def _encodec() -> Any:
     return model
 
 
-def _dac() -> Any:
+def _dac(levels: int = 3) -> Any:
     from transformers import DacConfig, DacModel
 
-    sizes = {"encoder_hidden_size": 4, "decoder_hidden_size": 32, "n_codebooks": 3, "codebook_size": 16}
+    sizes = {"encoder_hidden_size": 4, "decoder_hidden_size": 32, "n_codebooks": levels, "codebook_size": 16}
     rates = {"downsampling_ratios": [2, 5], "upsampling_ratios": [5, 2], "sampling_rate": 8000}
     return DacModel(DacConfig(hidden_size=16, codebook_dim=4, **sizes, **rates))
 
@@ -83,6 +84,7 @@ def _spread(model: Any) -> Any:
 
 
 MAKERS = {"encodec_hf": _encodec, "dac": _dac, "mimi": _mimi, "xcodec2": _xcodec2, "neucodec": _neucodec}
+MAKERS["dac of two levels"] = partial(_dac, 2)
 
 
 def _save_snac(folder: Path) -> None:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
 import yaml
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedModel
 
 from model.layouts.own import write_tokenizer
 from model.layouts.spec import layout_file
+from model.layouts.tokenizer import Tokenizer as Layouts
 
 MERGES = [("t", "h"), ("th", "e"), ("o", "n"), ("Ġ", "t"), ("e", "r"), ("Ġ", "o"), (":", "Ġ"), (".", "Ġ")]
 # Llama 3's template in short: with the date, and trimmed contents.
@@ -118,3 +121,11 @@ def small_layout(family: str, file: Path, size: int, change: Callable[[dict], No
     change(content)
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return str(file)
+
+
+def discourage_text(model: PreTrainedModel, tokenizer: Layouts) -> None:
+    """Give text little probability: drawn as likely as all else, there is hardly a code among its many tokens."""
+    added = tokenizer.backend.get_added_tokens_decoder()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:, 0] = 1.0  # the others are of 0.02: this direction is always the same
+        model.get_output_embeddings().weight[[i for i in range(tokenizer.size) if i not in added], 0] = -1.5

@@ -34,7 +34,7 @@ def test_a_codecs_rows_are_taken_apart_into_levels_of_their_rates(orpheus):
     assert orpheus.target(rows) == orpheus.target(SPEECH)
 
 
-@pytest.mark.parametrize(("family", "usable"), [("own", True), ("llasa", True), ("spark", False), ("outetts", False)])
+@pytest.mark.parametrize(("family", "usable"), [("own", True), ("llasa", True), ("spark", False), ("outetts", True)])
 def test_a_policy_to_align_writes_nothing_but_codes(tmp_path, family, usable):
     folder = make_tokenizer(family, tmp_path, 16, compact=True)
     layout = Layout.load(small_layout(family, tmp_path / "l.yaml", 16), folder)
