@@ -96,7 +96,9 @@ class Workers(Generic[State]):
         """
         if self._params.compute.engine == "local":
             for shard in shards:
-                yield work(self.state, shard, on_done)
+                found = work(self.state, shard, on_done)
+                del shard  # or it would stay in memory, with its audio, while the next one is read
+                yield found
             return
         for n, result in self._remote().map(work, shards):
             on_done(n)

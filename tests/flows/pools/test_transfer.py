@@ -73,6 +73,24 @@ def test_a_remote_that_fails_is_one_message_with_its_cause(made, faulty, patient
     assert "train" in Path("data/train.txt").read_text()
 
 
+def test_a_remote_that_takes_nothing_is_one_message_with_its_cause(faulty, project, patient, monkeypatch):
+    monkeypatch.setattr(transfer, "TRIES", 2)
+    with Repo(".") as repo:
+        repo.reproduce("prepare")
+    faulty.fault = "500"
+    with pytest.raises(
+        transfer.TransferError, match=r"cannot store data: DVC's remote storage was asked 2 times; .*We broke"
+    ):
+        transfer.push(["data"])
+
+    faulty.fault = "none"
+    transfer.push(["data"])
+    for left in ("data", ".dvc/cache"):
+        shutil.rmtree(left)
+    transfer.pull(["data"])
+    assert "train" in Path("data/train.txt").read_text()
+
+
 def test_a_remote_that_fails_once_is_asked_again(made, faulty, patient):
     faulty.fault, faulty.left = "500", 1
     transfer.pull(["data"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,22 @@ def test_every_engine_gives_every_items_result_in_order_and_tells_what_is_done(p
     assert mapped == [[n * n, (n + 1) ** 2] for n in range(9)]
     assert sum(told) == len(NUMBERS) + 18
     assert not multiprocessing.active_children()
+
+
+def test_this_process_forgets_a_shard_before_it_reads_the_next(parts):
+    class Shard(list):
+        """A list that can be watched."""
+
+    def shards():
+        for n in range(3):
+            shard = Shard([n])
+            watched = weakref.ref(shard)
+            yield shard
+            del shard
+            assert watched() is None
+
+    with Workers(computed_by("local"), parts, CPU) as workers:
+        assert [found[0] for found in workers.map(squares.powers, shards(), print)] == [0, 1, 4]
 
 
 def test_a_worker_computes_with_one_thread_and_so_does_this_process_with_one_shard(parts):
