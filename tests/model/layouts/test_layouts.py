@@ -57,7 +57,7 @@ def speech_for(layout: Layout, frames: int, seed: int = 0) -> Speech:
 
 
 def test_every_shipped_layout_is_tested_here():
-    frame_parallel = ["csm"]  # tested in tests/model/frames: its codes are no tokens of a tokenizer
+    frame_parallel = ["csm", "dia"]  # tested in tests/model/frames: their codes are no tokens of a tokenizer
     assert shipped() == sorted([*FAMILIES, *frame_parallel])
 
 
