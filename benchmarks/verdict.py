@@ -6,7 +6,9 @@ Systems of known true quality are made up, and compared by the gate's own verdic
    each verdict;
 2. how often a reduction of word errors is found, next to what ``speechalign gate power`` says;
 3. how often 95 % intervals of the difference cover the true one, with draws resampled as everywhere in this project
-   (where there are few texts) and always.
+   (where there are few texts) and always;
+4. what the verdict says of few texts: of equal systems, and of one with a tenth of the errors. ``--only-few`` prints
+   this part alone.
 
 Errors vary from text to text and from draw to draw as those of 2,000 samples of this project's policies did
 (``benchmarks/gate.py``). The second recognizer has three times the word errors of the first, on the same texts.
@@ -26,6 +28,7 @@ from tasks.gate.margins import Margins
 from tasks.gate.power import DRAW_SHAPE, TEXT_SHAPE, Design
 from tasks.gate.verdict import Verdict, judge
 
+FEW_TEXTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 40)
 SECOND = 3.0  # word errors of the second recognizer over those of the first
 
 
@@ -58,8 +61,32 @@ def coverage(texts: int, draws: int, wer: float, few: int, pairs: int) -> tuple[
     return sum(f.low <= 0 <= f.high for f in found) / pairs, float(np.mean([f.high - f.low for f in found]))
 
 
-def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 200, resamples: int = 1000) -> None:
+def few_texts(systems: int, wer: float = 0.2) -> None:
+    """Print the fourth part: one draw per text, and a WER at which few texts have errors enough to differ."""
+    print(f"\nfew texts of {WORDS} words, 1 draw, {wer:.0%} WER before; {systems} pairs of systems per cell\n")
+    print(f"{'texts':>5}{'equal: better':>16}{'not shown':>12}{'worse':>8}{'tenth of errors: better':>32}{'worse':>8}")
+    for texts in FEW_TEXTS:
+        shares = []
+        for quality in ({}, {"wer": wer / 10}):
+            options = {"wer": wer, "texts": texts, "draws": 1, "resamples": 1000}
+            found = Counter(compared(quality, seed=seed, **options).answer for seed in range(systems))  # type: ignore[arg-type]
+            shares.append([found[answer] / systems for answer in ("better", "not shown", "worse")])
+        (better, open_, worse), (won, _, lost) = shares
+        print(f"{texts:>5}{better:>16.1%}{open_:>12.1%}{worse:>8.1%}{won:>32.0%}{lost:>8.0%}", flush=True)
+
+
+def main(
+    wer: float = 0.05,
+    texts: int = 200,
+    draws: int = 4,
+    systems: int = 200,
+    resamples: int = 1000,
+    only_few: bool = False,
+) -> None:
     """Measure the verdict; ``wer`` is that of the system before, ``systems`` the number of pairs per line."""
+    if only_few:
+        few_texts(systems)
+        return
     print(f"{texts} texts of {WORDS} words, {draws} draws, {wer:.0%} WER before; {systems} pairs of systems per line\n")
     cases: dict[str, dict[str, Any]] = {
         "equal": {},
@@ -91,6 +118,7 @@ def main(wer: float = 0.05, texts: int = 200, draws: int = 4, systems: int = 200
         seen = sum(any(f.name == "wer" and f.state == "better" for f in v.findings) for v in verdicts)
         print(f"{share} % lower: {seen / systems:.0%}, {plan.chance(share / 100):.0%}")
     intervals(wer)
+    few_texts(systems)
 
 
 def intervals(wer: float, pairs: int = 400) -> None:

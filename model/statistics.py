@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from model import small_samples
 from model.errors import InputError
 
 LEVEL = 0.95
@@ -118,10 +119,17 @@ def ratio_or_mean(numerators: Column, denominators: Column | None = None) -> flo
     return float(numerators.mean() if denominators is None else numerators.sum() / np.asarray(denominators).sum())
 
 
-def interval_of(value: float, drawn: np.ndarray) -> Interval:
-    """``value`` with the 95 % percentile interval of its resamples ``(resamples,)``."""
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
+def interval_of(value: float, drawn: np.ndarray, units: int | None = None) -> Interval:
+    """``value`` with the 95 % percentile interval of its resamples ``(resamples,)``.
+
+    Args:
+        units: how many texts they are of; with less than ``FEW`` the interval is expanded
+            (:mod:`model.small_samples`). None: not expanded.
+    """
+    tail = ONE_SIDE
+    if units is not None and 2 <= units < FEW:
+        tail = small_samples.tail(tail, units)
+    low, high = np.percentile(drawn, [100 * tail, 100 - 100 * tail])
     return Interval(value, float(low), float(high))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import InputError
+from model.small_samples import swapped_p
 from model.statistics import Interval, interval_of, p_above_zero, resampled
 from tasks.common.metrics import METRICS, RATE, Metric
 from tasks.common.scores import levels, paired, unspoken
@@ -33,9 +34,11 @@ OVER_ALL = (METRICS["similarity"], METRICS["held_out_similarity"], FAILED)
 class Change:
     """From one policy to another, in one metric on one set of texts (None: on all of them).
 
-    ``p_gain`` and ``p_loss``: one-sided p of "no gain" and of "no loss" (:func:`model.statistics.p_above_zero`); of
-    "no rise" and "no fall" for a metric of which neither is better. ``relative``: the difference as a share of the
-    value before, with its own interval; None where a resample of that is zero.
+    ``p_gain`` and ``p_loss``: one-sided p of "no gain" and of "no loss"; of "no rise" and "no fall" for a metric of
+    which neither is better. The larger of the bootstrap's (:func:`model.statistics.p_above_zero`) and the permutation
+    test's (:func:`model.small_samples.swapped_p`), which holds for few texts too. ``relative``: the difference as a
+    share of the value before, with its own interval; None where a resample of that is zero. ``texts``: how many have a
+    value.
     """
 
     metric: Metric
@@ -45,6 +48,7 @@ class Change:
     p_gain: float
     p_loss: float
     relative: Interval | None = None
+    texts: int = 0
 
     @property
     def name(self) -> str:
@@ -116,13 +120,36 @@ def changes(
         systems += [columns[0], columns[1]]
     speakers, texts = levels(second)
     drawn = resampled(systems, resamples, seed, speakers=speakers, texts=texts)
+    of_text = np.unique(
+        [f"{speaker}\0{text}" for speaker, text in zip(speakers, texts, strict=True)], return_inverse=True
+    )[1]
     result = []
     for i, (metric, which) in enumerate(found):
         old, new = (float(above.sum() / below.sum()) for above, below in systems[2 * i : 2 * i + 2])
         moved = drawn[2 * i + 1] - drawn[2 * i]
-        p_gain, p_loss = (p_above_zero(moved * (metric.better or 1) * sign) for sign in (1, -1))
-        relative = interval_of(new / old - 1, drawn[2 * i + 1] / drawn[2 * i] - 1) if (drawn[2 * i] > 0).all() else None
-        result.append(Change(metric, which, old, interval_of(new - old, moved), p_gain, p_loss, relative))
+        first, second = (
+            np.stack([np.bincount(of_text, column) for column in columns], axis=1)
+            for columns in systems[2 * i : 2 * i + 2]
+        )
+        measured = int((first[:, 1] > 0).sum())
+        rise, fall = swapped_p(first, second, resamples, seed)
+        better = metric.better or 1
+        gained, lost = (rise, fall) if better > 0 else (fall, rise)
+        relative = None
+        if (drawn[2 * i] > 0).all():
+            relative = interval_of(new / old - 1, drawn[2 * i + 1] / drawn[2 * i] - 1, measured)
+        result.append(
+            Change(
+                metric,
+                which,
+                old,
+                interval_of(new - old, moved, measured),
+                max(gained, p_above_zero(moved * better)),
+                max(lost, p_above_zero(-moved * better)),
+                relative,
+                measured,
+            )
+        )
     return result
 
 

@@ -1,6 +1,7 @@
 """Is system B better than system A, from two folders of audio? ``speechalign gate before/ after/ --texts texts.csv``.
 
-Exit status: 0 better, 1 worse, 2 not shown, 3 bad input, 4 a fault of this program. docs/gate.md describes every step.
+Exit status: 0 better, 1 worse, 2 not shown, 3 bad input or an answer that can't be written, 4 a fault of this program.
+docs/gate.md describes every step.
 """
 
 # Torch and the models are imported inside the commands, after everything that bad input could end.
@@ -23,6 +24,7 @@ from typer.core import TyperGroup
 
 from model.errors import InputError
 from tasks.common.stage import one_message
+from tasks.gate import output
 
 if TYPE_CHECKING:
     from tasks.gate.judges import Named
@@ -87,7 +89,7 @@ def compare(
     seed: Seed = 0,
 ) -> None:
     """Compare two systems: is B better than A, and was it bought with something else?"""
-    with _one_answer(quiet=as_json):
+    with _one_answer():
         from tasks.gate import margins, printing, run, show, verdict
 
         allowed = margins.parse(_pairs(margin or []))
@@ -103,17 +105,23 @@ def compare(
             for name, rows in [(names[0], first), *zip(names[2:], others, strict=True)]
         ]
         answer = verdict.overall(verdicts)
+        summary = show.markdown(verdicts, judged, answer) if github else ""
+        with output.answer_on_stdout(show.headline(verdicts[0])):
+            if github and not printing.summary_file():
+                print(summary, file=sys.stderr if as_json else None)
+            if as_json:
+                print(json.dumps(show.as_dict(verdicts, judged, answer), indent=2, allow_nan=False))
+            else:
+                printing.tell(verdicts, judged, answer)
+        if place := printing.summary_file() if github else None:
+            with output.written_after("GITHUB_STEP_SUMMARY", place):
+                printing.summary(place, summary, answer)
         if out is not None:
             from tasks.gate import page
 
-            page.write(out, verdicts, judged, answer, examples)
-        if github:
-            printing.summary(show.markdown(verdicts, judged, answer), answer)
-        if not as_json:
-            printing.tell(verdicts, judged, answer, out)
-        content = json.dumps(show.as_dict(verdicts, judged, answer), indent=2, allow_nan=False) if as_json else ""
-    if as_json:
-        print(content)
+            with output.written_after("--out", out):
+                page.write(out, verdicts, judged, answer, examples)
+            print(f"page: {out}", file=sys.stderr)
     raise typer.Exit(verdict.EXIT[answer])
 
 
@@ -133,7 +141,7 @@ def table(
     seed: Seed = 0,
 ) -> None:
     """Rank many systems under one reader, with intervals and groups that can't be told apart."""
-    with _one_answer(quiet=as_json):
+    with _one_answer():
         from tasks.gate import printing, ranking, run, show
 
         if by not in ranking.RANKED_BY:
@@ -143,13 +151,11 @@ def table(
         judged = run.judge(run.read(texts, systems, prompts), _named(recognizer, second, voice, mos, device))
         rows = {system.name: own for system, own in zip(judged.systems, judged.rows, strict=True)}
         places = ranking.rank(rows, by, resamples, seed)
-        content = ""
-        if as_json:
-            content = json.dumps(show.places_as_dict(places, rows, by, judged, resamples, seed), indent=2)
-        else:
-            printing.tell_places(places, rows, by, judged, resamples, seed)
-    if as_json:
-        print(content)
+        with output.answer_on_stdout(f"by {by}: {', '.join(place.name for place in places)}, the best first"):
+            if as_json:
+                print(json.dumps(show.places_as_dict(places, rows, by, judged, resamples, seed), indent=2))
+            else:
+                printing.tell_places(places, rows, by, judged, resamples, seed)
 
 
 @app.command()
@@ -163,7 +169,9 @@ def power(
     with _one_answer():
         from tasks.gate import power as planned
 
-        print("\n".join(planned.lines(planned.design(texts, draws, wer, words))))
+        found = planned.lines(planned.design(texts, draws, wer, words))
+        with output.answer_on_stdout(found[1].strip()):
+            print("\n".join(found))
 
 
 def _named(recognizer: str, second: str, voice: str, mos: bool, device: str) -> Named:
@@ -201,18 +209,19 @@ def _writable(out: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _one_answer(quiet: bool = False) -> Iterator[None]:
-    """Print one message for bad input and end with its status; progress goes to standard error if ``quiet``."""
-    try:
-        with one_message(), contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
-            yield
-    except SystemExit as error:
-        raise typer.Exit(BAD_INPUT) from error
-    except (typer.Exit, typer.Abort, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        raise typer.Exit(FAULT) from error
+def _one_answer() -> Iterator[None]:
+    """Print one message for bad input and end with its status; nothing that fails here ends as a verdict."""
+    with output.lenient_messages():
+        try:
+            with one_message():
+                yield
+        except SystemExit as error:
+            raise typer.Exit(BAD_INPUT) from error
+        except (typer.Exit, typer.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            raise typer.Exit(FAULT) from error
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from model.errors import InputError
-from model.statistics import ONE_SIDE, Interval, holm
+from model.statistics import FEW, ONE_SIDE, Interval, holm
 from tasks.common.changes import FAILED, Change, changes
 from tasks.common.metrics import METRICS, RATE, Metric
 from tasks.common.reward_hacking import Outcome, cross_checks, has_pitch, pitched
@@ -26,6 +26,7 @@ UNJUDGED = Metric(
 CLAIMS = ("wer", "similarity", "mos", "failed")  # measures in which a system can be better
 GUARDS = (*CLAIMS, "held_out_wer", "held_out_similarity", "f0_spread", "words_per_second", "unjudged")
 SHOWN = ("folded_wer", "cer", "deletions", "insertions", "silence", "seconds")  # beside them, without a verdict
+LEAST_TEXTS = 8  # with fewer, no swap of texts between equal systems is as rare as Holm's correction asks (2^-n)
 MOST_DRAWS = 240  # least common multiple of the draws of two systems
 TITLES = {  # where the table's words are of the loop
     "held_out_wer": ("Word error rate, second recognizer", "WER, second"),
@@ -43,7 +44,8 @@ class Finding:
     """One measure of two systems.
 
     ``agreement``: of a significant gain, what the second judge says (:mod:`tasks.common.reward_hacking`); None where
-    there is none. ``margin`` is in the metric's unit; None of measures without a verdict.
+    there is none. ``margin`` is in the metric's unit; None of measures without a verdict. ``corrected``: the interval
+    excludes zero, but the difference is not significant after Holm's correction and the permutation test.
     """
 
     change: Change
@@ -51,6 +53,12 @@ class Finding:
     margin: float | None = None
     agreement: Outcome | None = None
     pairs: int = 0
+    corrected: bool = False
+
+    @property
+    def few(self) -> bool:
+        """Whether so few texts have a value that nothing follows from it, and no interval is shown."""
+        return self.change.texts < LEAST_TEXTS
 
     @property
     def name(self) -> str:
@@ -103,19 +111,17 @@ def findings(
     """
     old, new = aligned(before, after)
     measures = [metric_of(name) for name in (*GUARDS, *SHOWN)]
-    try:
-        changed = changes(old, new, resamples, seed, measures=measures)
-    except InputError:  # a resample held none of the few recordings that have some measure: these can't be compared
-        whole = [m for m in measures if m.name == "failed" or all(map(m.measured, (*old, *new)))]
-        changed = changes(old, new, resamples, seed, measures=whole)
-    found = {change.metric.name: change for change in changed}
+    found = {change.metric.name: change for change in _changes(old, new, resamples, seed, measures)}
     repeats = len(old) / max(len(before), len(after))
     if has_pitch(old):
         found |= _voiceless(old, new)
     else:
         found.pop("f0_spread", None)
-    won = holm({name: found[name].p_gain for name in CLAIMS if name in found}, ONE_SIDE)
-    lost = holm({name: _p_loss(found[name]) for name in GUARDS if name in found}, ONE_SIDE)
+    tested = {name: change for name, change in found.items() if change.texts >= LEAST_TEXTS}
+    won = holm({name: tested[name].p_gain for name in CLAIMS if name in tested}, ONE_SIDE)
+    lost = holm({name: _p_loss(tested[name]) for name in GUARDS if name in tested}, ONE_SIDE)
+    won = [name for name in won if loss_of(tested[name]).high < 0]
+    lost = [name for name in lost if loss_of(tested[name]).low > 0]
     checks = {
         check.metric.name: check.outcome
         for check in cross_checks(
@@ -123,6 +129,7 @@ def findings(
             {name: change.before for name, change in found.items()},
         )
     }
+    lacking = share_missing(new) - share_missing(old) > margins.failed + 1e-12
     result = []
     for name, change in found.items():
         metric = change.metric
@@ -133,22 +140,62 @@ def findings(
         if name in SHOWN:
             result.append(Finding(change, "open", pairs=pairs))
             continue
-        margin = margins.of(change)
-        within = loss_of(change).high <= margin + 1e-12
+        margin, loss = margins.of(change), loss_of(change)
+        within = name in tested and loss.high <= margin + 1e-12 and not _no_width(change)
         state: State = "better" if name in won else "not worse" if within else "worse" if name in lost else "open"
+        if name == "failed" and lacking:  # files that are not there are counted, not estimated
+            state = "worse"
         agreement = checks.get(name) if name in won else None
-        result.append(Finding(change, state, margin, agreement, pairs))
+        gained = name in CLAIMS and state != "better" and loss.high < 0
+        corrected = name in tested and (gained or (state == "open" and loss.low > 0))
+        result.append(Finding(change, state, margin, agreement, pairs, corrected))
     return result
 
 
+def share_missing(rows: Sequence[Row]) -> float:
+    """Share of the recordings that are not there."""
+    return sum(row["file"] is None for row in rows) / max(1, len(rows))
+
+
+def _changes(
+    before: Sequence[Row], after: Sequence[Row], resamples: int, seed: int, measures: Sequence[Metric]
+) -> list[Change]:
+    """Changes of the measures that enough recordings have for each resample to hold one."""
+    kept = {
+        m.name: sum(m.name == "failed" or (m.measured(a) and m.measured(b)) for a, b in zip(before, after, strict=True))
+        for m in measures
+    }
+    while True:
+        try:
+            return changes(before, after, resamples, seed, measures=[m for m in measures if m.name in kept])
+        except InputError:  # a resample held none of the few recordings that have some measure
+            least = min((name for name in kept if kept[name]), key=kept.__getitem__)
+            kept = {name: number for name, number in kept.items() if number and name != least}
+            if not kept:
+                raise
+
+
+def _no_width(change: Change) -> bool:
+    """Whether few texts have the same errors under both systems, so that the interval has no width and says nothing.
+
+    Equal similarities or pitches are another matter: the recordings are the same.
+    """
+    rate = change.metric.name in ("wer", "held_out_wer")
+    return rate and change.texts < FEW and change.difference.low == change.difference.high
+
+
 def _voiceless(before: Sequence[Row], after: Sequence[Row]) -> dict[str, Change]:
-    """The spread of pitch as wholly lost, where less than half of the recordings with a pitch still have one."""
-    pairs = pitched(before, after)
+    """The spread of pitch as wholly lost, where less than half of the recordings with a pitch still have one.
+
+    A recording without any sound has no pitch to lose: it is a failure, and counted as one.
+    """
+    pairs = [(old, new) for old, new in pitched(before, after) if new["seconds"] > 0]
     if 2 * sum(new["f0_spread"] is not None for _, new in pairs) >= len(pairs):
         return {}
     spread = sum(old["f0_spread"] for old, _ in pairs) / len(pairs)
     gone = Interval(-spread, -spread, -spread)
-    return {"f0_spread": Change(metric_of("f0_spread"), None, spread, gone, 1.0, 0.0, Interval(-1.0, -1.0, -1.0))}
+    texts, all_gone = len({new["id"] for _, new in pairs}), Interval(-1.0, -1.0, -1.0)
+    return {"f0_spread": Change(metric_of("f0_spread"), None, spread, gone, 1.0, 0.0, all_gone, texts)}
 
 
 def loss_of(change: Change) -> Interval:

@@ -13,6 +13,7 @@ from tasks.common.page.sounds import Sound, embed_wave
 from tasks.common.systems import load
 from tasks.gate import show
 from tasks.gate.findings import SHOWN
+from tasks.gate.output import written_out
 from tasks.gate.run import Judged
 from tasks.gate.verdict import Answer, Verdict
 
@@ -55,7 +56,7 @@ class Card:
 
 def write(path: Path, verdicts: Sequence[Verdict], judged: Judged, answer: Answer, examples: int) -> None:
     """Write the page, whole or not at all."""
-    write_text(path, render(verdicts, judged, answer, examples))
+    write_text(path, written_out(render(verdicts, judged, answer, examples)))
 
 
 def render(verdicts: Sequence[Verdict], judged: Judged, answer: Answer, examples: int) -> str:

@@ -9,11 +9,11 @@ from itertools import combinations
 from typing import Any
 
 from model.errors import InputError
-from model.statistics import LEVEL, Interval, bootstrap_interval, holm
+from model.statistics import LEVEL, Interval, holm, interval_of, ratio_or_mean, resampled
 from tasks.common.changes import changes, failed
 from tasks.common.metrics import Metric
 from tasks.common.scores import levels
-from tasks.gate.findings import aligned, metric_of, shared
+from tasks.gate.findings import LEAST_TEXTS, aligned, metric_of, shared
 
 Row = Mapping[str, Any]
 MEASURES = ("wer", "folded_wer", "cer", "held_out_wer", "similarity", "held_out_similarity", "mos", "f0_spread",
@@ -34,6 +34,13 @@ class Place:
     best: int
     worst: int
     groups: str
+    behind: Interval | None = None
+    texts: int = 0
+
+    @property
+    def few(self) -> bool:
+        """Whether the texts are too few for intervals."""
+        return self.texts < LEAST_TEXTS
 
 
 def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 4000, seed: int = 0) -> list[Place]:
@@ -52,13 +59,16 @@ def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 40
         raise InputError(f"--by {by}: no recording was measured by it for every system")
     order = sorted(known, key=lambda name: (-metric.better * known[name].value, name))
     common = comparable(rows, metric)
-    p_values, better = {}, {}
+    texts = len({row["id"] for row in common[order[0]]})
+    p_values, better, behind = {}, {}, {}
     for first, second in combinations(order, 2):
         [change] = changes(common[first], common[second], resamples, seed, measures=[metric])
+        if first == order[0]:
+            behind[second] = change.difference
         key = f"{first}\0{second}"
         p_values[key] = min(1.0, 2 * min(change.p_gain, change.p_loss))
         better[key] = (second, first) if change.p_gain < change.p_loss else (first, second)
-    wins = {better[key] for key in holm(p_values, 1 - LEVEL)}
+    wins = {better[key] for key in holm(p_values, 1 - LEVEL)} if texts >= LEAST_TEXTS else set()
     letters = _letters(order, wins)
     return [
         Place(
@@ -67,6 +77,8 @@ def rank(rows: Mapping[str, Sequence[Row]], by: str = "wer", resamples: int = 40
             1 + sum(loser == name for _, loser in wins),
             len(order) - sum(winner == name for winner, _ in wins),
             letters[name],
+            behind.get(name),
+            texts,
         )
         for name in order
     ]
@@ -85,10 +97,12 @@ def scores(
         if not any(common.values()):
             continue
         speakers, texts = levels(next(iter(common.values())))
+        columns = [metric.columns(own) for own in common.values()]
         with contextlib.suppress(InputError):  # so few recordings have this measure that a resample held none
+            drawn = resampled(columns, resamples, seed, speakers=speakers, texts=texts)
             found[metric.name] = {
-                name: bootstrap_interval(*metric.columns(own), resamples, seed, speakers=speakers, texts=texts)
-                for name, own in common.items()
+                name: interval_of(ratio_or_mean(*own), of_system, len(set(texts)))
+                for name, own, of_system in zip(common, columns, drawn, strict=True)
             }
     return found
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from model.statistics import Interval
 from tasks.common.metrics import Metric, Quantity
+from tasks.common.page import numbers
 from tasks.gate import ranking
 from tasks.gate.findings import SHOWN, Finding, metric_of
 from tasks.gate.run import Judged
 from tasks.gate.verdict import Answer, Verdict, amount, is_relative
 
 HEADER = ("measure", "before", "after", "difference", "finding")
+CORRECTED = "*"  # marks what only the correction for many measures, or the permutation test, leaves open
+FOOTNOTE = "* the interval excludes zero, but the difference is not significant after Holm's correction"
 STATES = {"better": "better", "worse": "worse", "not worse": "not worse", "open": "not shown"}
 
 
@@ -51,17 +54,35 @@ def state(finding: Finding) -> str:
     """The finding in words, with the second judge's answer to a gain."""
     if finding.name in SHOWN:
         return ""
-    said = STATES[finding.state]
+    said = "too few texts" if finding.few and finding.state == "open" else STATES[finding.state]
+    if finding.corrected:
+        said += CORRECTED
     if finding.name == "words_per_second" and finding.state == "worse":
         said = f"too {'fast' if finding.change.difference.value > 0 else 'slow'}"
     agreed = {"confirmed": "confirmed", "not confirmed": "not confirmed", "suspected": "only one judge sees it"}
     return f"{said}, {agreed[finding.agreement]}" if finding.agreement in agreed else said
 
 
+def footnoted(verdict: Verdict) -> bool:
+    """Whether a finding is marked."""
+    return any(finding.corrected for finding in verdict.findings)
+
+
 def amount_parts(finding: Finding) -> tuple[str, str]:
     """The difference, and the ends of its interval."""
     difference, _, interval = amount(finding).partition(", 95\N{NO-BREAK SPACE}% ")
     return difference, interval
+
+
+def behind(place: ranking.Place, metric: Metric) -> str:
+    """The paired difference to the first of a ranking, with its interval if there are texts enough."""
+    if place.behind is None:
+        return "–"
+    return (
+        numbers.difference(place.behind.value, metric, unit=False)
+        if place.few
+        else metric.difference_text(place.behind)
+    )
 
 
 def margin(finding: Finding) -> str:
@@ -96,9 +117,10 @@ def markdown(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> str
         text += [f"* {escaped(reason)}" for reason in verdict.reasons]
         text += ["", f"| {' | '.join(HEADER)} |", "|---|---:|---:|---:|---|"]
         text += [f"| {' | '.join(map(escaped, line))} |" for line in lines(verdict)]
+        text += ["", escaped(FOOTNOTE)] if footnoted(verdict) else []
         text.append("")
     text += [f"* {escaped(note)}" for note in judged.notes]
-    text += ["", f"{verdicts[0].texts} texts; judges: {escaped(judges_text(judged))}.", ""]
+    text += ["", f"{numbers.count(verdicts[0].texts, 'text')}; judges: {escaped(judges_text(judged))}.", ""]
     return "\n".join(text)
 
 
@@ -138,7 +160,12 @@ def places_as_dict(
     """The ranking of many systems, with every measure that all of them have."""
     measured = ranking.scores(rows, list(map(metric_of, ranking.MEASURES)), resamples, seed)
     systems = [
-        {**asdict(place), "measures": {name: asdict(of_system[place.name]) for name, of_system in measured.items()}}
+        {
+            **asdict(place),
+            "score": _json(place.score, place.few),
+            "behind": _json(place.behind, place.few) if place.behind else None,
+            "measures": {name: _json(of_system[place.name], place.few) for name, of_system in measured.items()},
+        }
         for place in places
     ]
     return {"by": by, "systems": systems, "judges": judged.judges, "notes": judged.notes}
@@ -156,18 +183,24 @@ def _verdict(verdict: Verdict) -> Mapping[str, Any]:
     }
 
 
+def _json(interval: Interval, few: bool) -> Mapping[str, float | None]:
+    """An interval; of too few texts its ends are null."""
+    return {"value": interval.value, "low": None, "high": None} if few else asdict(interval)
+
+
 def _finding(finding: Finding) -> Mapping[str, Any]:
     change = finding.change
     return {
         "title": change.metric.title,
         "before": change.before,
         "after": change.before + change.difference.value,
-        "difference": asdict(change.difference),
-        "relative": asdict(change.relative) if isinstance(change.relative, Interval) else None,
+        "difference": _json(change.difference, finding.few),
+        "relative": _json(change.relative, finding.few) if isinstance(change.relative, Interval) else None,
         "margin": finding.margin,
         "finding": None if finding.name in SHOWN else finding.state,
         "second_judge": finding.agreement,
         "p_gain": change.p_gain,
         "p_loss": change.p_loss,
         "pairs": finding.pairs,
+        "texts": change.texts,
     }

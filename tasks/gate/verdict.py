@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model.statistics import Interval
-from tasks.gate.findings import CLAIMS, GUARDS, Finding, findings, metric_of
+from tasks.common.page.numbers import count
+from tasks.common.text_lists import some
+from tasks.gate.findings import CLAIMS, GUARDS, LEAST_TEXTS, Finding, findings, metric_of
 from tasks.gate.margins import Margins
 
 Answer = Literal["better", "worse", "not shown"]
@@ -63,26 +65,33 @@ def judge(
 ) -> Verdict:
     """Decide between two systems' rows (:func:`tasks.gate.measure.measure`) of the same texts."""
     found = findings(before, after, margins, resamples, seed)
-    with_verdict = [finding for finding in found if finding.margin is not None]
+    texts = len({row["id"] for row in after})
+    with_verdict = [f for f in found if f.margin is not None and not (f.few and texts >= LEAST_TEXTS)]
     unread = [name for name, rows in zip(names, (before, after), strict=True) if _unread(rows) > TOO_MANY_UNJUDGED]
     gains = [f for f in with_verdict if f.state == "better" and not (f.name == "wer" and unread)]
     confirmed = [f for f in gains if f.agreement not in ("not confirmed", "suspected")]
     worse = [f for f in with_verdict if f.state == "worse"]
     undecided = [f for f in with_verdict if f.state == "open" and f.name not in {g.name for g in gains}]
-    texts = len({row["id"] for row in after})
     reasons = [*_doubts(gains), *(_unread_words(name) for name in unread), *_left_out(before, after, found)]
     kept = [f for f in with_verdict if f.state == "not worse"]
     if worse:
         sentence = f"{names[1]} is {_losses(worse)}"
         sentence += f", though better in {_listed(map(worded, gains))}" if gains else ""
+        sentence += missing(names[1], after)
         return Verdict(*names, "worse", sentence, tuple(reasons), tuple(found), texts)
     if confirmed and not undecided and not unread:
         sentence = f"{names[1]} is better in {_listed(map(worded, confirmed))}"
         sentence += f", not worse in {_listed(NAMES[f.name] for f in kept)}" if kept else ""
-        sentence += _agreement(confirmed, found)
+        sentence += _agreement(confirmed, found) + missing(names[1], after)
         return Verdict(*names, "better", sentence, tuple(reasons), tuple(found), texts)
-    needed = _needed(gains, undecided, with_verdict, texts)
     sentence = "not shown: "
+    if texts < LEAST_TEXTS:
+        sentence += (
+            f"too few texts: of {count(texts, 'text')} nothing can be told from chance, {LEAST_TEXTS} are the least"
+        )
+        sentence += missing(names[1], after)
+        return Verdict(*names, "not shown", sentence, tuple(reasons), tuple(found), texts)
+    needed = _needed(gains, undecided, with_verdict, texts)
     if gains:
         sentence += f"{names[1]} seems better in {_listed(map(worded, gains))}"
         if undecided:
@@ -95,7 +104,20 @@ def judge(
             sentence += f"; a loss above the margin is not excluded in {listed}"
     if needed is not None and not unread:
         sentence += f"; about {needed} more texts would show it"
+    sentence += missing(names[1], after)
     return Verdict(*names, "not shown", sentence, tuple(reasons), tuple(found), texts, needed)
+
+
+def missing(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """``; 2 of 10 texts have no recording by after (t3, t7)``; "" where none is missing."""
+    lacking = list(dict.fromkeys(row["id"] for row in rows if row["file"] is None))
+    if not lacking:
+        return ""
+    have = {row["id"] for row in rows if row["file"] is not None}
+    texts = count(len({row["id"] for row in rows}), "text")
+    some_of = "no recording" if not have & set(lacking) else "too few recordings"
+    verb = "has" if len(lacking) == 1 else "have"
+    return f"; {len(lacking)} of {texts} {verb} {some_of} by {name} ({some(lacking)})"
 
 
 def overall(verdicts: Sequence[Verdict]) -> Answer:
@@ -130,12 +152,17 @@ def _direction(finding: Finding) -> str:
 
 
 def amount(finding: Finding) -> str:
-    """A difference with its interval: relative where that says most, else in the metric's own unit."""
+    """A difference with its interval: relative where that says most, else in the metric's own unit.
+
+    Of too few texts without an interval.
+    """
     change, metric = finding.change, finding.change.metric
     if is_relative(finding) and change.relative is not None:
-        return _interval(change.relative.scaled(100), 0, "\N{NO-BREAK SPACE}%")
-    unit = f"\N{NO-BREAK SPACE}{metric.difference_unit}" if metric.difference_unit else ""
-    return _interval(change.difference.scaled(metric.scale), metric.difference_digits, unit)
+        shown = _interval(change.relative.scaled(100), 0, "\N{NO-BREAK SPACE}%")
+    else:
+        unit = f"\N{NO-BREAK SPACE}{metric.difference_unit}" if metric.difference_unit else ""
+        shown = _interval(change.difference.scaled(metric.scale), metric.difference_digits, unit)
+    return shown.partition(",")[0] if finding.few else shown
 
 
 def is_relative(finding: Finding) -> bool:
@@ -179,13 +206,19 @@ def _left_out(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], found: Sequence[Finding]
 ) -> list[str]:
     """What only few recordings have: no interval can be made of it."""
-    there = {finding.name for finding in found}
+    there = {finding.name for finding in found if not finding.few}
+    if len({row["id"] for row in after}) < LEAST_TEXTS:
+        return []
     few = [
         NAMES[name]
         for name in GUARDS
         if name not in there and all(any(map(metric_of(name).measured, rows)) for rows in (before, after))
     ]
-    return [f"nothing can be said about {_listed(few)}: too few recordings of both systems have it"] if few else []
+    return (
+        [f"nothing can be said about {_listed(few)}: fewer than {LEAST_TEXTS} texts have it of both systems"]
+        if few
+        else []
+    )
 
 
 def _unread(rows: Sequence[Mapping[str, Any]]) -> float:

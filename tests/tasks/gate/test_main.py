@@ -83,8 +83,8 @@ def test_texts_without_a_voice_prompt_are_left_out_of_similarity_alone_and_named
     done = gate(spoken / "a", spoken / "a", "--texts", texts, "--prompts", tmp_path, "--no-mos", "--json", *JUDGES)
     assert done.exit_code == 2, done.output
     found = json.loads(done.stdout)
-    [reason] = found["comparisons"][0]["reasons"]  # of four texts a resample may hold the last one only
-    assert reason == "nothing can be said about similarity: too few recordings of both systems have it"
+    assert found["comparisons"][0]["sentence"].startswith("not shown: too few texts: of 4 texts")
+    assert found["comparisons"][0]["measures"]["wer"]["difference"] == {"value": 0, "low": None, "high": None}
     assert [row["similarity"] is None for row in found["recordings"][:4]] == [False] * 3 + [True]
     notes = "\n".join(found["notes"])
     assert "without a voice prompt: 1 text (t3), left out of similarity" in notes
@@ -131,7 +131,7 @@ def test_a_job_summary_for_github(spoken, tmp_path, monkeypatch):
     assert summary.read_text().startswith("## ➖ speechalign gate: not shown")
     assert "| WER % | " in summary.read_text()
     assert outputs.read_text() == "answer=not shown\n"
-    assert "Not shown: no measure is significantly better" in done.output.replace("\n", " ")
+    assert "Not shown: too few texts: of 4 texts nothing can be told from chance" in done.output.replace("\n", " ")
 
 
 @embedded

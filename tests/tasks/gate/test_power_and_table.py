@@ -91,6 +91,13 @@ def test_systems_are_ranked_and_those_that_can_not_be_told_apart_share_a_letter(
             rank(rows, by)
 
 
+def test_a_table_shows_the_distance_to_the_best_and_tells_few_texts_apart_by_nothing():
+    first, *others = rank({"good": system(200, wer=0.05, seed=1), "bad": system(200, wer=0.4, seed=2)}, resamples=1000)
+    assert first.behind is None and others[0].behind is not None and others[0].behind.low > 0.2
+    few = rank({"good": system(4, wer=0.0, seed=1), "bad": system(4, wer=0.9, seed=2)}, resamples=1000)
+    assert {(place.best, place.worst, place.groups, place.few) for place in few} == {(1, 2, "a", True)}
+
+
 def test_a_table_of_two_has_the_values_of_their_comparison():
     first, second = system(60, 2, seed=1, unjudged=0.05), system(60, 3, seed=2, wer=0.2)
     for row in first[:30] + second[-20:]:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.made_systems import Row, system
 from model.errors import InputError
 from tasks.gate import show
-from tasks.gate.findings import aligned
+from tasks.gate.findings import LEAST_TEXTS, aligned
 from tasks.gate.margins import Margins, parse
 from tasks.gate.verdict import Verdict, judge, overall
 
@@ -89,6 +89,75 @@ def test_too_few_texts_say_how_many_more_would_tell():
     assert f"about {found.more_texts} more texts would show it" in found.sentence
     equal = judge(system(60), [dict(row) for row in system(60)], Margins(), NAMES, 1000)
     assert equal.more_texts is None and "would show it" not in equal.sentence
+
+
+@pytest.mark.parametrize("texts", [1, 2, 5, LEAST_TEXTS - 1])
+def test_of_few_texts_nothing_follows_however_large_the_difference(texts: int):
+    bad, good = system(texts, 2, wer=0.9, second=0.9), system(texts, 2, seed=1, wer=0.0, second=0.0, similarity=0.9)
+    for first, second in ((bad, good), (good, bad), (good, [dict(row) for row in good])):
+        found = judge(first, second, Margins(), NAMES, 1000)
+        assert (found.answer, found.more_texts) == ("not shown", None)
+        assert found.sentence.startswith("not shown: too few texts: of 1 text " if texts == 1 else "not shown: too few")
+        assert set(states(found).values()) == {"open"}
+        assert not any("95" in line[3] for line in show.lines(found)), "an interval of too few texts"
+        assert {line[4] for line in show.lines(found)} == {"too few texts", ""}
+
+
+def test_a_large_difference_shows_in_ten_texts():
+    bad, good = system(10, 2, wer=0.6, second=0.8), system(10, 2, seed=1, wer=0.02, second=0.05)
+    assert judge(good, bad, Margins(), NAMES, 1000).answer == "worse"
+    assert states(judge(bad, good, Margins(), NAMES, 1000))["wer"] == "better"
+
+
+@pytest.mark.parametrize("texts", [9, 14, 20])
+def test_equal_systems_of_few_texts_seldom_win_or_lose(texts: int):
+    made = [[system(texts, seed=2 * i + k, wer=0.2, material=i) for k in (0, 1)] for i in range(25)]
+    found = [judge(first, second, Margins(), NAMES, 1000).answer for first, second in made]
+    assert found.count("not shown") >= 22, found
+
+
+def test_few_texts_without_a_difference_exclude_no_loss():
+    perfect = [system(12, seed=seed, wer=0.0, second=0.0) for seed in (1, 2)]
+    found = states(judge(*perfect, Margins(), NAMES, 1000))
+    assert found["wer"] == "open" and found["failed"] == "not worse"  # failures are counted
+
+
+def without(rows: list[Row], *ids: str) -> list[Row]:
+    lost = {"file": None, "problem": "missing audio: expected a file, found none", "finished": False, "seconds": 0.0,
+            "speech_seconds": None, "f0_spread": None, "similarity": 0.0, "mos": 1.0, "word_errors": 10}  # fmt: skip
+    return [{**row, **lost} if row["id"] in ids else dict(row) for row in rows]
+
+
+@pytest.mark.parametrize("texts", [3, 10])
+def test_missing_files_are_counted_and_not_left_to_chance(texts: int):
+    rows = system(texts)
+    found = judge(rows, without(rows, "t1", "t2"), Margins(), NAMES, 1000)
+    assert found.answer == "worse" and "worse in failed recordings" in found.sentence
+    assert found.sentence.endswith(f"; 2 of {texts} texts have no recording by after (t1, t2)")
+    allowed = judge(rows, without(rows, "t1"), parse({"failed": "0.5"}), NAMES, 1000)
+    assert (
+        allowed.answer == "not shown"
+        and "1 of " in allowed.sentence
+        and "has no recording by after (t1)" in allowed.sentence
+    )
+    assert judge(without(rows, "t1"), without(rows, "t1"), Margins(), NAMES, 1000).answer == "not shown"
+
+
+def test_a_missing_file_is_not_voiceless():
+    rows = system(12)
+    found = judge(rows, without(rows, *(f"t{i}" for i in range(8))), Margins(), NAMES, 1000)
+    assert "failed recordings" in found.sentence and "F0 spread" not in found.sentence
+    assert all(f.state != "worse" for f in found.findings if f.name == "f0_spread")
+
+
+def test_what_only_the_correction_leaves_open_is_marked():
+    for seed in range(40):
+        found = judge(system(100), system(100, seed=seed, similarity=0.708), Margins(), NAMES, 1000)
+        marked = [line for line in show.lines(found) if line[4].endswith("*")]
+        if marked:
+            break
+    assert marked and show.footnoted(found)
+    assert all(f.change.difference.excludes_zero and f.state != "better" for f in found.findings if f.corrected)
 
 
 def test_unjudged_recordings_leave_no_word_error_rate_behind():
