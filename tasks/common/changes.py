@@ -127,12 +127,12 @@ def changes(
     for i, (metric, which) in enumerate(found):
         old, new = (float(above.sum() / below.sum()) for above, below in systems[2 * i : 2 * i + 2])
         moved = drawn[2 * i + 1] - drawn[2 * i]
-        first, second = (
+        a, b = (
             np.stack([np.bincount(of_text, column) for column in columns], axis=1)
             for columns in systems[2 * i : 2 * i + 2]
         )
-        measured = int((first[:, 1] > 0).sum())
-        rise, fall = swapped_p(first, second, resamples, seed)
+        measured = int((a[:, 1] > 0).sum())
+        rise, fall = swapped_p(a, b, resamples, seed)
         better = metric.better or 1
         gained, lost = (rise, fall) if better > 0 else (fall, rise)
         relative = None
