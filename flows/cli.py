@@ -265,3 +265,7 @@ def main() -> None:
             stopping.leave(polite=True)
         stopping.finish()
         raise
+
+
+if __name__ == "__main__":
+    main()

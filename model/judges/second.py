@@ -19,6 +19,7 @@ from model.checkpoint import check_finite
 from model.errors import CheckpointError
 from model.fast.parallel import with_shared_weights
 from model.judges.grammar import as_pcm, best_words
+from model.judges.published import check_reachable
 from model.judges.reading import Reading, Recognizer, each
 from model.judges.waves import SAMPLE_RATE, audible
 
@@ -69,6 +70,7 @@ class Ctc:
     def __init__(self, name: str, device: str | torch.device = "cpu"):
         from transformers import AutoModelForCTC, AutoProcessor  # seconds, which other recognizers need not wait for
 
+        check_reachable(name)
         try:
             self.processor = AutoProcessor.from_pretrained(name, trust_remote_code=False)
             model = AutoModelForCTC.from_pretrained(name, use_safetensors=True, trust_remote_code=False)

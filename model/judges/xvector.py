@@ -15,6 +15,7 @@ import torch
 from model.checkpoint import check_finite
 from model.errors import CheckpointError
 from model.fast.parallel import with_shared_weights
+from model.judges.published import check_reachable
 from model.judges.waves import SAMPLE_RATE, audible
 
 
@@ -24,6 +25,7 @@ class XVectors:
     def __init__(self, name: str, device: str | torch.device = "cpu"):
         from transformers import AutoFeatureExtractor, AutoModelForAudioXVector
 
+        check_reachable(name)
         try:
             self.extractor = AutoFeatureExtractor.from_pretrained(name, trust_remote_code=False)
             # Microsoft publishes WavLM's weights in PyTorch's format only; of it nothing but tensors is read.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ NUMBER = re.compile(r"\d+")
 Order = tuple[tuple[int, ...], str]  # numbers of a draw's label, and the rest of it
 LEAST_SECONDS, LEAST_PER_WORD = 0.1, 0.06  # nobody says a word in less
 MOST_SECONDS, MOST_PER_WORD = 5.0, 2.0  # beyond the sum the system did not stop
+LOUDEST = 1000.0  # of samples of which 1 is full scale: above it, a file holds no sound
 LONGEST_READ = 600.0  # seconds; a longer file is not read at all
 MAX_CLIPPED = 0.01  # share of the samples
 
@@ -104,7 +106,7 @@ def read_system(location: str, texts: Mapping[str, Text], name: str = "") -> Sys
     if not found:
         raise DataError(
             f"{location}: none of its {len(sounds)} recordings belongs to a text ({some(strangers)}); expected names "
-            f"such as {next(iter(texts))}.wav or {next(iter(texts))}_1.wav"
+            f"such as {next(iter(texts))}.wav or {next(iter(texts))}_1.wav{_alike(strangers, texts)}"
         )
     for drawn in found.values():
         drawn.sort(key=lambda one: one[0])
@@ -113,6 +115,24 @@ def read_system(location: str, texts: Mapping[str, Text], name: str = "") -> Sys
                 raise DataError(f"{first[1]} and {second[1].name} are one draw of one text; keep one of them")
     recordings = {key: [path for _, path in found[key]] for key in texts if key in found}
     return System(name or folder.name or location, folder, recordings, strangers)
+
+
+def _alike(files: Iterable[str], texts: Mapping[str, Text]) -> str:
+    """Say which file and id are one but for case, leading zeros or an ending; "" where none are."""
+
+    def key(name: str) -> str:
+        stem, ending = os.path.splitext(name)
+        name = stem if ending.lower() in ENDINGS else name
+        return re.sub(r"(?<!\d)0+(?=\d)", "", name.rpartition("/")[2].casefold())
+
+    ids = {key(name): name for name in texts}
+    for file in files:
+        if name := ids.get(key(file)):
+            return (
+                f". {file} and the id {name!r} differ in case, leading zeros or the ending only: write both alike, the "
+                "id without an ending"
+            )
+    return ""
 
 
 def check_apart(locations: Sequence[str]) -> None:
@@ -158,6 +178,8 @@ def local_folder(location: str) -> Path:
     Raises:
         DataError: there is no such folder.
     """
+    if not location.strip():
+        raise DataError("a folder's name is empty; expected a folder of recordings or s3:// (. is the current folder)")
     if location.startswith("s3://"):
         from tasks.common import s3  # imports boto3, which local folders need not wait for
 
@@ -182,6 +204,8 @@ def load(path: Path | None, words: int) -> Sound:
         samples, rate = audio.read(path, audio.Limits(0.0, LONGEST_READ, 1.0))
     except Rejected as rejected:
         return Sound(NOTHING, 16000, str(rejected))
+    if (peak := float(np.abs(samples).max())) > LOUDEST:
+        return Sound(NOTHING, 16000, f"impossible audio: expected samples of about 1 at most, found {peak:.1g}")
     try:
         audio.read(path, audio.Limits(0.0, LONGEST_READ, MAX_CLIPPED))
     except Rejected as rejected:
@@ -202,7 +226,8 @@ def _text_of(place: Path, texts: Mapping[str, Text]) -> tuple[str, Order] | None
     Raises:
         DataError: both the file's name and a folder above it are ids.
     """
-    parts = place.with_suffix("").as_posix().split("/")
+    # Disks of a Mac decompose accents, lists seldom do.
+    parts = unicodedata.normalize("NFC", place.with_suffix("").as_posix()).split("/")
     by_name = _named(parts, texts)
     by_folder = next(
         (

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks.common.delimited import lines_of
+from tasks.common.delimited import delimiter_of, lines_of
 from tasks.common.files import DataError
 
 TRANSCRIPTS = ".trans.txt"
@@ -72,6 +73,7 @@ def read_texts(location: str) -> TextList:
     for file in files:
         for where, text in _read(file):
             _check(text, where)
+            text = replace(text, id=unicodedata.normalize("NFC", text.id))
             if text.id in found:
                 raise DataError(f"{where}: the id {text.id!r} is there twice; each text needs an id of its own")
             found[text.id] = text
@@ -126,7 +128,8 @@ def _read(file: Path) -> Iterator[tuple[str, Text]]:
     if file.suffix.lower() == ".lst":
         return _meta(file, content)
     if file.suffix.lower() in (".csv", ".tsv"):
-        return _csv(file, content, "\t" if file.suffix.lower() == ".tsv" else ",")
+        header = (lines_of(content) or [""])[0]
+        return _csv(file, content, "\t" if file.suffix.lower() == ".tsv" else delimiter_of(header))
     raise DataError(f"{file} has an ending that is not known; expected {KINDS}")
 
 

@@ -37,6 +37,12 @@ def find(texts: TextList, location: str | None) -> dict[str, Path]:
     return found
 
 
+def absent(texts: TextList) -> list[str]:
+    """Return the prompts' paths in the list that lead to no file."""
+    named = dict.fromkeys(text.prompt for text in texts.texts.values() if text.prompt)
+    return [prompt for prompt in named if not (texts.folder / prompt).is_file()]
+
+
 def read(paths: Mapping[str, Path]) -> dict[str, Sound]:
     """Return the prompts' audio. A clipped one is warned of: no system can be much like it.
 

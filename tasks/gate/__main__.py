@@ -97,6 +97,10 @@ def compare(
         if github:
             printing.check_summary()
         material = run.read(texts, [before, after, *(against or [])], prompts)
+        if out is not None:
+            run.check_output(out, "--out", material)
+        for system in (material.systems[0], *material.systems[2:]):
+            run.check_draws([system.draws, material.systems[1].draws])
         judged = run.judge(material, _named(recognizer, second, voice, mos, device))
         first, new, *others = judged.rows
         names = [system.name for system in judged.systems]
@@ -148,7 +152,10 @@ def table(
             raise InputError(f"--by {by}: expected one of {', '.join(ranking.RANKED_BY)}")
         if len(systems) < 2:
             raise InputError("a table needs two systems or more")
-        judged = run.judge(run.read(texts, systems, prompts), _named(recognizer, second, voice, mos, device))
+        material = run.read(texts, systems, prompts)
+        run.check_draws([system.draws for system in material.systems])
+        _measurable(by, bool(material.voices), second, voice, mos)
+        judged = run.judge(material, _named(recognizer, second, voice, mos, device))
         rows = {system.name: own for system, own in zip(judged.systems, judged.rows, strict=True)}
         places = ranking.rank(rows, by, resamples, seed)
         with output.answer_on_stdout(f"by {by}: {', '.join(place.name for place in places)}, the best first"):
@@ -186,6 +193,18 @@ def _named(recognizer: str, second: str, voice: str, mos: bool, device: str) -> 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return Named(recognizer, second, voice, mos, device)
+
+
+def _measurable(by: str, prompted: bool, second: str, voice: str, mos: bool) -> None:
+    """Refuse before the judging a ranking by what will not be measured."""
+    lacking = {
+        "similarity": "" if prompted else "voice prompts (--prompts, or a column prompt)",
+        "held_out_similarity": "" if prompted and voice != "none" else "voice prompts and --voice",
+        "held_out_wer": "" if second != "none" else "a second recognizer (--second)",
+        "mos": "" if mos else "--mos",
+    }
+    if needed := lacking.get(by):
+        raise InputError(f"--by {by}: it is not measured without {needed}")
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -73,6 +73,11 @@ def measure(
     return [row for rows in parallel_map(one, parts, judges.device) for row in rows]
 
 
+def without_words(texts: Mapping[str, Text]) -> list[str]:
+    """Return the ids of texts that have no word to compare after normalization."""
+    return [name for name, text in texts.items() if not words.compare(text.text, "").wanted]
+
+
 class Voices:
     """Voice prompts, embedded once by each measure of voice; texts without one have no similarity."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -10,16 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.errors import InputError
 from tasks.common import voice_prompts
 from tasks.common.page.numbers import count
 from tasks.common.progress import Bar
 from tasks.common.systems import Sound, System, check_apart, read_system
 from tasks.common.text_lists import TextList, read_texts, some
+from tasks.gate.findings import MOST_DRAWS
+from tasks.gate.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from tasks.gate.judges import Named
 
 Row = dict[str, Any]
+ABSENT = "{} named in {} can't be found ({}); similarity is measured without"
 BRACKETS = re.compile(r"<[^>]*>|\[[^\]]*\]|\([^)]+\)")  # what Whisper's normalizer takes for remarks
 
 
@@ -62,7 +68,36 @@ def read(texts: str, locations: Sequence[str], prompts: str | None) -> Material:
         read_system(location, asked.texts, name) for location, name in zip(locations, _names(locations), strict=True)
     ]
     paths = voice_prompts.find(asked, prompts)
+    if not prompts and (absent := voice_prompts.absent(asked)):
+        print(
+            f"warning: {ABSENT.format(count(len(absent), 'voice prompt'), asked.source, some(absent))}", file=sys.stderr
+        )
     return Material(asked, systems, paths, voice_prompts.read(paths))
+
+
+def check_output(path: Path, option: str, material: Material) -> None:
+    """Refuse an output that would replace what is read.
+
+    Raises:
+        InputError: it is the list of texts, a recording or a voice prompt.
+    """
+    recordings = (file for system in material.systems for own in system.recordings.values() for file in own)
+    place = path.resolve()
+    if any(place == read.resolve() for read in (material.texts.source, *material.prompts.values(), *recordings)):
+        raise InputError(f"{option} {path} is an input of this comparison; expected another file, such as gate.html")
+
+
+def check_draws(draws: Sequence[int]) -> None:
+    """Refuse systems whose draws can't be paired.
+
+    Raises:
+        InputError: their draws have no sensible common multiple.
+    """
+    if math.lcm(*draws) > MOST_DRAWS:
+        raise InputError(
+            f"the systems have {' and '.join(map(str, draws))} draws per text, which can't be paired in less than "
+            f"{MOST_DRAWS + 1} rows per text; leave out some of them"
+        )
 
 
 def judge(material: Material, named: Named) -> Judged:
@@ -73,16 +108,25 @@ def judge(material: Material, named: Named) -> Judged:
         InputError: a recognizer failed on every recording.
     """
     from tasks.gate.judges import Judges  # torch and Whisper: seconds, after all that bad input could end
-    from tasks.gate.measure import Voices, measure
+    from tasks.gate.measure import Voices, measure, without_words
 
     started = time.monotonic()
-    judges = Judges(named, with_voice=bool(material.voices))
-    voices = Voices(judges, material.voices)
     texts = material.texts.texts
-    rows = []
-    for system in material.systems:
-        with Bar(f"judge {system.name}", len(texts) * system.draws) as bar:
-            rows.append(measure(system, texts, judges, voices, bar.advance))
+    if empty := without_words(texts):
+        raise InputError(
+            f"{material.texts.source}: no reference words in {some(empty)} once Whisper's normalizer has left out "
+            "remarks in brackets; give words to compare, or leave these texts out"
+        )
+    with Heartbeat() as alive:
+        for system in material.systems:
+            alive.say(f"{system.name}: {count(len(texts) * system.draws, 'recording')} to read")
+        judges = Judges(named, with_voice=bool(material.voices))
+        voices = Voices(judges, material.voices)
+        rows = []
+        for system in material.systems:
+            with Bar(f"judge {system.name}", len(texts) * system.draws) as bar:
+                alive.doing = f"judging {system.name}"
+                rows.append(measure(system, texts, judges, voices, bar.advance))
     return Judged(material, rows, judges.names, time.monotonic() - started, _notes(material, rows))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from flows import cli
+from model.errors import InputError
 from tasks.gate import run
+from tasks.gate.heartbeat import Heartbeat
 from tasks.gate.judges import Named
 from tests.model.judges.test_guarded import write_ctc, write_wavlm
 from tests.tasks.gate.conftest import EMBEDDED
@@ -185,6 +189,20 @@ BAD = {
     "three folders": (["{a}", "{b}", "{a}", "--texts", "{texts}"], "unexpected extra argument"),
     "an unknown option": (["{a}", "{b}", "--texts", "{texts}", "--colour"], "No such option"),
     "too few resamples": (["{a}", "{b}", "--texts", "{texts}", "--resamples", "5"], "1000"),
+    "an empty name": (["", "{b}", "--texts", "{texts}"], "name is empty"),
+    "one folder in the other": (["{b}", "{b}/draws", "--texts", "{texts}"], "would count for both systems"),
+    "the other in the one": (["{b}/draws", "{b}", "--texts", "{texts}"], "would count for both systems"),
+    "a page over the texts": (["{a}", "{b}", "--texts", "{texts}", "--out", "{texts}"], "is an input of this"),
+    "a page over a recording": (["{a}", "{b}", "--texts", "{texts}", "--out", "{a}/t0.flac"], "is an input of this"),
+    "a text of remarks alone": (["{a}", "{b}", "--texts", "{remarks}"], "no reference words in t0"),
+    "a table by similarity without prompts": (
+        ["table", "{a}", "{b}", "--texts", "{texts}", "--by", "similarity"],
+        "not measured without voice prompts",
+    ),
+    "a table by MOS without it": (
+        ["table", "{a}", "{b}", "--texts", "{texts}", "--by", "mos", "--no-mos"],
+        "not measured without --mos",
+    ),
     "a bad location": (["s3://", "{b}", "--texts", "{texts}"], "is not an S3 location"),
 }
 
@@ -199,10 +217,40 @@ def test_bad_input_is_one_message_and_status_3(spoken, tmp_path, name):
     for voice in ("m1", "f2"):
         (tmp_path / "broken" / f"{voice}.wav").write_bytes(b"RIFF")
     places["other"] = write_texts(tmp_path, "id,text\nz,One\n")
+    (tmp_path / "remarks.csv").write_text("id,text\nt0,[laughs] (loud)\nt1,One four\n")
+    places["remarks"] = tmp_path / "remarks.csv"
     done = gate(*(str(argument).format(**places) for argument in arguments))
     assert done.exit_code == 3, done.output
     assert message in " ".join(done.output.replace("│", " ").split()), done.output
     assert "Traceback" not in done.output
+
+
+def test_draws_that_can_not_be_paired_are_refused_before_the_judging():
+    run.check_draws([2, 4, 7])
+    with pytest.raises(InputError, match="the systems have 1 and 250 draws per text, which can't be paired"):
+        run.check_draws([1, 250])
+
+
+def test_a_prompt_that_is_named_and_not_there_is_told_before_the_judging(spoken, tmp_path, capsys):
+    (tmp_path / "meta.lst").write_text("t0|four|p/m1.wav|Seven two nine\n")
+    run.read(str(tmp_path / "meta.lst"), [str(spoken / "a")], None)
+    assert "warning: 1 voice prompt named in" in capsys.readouterr().err
+
+
+def test_where_there_is_no_terminal_a_line_comes_again_and_again(monkeypatch):
+    class Noted(io.StringIO):
+        lines, seen = 0, threading.Event()
+
+        def flush(self) -> None:
+            self.lines += 1
+            if self.lines == 3:
+                self.seen.set()
+
+    monkeypatch.setattr(sys, "stderr", Noted())
+    with Heartbeat(every=0.001) as alive:
+        alive.say("before: 40 recordings to read")
+        assert Noted.seen.wait(60)
+    assert "still loading the judges, after " in sys.stderr.getvalue()
 
 
 def test_a_job_summary_that_can_not_be_written_is_found_before_the_judging(spoken, monkeypatch):
