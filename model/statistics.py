@@ -128,7 +128,7 @@ def interval_of(value: float, drawn: np.ndarray, units: int | None = None) -> In
     """
     tail = ONE_SIDE
     if units is not None and 2 <= units < FEW:
-        tail = small_samples.tail(tail, units)
+        tail = small_samples.tail(units)
     low, high = np.percentile(drawn, [100 * tail, 100 - 100 * tail])
     return Interval(value, float(low), float(high))
 
