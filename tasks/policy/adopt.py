@@ -57,7 +57,7 @@ def adopt(folder: Path, params: Params, device: torch.device) -> Policy:
     if params.policy.voice != "audio" and not writes_all_levels(params):
         raise InputError(
             f"policy.voice is {params.policy.voice}, but a NAR writes levels 2 and up, which takes the voice from a "
-            "recording; set policy.voice to audio"
+            "recording; set policy.voice to audio, or models.codec to a codec with as many levels as the policy writes"
         )
     if adopted.layout.spec.word is not None:
         check_words(adopted, params)

@@ -6,6 +6,7 @@ the declared layout fits best; 1, something cannot be used; 3, a near miss fits 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,7 +83,7 @@ def check(
         model = load_causal_lm(folder, declared.tokenizer, device)
         chosen = _recordings(speech, rows, declared, coder, recordings)
         report = check_layout(model, declared, chosen)
-    _print(report)
+    _print(report, chance=-math.log(declared.code_tokens.size))
     if report.better:
         raise typer.Exit(BETTER)
     if report.ties and not allow_ties:
@@ -201,12 +202,18 @@ def _speech(codec: Codec, declared: Layout, codes: object, voice: Sequence[float
     return Speech.of(*(level.numpy() for level in levels), globals=voice)
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, chance: float) -> None:
+    """Print the table and what follows; ``chance``: nats per token of one that guesses among a level's codes."""
     width = max(len(row.name) for row in report.rows)
     print(f"layout {report.layout}: {report.nats:.3f} nats per token over {report.recordings} recordings")
     print("declared minus near miss, nats per token with its 95 % interval:")
     for row in report.rows:
         print(f"  {row.name:{width}}  {row.difference:+8.3f} [{row.low:+.3f}, {row.high:+.3f}]  {row.verdict}")
+    if report.nats <= chance and (report.better or report.ties):
+        print(
+            f"the model is no better than a guess among a level's codes ({chance:.3f} nats per token): it was not "
+            "trained on this, or text, codes or tokenizer are others. What follows says little"
+        )
     if report.better:
         best = report.better[0]
         print(f"refused: {best.name} fits best. Change the layout: {best.hint}")

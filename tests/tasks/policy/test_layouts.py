@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from transformers import LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
 from flows import cli
@@ -84,6 +85,16 @@ def test_a_fault_is_named_with_the_line_to_change(policy, speech, tmp_path):
     assert result.exit_code == 3, result.output
     assert "with <speech> before the codes" in result.output
     assert "Change the layout: put <speech> before the codes" in result.output
+
+
+def test_an_untrained_model_is_no_better_than_a_guess(policy, speech, tmp_path):
+    folder = tmp_path / "ar"
+    shutil.copytree(policy, folder)
+    untrained = LlamaForCausalLM(LlamaConfig.from_pretrained(folder))
+    untrained.save_pretrained(folder)
+    result = check(folder, "own", speech)
+    assert result.exit_code in (3, 4), result.output
+    assert "no better than a guess among a level's codes (-5.545 nats per token)" in result.output
 
 
 def refused(result, message: str) -> None:
