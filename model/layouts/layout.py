@@ -30,7 +30,7 @@ from model.layouts.spec import (
     own_layout,
     read_layout,
 )
-from model.layouts.speech import Read, Speech, VoicePrompt, Word
+from model.layouts.speech import Read, Speech, VoicePrompt
 from model.layouts.template import Literal, Part, Slot
 from model.layouts.tokenizer import Tokenizer
 
@@ -149,7 +149,7 @@ class Layout:
             wanted, found = ("no recording", "one") if voice.has_codes else ("a recording of the voice", "none")
             raise InputError(f"layout {self.name} takes {wanted} as voice prompt, found {found}")
         slots = {"globals": lambda: self._globals(voice), "prompt_codes": lambda: self._codes(voice.speech.levels)}
-        slots["prompt_words"] = lambda: self._words(voice.speech.words)
+        slots["prompt_words"] = lambda: self._words(voice.speech)
         texts = {"text": lambda: self._text(text), "speaker": lambda: self._speaker(voice)}
         texts["prompt_text"] = lambda: self._text(voice.text)
         used = {name for part in parts if isinstance(part, Literal) for name, is_field in part.pieces if is_field}
@@ -172,7 +172,7 @@ class Layout:
         parts = self.completions[prompted]
         slots = {
             "codes": lambda: self._codes(speech.levels),
-            "words": lambda: self._words(speech.words),
+            "words": lambda: self._words(speech),
             "features": lambda: self._features(self.spec.features, speech.features),
         }
         filled = {part.name: slots[part.name]() for part in parts if isinstance(part, Slot)}
@@ -220,8 +220,9 @@ class Layout:
             )
         return self.global_tokens[[int(code) for code in found]].tolist()
 
-    def _words(self, words: Sequence[Word]) -> list[int]:
-        if not words:
+    def _words(self, speech: Speech) -> list[int]:
+        words = speech.words
+        if speech.levels and not words:
             raise InputError(
                 f"layout {self.name} writes words between the codes: a recording needs an alignment of its words, "
                 "which no stage makes"

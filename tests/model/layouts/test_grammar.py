@@ -10,8 +10,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from model.drawing import Decoding
+from model.errors import InputError
 from model.layouts.layout import Layout
 from model.layouts.sampled import check_codes_alone, salvaged
+from model.layouts.speech import Speech
 from model.sampling import Request, sample
 from tests.model.layouts.families import discourage_text, make_tokenizer, small_layout
 
@@ -68,6 +70,11 @@ def plain(layout: Layout) -> LlamaForCausalLM:
     model = LlamaForCausalLM(LlamaConfig(**shape, vocab_size=layout.tokenizer.size, max_position_embeddings=2048))
     discourage_text(model, layout.tokenizer)
     return model.eval()
+
+
+def test_a_recording_whose_words_are_not_aligned_is_refused(layout: Layout) -> None:
+    with pytest.raises(InputError, match="needs an alignment of its words"):
+        layout.target(Speech.of([1, 2], [3, 4]), prompted=True)
 
 
 def test_the_limit_of_a_text_has_room_for_its_words(layout: Layout, tmp_path: Path) -> None:
