@@ -180,6 +180,9 @@ def local_folder(location: str) -> Path:
     """
     if not location.strip():
         raise DataError("a folder's name is empty; expected a folder of recordings or s3:// (. is the current folder)")
+    if any("\ud800" <= character <= "\udfff" for character in location):  # libsndfile's reader takes UTF-8 alone
+        shown = os.fsencode(location).decode("utf-8", "replace")
+        raise DataError(f"{shown} has a name that is not in UTF-8; rename it")
     if location.startswith("s3://"):
         from tasks.common import s3  # imports boto3, which local folders need not wait for
 

@@ -54,17 +54,23 @@ def test_a_verdict_nobody_got_has_no_status_of_a_verdict(spoken):
 
 
 @embedded
-def test_an_ascii_terminal_and_a_name_that_is_no_utf8_get_their_answer_and_their_page(spoken, tmp_path):
-    name = os.fsdecode(b"after \xe9")
-    shutil.copytree(spoken / "b" / "draws", tmp_path / name)
+def test_an_ascii_terminal_gets_its_answer(spoken, tmp_path):
+    shutil.copytree(spoken / "b" / "draws", tmp_path / "after é")
     page = tmp_path / "gate.html"
     done = started(
-        spoken / "a", tmp_path / name, "--texts", spoken / "texts.csv", "--no-mos", *JUDGES, "--out", page,
+        spoken / "a", tmp_path / "after é", "--texts", spoken / "texts.csv", "--no-mos", *JUDGES, "--out", page,
         stdout=subprocess.PIPE, env={"PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stdout.decode("ascii").rstrip().splitlines()[-1].startswith("Not shown: too few texts")
-    assert "after \\xe9" in page.read_text()
+    assert "after é" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_whose_name_is_no_utf8_is_told_not_crashed_on(spoken, tmp_path):
+    folder = tmp_path / os.fsdecode(b"after \xe9")
+    shutil.copytree(spoken / "b" / "draws", folder)
+    done = gate(spoken / "a", os.fspath(folder), "--texts", spoken / "texts.csv")
+    assert done.exit_code == 3 and "is not in UTF-8; rename it" in done.stderr, done.output
 
 
 @embedded
