@@ -97,8 +97,10 @@ def main() -> None:
         words = first.layout.spec.word is not None  # golden targets would need alignments
         loss = nan if words else held_out_loss(first.model, sequences(dev), params.sft_ar.batch_tokens, params.seed)
         made = f"adopted from {start}" if start else f"train {curve.rows[-1]['loss'] if curve.rows else 0:.3f}"
-        said = "no held-out loss, words are not aligned" if words else f"held-out loss {loss:.3f} nats per token"
-        print(f"sft_ar: {said} ({made})")
+        if words:
+            print(f"sft_ar: no held-out loss, words are not aligned ({made})")
+        else:
+            print(f"sft_ar: held-out loss {loss:.3f} nats per token ({made})")
         with atomic_path(paths.ar("0")) as folder:
             policy.save(first, folder)
         found = origin.write(paths.origin(), paths.ar("0"), params)

@@ -90,9 +90,11 @@ def test_a_group_whose_samples_differ_in_voice_only_has_no_advantages(monkeypatc
 
 
 def test_if_no_group_can_be_ranked_the_error_says_so_and_what_to_do(monkeypatch):
-    judged_by(monkeypatch, lambda s: voices_only({**s, "prompt_id": "another"}))
+    judged_by(monkeypatch, lambda s: judgement(word_errors=5, similarity=code_of(s) / 16))
+    method = method_of(frames_per_character=40.0)
+    drawn = [[replace(episode, finished=True) for episode in group] for group in method.sample(0)]
     with pytest.raises(DataError, match=r"in none of 8 groups.*raise align\.grpo\.draws"):
-        method_of(frames_per_character=40.0).batches(0)
+        method.judged(drawn, 0)
 
 
 def test_samples_that_all_fail_alike_are_told_from_those_that_are_all_right(monkeypatch):

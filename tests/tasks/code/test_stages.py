@@ -88,6 +88,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
         shutil.copy(REPOSITORY / name, folder)
+    (folder / "checkpoints").mkdir()  # without it checkpoints/policy would be a name on the Hub
     return folder
 
 
