@@ -159,9 +159,14 @@ def check_finite(module: torch.nn.Module, folder: Path) -> None:
 def not_finite(module: torch.nn.Module) -> str:
     """Return which weight or saved buffer (a codebook, a running mean) is not finite and in how many values, or ""."""
     for name, value in module.state_dict().items():
-        if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
-            continue
-        # Least and largest are NaN where a value is. They need no memory; isfinite of all takes a copy and more.
-        if not all(torch.isfinite(end) for end in value.aminmax()):
+        if isinstance(value, torch.Tensor) and not all_finite(value):
             return f"{int((~torch.isfinite(value)).sum())} of {value.numel()} values of {name} are not finite"
     return ""
+
+
+def all_finite(values: torch.Tensor) -> bool:
+    """Return whether all values of a tensor are finite; whole numbers are."""
+    if not values.is_floating_point() or not values.numel():
+        return True
+    # Least and largest are NaN where a value is. They need no memory; isfinite of all takes a copy and more.
+    return all(bool(torch.isfinite(end)) for end in values.aminmax())

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from model import sharding
+from model.checkpoint import all_finite
 from model.errors import TrainingError
 
 
@@ -69,7 +70,7 @@ def fitting(path: Path | None) -> Iterator[None]:
 def _all_finite(state: Any) -> bool:
     """Return whether all numbers of a state are finite, however it is nested."""
     if isinstance(state, torch.Tensor):
-        return bool(torch.isfinite(state).all())
+        return all_finite(state)
     if isinstance(state, Mapping):
         return all(_all_finite(value) for value in state.values())
     if isinstance(state, (list, tuple)):

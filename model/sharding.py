@@ -84,7 +84,7 @@ def join(model: nn.Module) -> None:
 
 
 def gathered_state(state: Any, *, keep: bool) -> Any:
-    """Return a ``state_dict`` with whole tensors on the CPU in place of shards. Every process must call it.
+    """Return a ``state_dict`` with whole tensors on the CPU instead of shards. Every process must call it.
 
     Args:
         keep: False returns nothing of them, for a process that only takes part.
