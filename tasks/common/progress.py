@@ -21,7 +21,7 @@ class Bar:
     """Progress bar: ``with Bar("sample", total) as bar: bar.advance(n, "loss 0.3")``."""
 
     def __init__(self, title: str, total: int):
-        self.title, self.total, self.done = title, total, 0
+        self.title, self.total, self.done, self._before = title, total, 0, 0
         self._live = sys.stderr.isatty() and ranks.is_first()
         self._started = self._printed = time.monotonic()
         self._lock = threading.Lock()  # workers of model.fast.parallel share the bar
@@ -42,6 +42,15 @@ class Bar:
             self._task = self._progress.add_task(self.title, total=self.total, note="")
         return self
 
+    def resume(self, done: int) -> None:
+        """Say that ``done`` items were done before this run: they count, but not for the estimate of the time left."""
+        with self._lock:
+            self.done = self._before = done
+            if self._live:
+                self._progress.update(self._task, completed=done)
+            elif ranks.is_first():
+                print(f"{self.title}: resumed after {done}/{self.total}", flush=True)
+
     def advance(self, n: int = 1, note: str = "") -> None:
         """Count ``n`` more items as done; safe to call from several threads."""
         with self._lock:
@@ -52,14 +61,14 @@ class Bar:
             now = time.monotonic()
             if now - self._printed >= LOG_EVERY_SECONDS:
                 self._printed = now
-                left = (now - self._started) / max(self.done, 1) * (self.total - self.done)
+                left = (now - self._started) / max(self.done - self._before, 1) * (self.total - self.done)
                 print(f"{self.title}: {self.done}/{self.total}, {left:.0f} s left {note}".rstrip(), flush=True)
 
     def __exit__(self, kind: object, *_: object) -> None:
         if self._live:
             self._progress.stop()
         elif kind is None:
-            print(f"{self.title}: {self.done} in {time.monotonic() - self._started:.1f} s", flush=True)
+            print(f"{self.title}: {self.done - self._before} in {time.monotonic() - self._started:.1f} s", flush=True)
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:

@@ -58,6 +58,8 @@ def train(
     with Bar(name, optimization.steps) as bar:
 
         def on_step(step: int, metrics: Metrics) -> None:
+            if step > bar.done + 1:
+                bar.resume(step - 1)
             curve.add(step, metrics)
             accuracy = f", accuracy {metrics['accuracy']:.2f}" if "accuracy" in metrics else ""
             bar.advance(note=f"loss {metrics['loss']:.3f}{accuracy}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from model.batch import Batch
 from model.training import Optimization
-from tasks.common import params, training
+from tasks.common import params, progress, training
 from tests.conftest import REPOSITORY
 
 
@@ -20,10 +21,12 @@ def steps(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SOURCES", tmp_path)
     edit("RATE = 1")
 
-    def run(depends_on: str = "data") -> int:
-        taken = []
+    def run(depends_on: str = "data", die_at: int | None = None) -> int:
+        taken: list[int] = []
 
         def batches(step: int) -> list[Batch]:
+            if step == die_at:
+                raise KeyboardInterrupt
             taken.append(step)
             return [Batch(ids=["a"], weight=1.0, x=torch.ones(2, 3))]
 
@@ -65,6 +68,17 @@ def test_a_state_of_other_code_is_not_resumed(steps):
 def test_a_state_of_other_data_is_not_resumed(steps):
     steps()
     assert steps("other data") == 4
+
+
+def test_a_resumed_run_says_so_and_counts_on(steps, monkeypatch, capsys):
+    monkeypatch.setattr(training, "fit", partial(training.fit, save_every_seconds=0.0))
+    monkeypatch.setattr(progress, "LOG_EVERY_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        steps(die_at=3)
+    assert steps() == 1
+    printed = capsys.readouterr().out
+    assert "say: resumed after 3/4" in printed
+    assert "say: 4/4, 0 s left" in printed
 
 
 def test_every_training_command_has_a_digest():
