@@ -67,17 +67,16 @@ class Drawer:
         self.decoding, self.silent = decoding, drawable.silent
         self.ids = torch.cat([stops, torch.as_tensor(drawable.codes, device=device)]).sort().values
         self.ends = torch.isin(self.ids, stops)
-        self._ids = self.ids.cpu()
-        following = torch.from_numpy(drawable.following(self._ids.numpy()))
-        self.following, self.allowed = following.long(), (following >= 0).to(device)  # (states, ids)
+        following = torch.from_numpy(drawable.following(self.ids.cpu().numpy())).to(device)
+        self.following, self.allowed = following.long(), following >= 0  # (states, ids)
 
     def begin(self, rows: int) -> torch.Tensor | None:
         """Return the first state of each row ``(rows,)``, or None where any code may follow any other."""
-        return torch.zeros(rows, dtype=torch.long) if len(self.following) else None
+        return torch.zeros(rows, dtype=torch.long, device=self.ids.device) if len(self.following) else None
 
     def after(self, states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the states ``(rows,)`` after these tokens were drawn in ``states``, on the CPU."""
-        return self.following[states, torch.searchsorted(self._ids, tokens)]
+        """Return the states ``(rows,)`` after these tokens were drawn in ``states``."""
+        return self.following[states, torch.searchsorted(self.ids, tokens)]
 
     def first_penalized(self, length: int) -> int:
         """Return from which of ``length`` tokens on repetition is penalized: ``length`` if it is not."""
@@ -105,7 +104,7 @@ class Drawer:
             uniform: ``(rows,)``, from 0 to 1.
             recent: tokens whose repetition is penalized ``(rows, window)``.
             first: no stop may be drawn.
-            states: of the rows ``(rows,)``, on the CPU, where they decide what may be drawn.
+            states: of the rows ``(rows,)``, where they decide what may be drawn.
         """
         logits, decoding = logits.float(), self.decoding
         logprobs = F.log_softmax(logits, dim=-1)[:, self.ids]
@@ -117,7 +116,7 @@ class Drawer:
             scores = logits.scatter(1, recent, penalized)[:, self.ids]
         scores = scores / decoding.temperature
         if states is not None:
-            scores = scores.masked_fill(~self.allowed[states.to(self.allowed.device)], float("-inf"))
+            scores = scores.masked_fill(~self.allowed[states], float("-inf"))
         elif first:
             scores = scores.masked_fill(self.ends, float("-inf"))
         if decoding.top_k:

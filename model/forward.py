@@ -33,7 +33,10 @@ class Forward(Protocol):
 
 
 class RowCache:
-    """transformers' cache of left-padded rows, which all end together, and ``real (rows, length)``: 0 at padding."""
+    """transformers' cache of left-padded rows, which all end together, and ``real (rows, length)``: 0 at padding.
+
+    ``padded`` says whether there is any: known here, so that no step has to ask the GPU.
+    """
 
     def __init__(self, model: PreTrainedModel, real: torch.Tensor):
         cache = DynamicCache(config=model.config)
@@ -43,12 +46,13 @@ class RowCache:
                 "policy of attention layers only, such as Llama or Qwen2"
             )
         cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-        self.cache, self.real = cache, real
+        self.cache, self.real, self.padded = cache, real, not bool(real.all())
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep only these rows, in this order; a row may be repeated."""
         self.cache.batch_select_indices(rows)
         self.real = self.real[rows]
+        self.padded = self.padded and not bool(self.real.all())
 
 
 class CausalForward:
@@ -89,11 +93,10 @@ class CausalForward:
         return self._forward(ids[:, None], positions[:, None], cache)
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> torch.Tensor:
-        padded = not bool(cache.real.all())
         out = self.model(
             input_ids=ids,
             position_ids=positions,
-            attention_mask=cache.real if padded else None,
+            attention_mask=cache.real if cache.padded else None,
             past_key_values=cache.cache,
             use_cache=True,
             **self.last_only,

@@ -35,6 +35,10 @@ __all__ = ["Decoding", "Drawable", "Request", "Sampled", "sample"]
 # as long as a step.
 ROWS_LEAVE = 8
 
+# A GPU runs ahead of the processor that tells it what to do. Asking it which rows have finished makes it wait, so it is
+# asked once in so many steps; what finished rows draw until then is left out. On a CPU asking costs nothing.
+CHECK_EVERY = {"cpu": 1, "cuda": 16}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -157,8 +161,9 @@ def by_context(request: Request) -> tuple[int, tuple[int, ...]]:
 
 def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sampled]:
     device = decoder.device
-    limits = torch.tensor([r.max_tokens for r in requests])
-    most = int(limits.max()) + 1  # draws: after the last allowed token only a stop counts
+    every = CHECK_EVERY.get(device.type, 1)
+    most = max(r.max_tokens for r in requests) + 1  # draws: after the last allowed token only a stop counts
+    limits = torch.tensor([r.max_tokens for r in requests], device=device)
     # Uniform draws of each request's own generator, made up front: inverse-CDF sampling then needs no loop over rows.
     uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
     logits, cache = decoder.prefill([r.context for r in requests])
@@ -166,48 +171,48 @@ def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sa
     longest = max(len(r.context) for r in requests)
     # Contexts and what follows. A context is left-padded with its own first token, which is in it anyway.
     written = torch.tensor([[r.context[0]] * (longest - len(r.context)) + list(r.context) for r in requests])
-    written = torch.cat([written, torch.zeros(len(requests), most, dtype=torch.long)], dim=1)
+    written = torch.cat([written, torch.zeros(len(requests), most, dtype=torch.long)], dim=1).to(device)
     tokens = written[:, longest:]
-    logprobs, behavior = torch.zeros(2, len(requests), most)
-    n_drawn = torch.zeros(len(requests), dtype=torch.long)
-    finished = torch.zeros(len(requests), dtype=torch.bool)
-    rows = torch.arange(len(requests))  # request of each row of the batch
-    active = torch.ones(len(requests), dtype=torch.bool)  # whether that row goes on
-    positions = torch.tensor([len(r.context) for r in requests])
+    logprobs, behavior = torch.zeros(2, len(requests), most, device=device)
+    stops = torch.full((len(requests),), most, device=device)  # step of each request's first stop; most: none yet
+    rows = torch.arange(len(requests), device=device)  # request of each row of the batch
+    positions = torch.tensor([len(r.context) for r in requests], device=device)
     states = drawer.begin(len(requests))
     for step in range(most):
-        recent = written[rows, drawer.first_penalized(longest + step) : longest + step].to(device)
-        draws = drawer.draw(logits, uniforms[rows, step], recent, step == 0, states)
-        drawn, ended, own, of_draw = (x.cpu() for x in draws)
+        recent = written[rows, drawer.first_penalized(longest + step) : longest + step]
+        drawn, ended, own, of_draw = drawer.draw(logits, uniforms[rows, step], recent, step == 0, states)
         tokens[rows, step], logprobs[rows, step], behavior[rows, step] = drawn, own, of_draw
         states = None if states is None else drawer.after(states, drawn)
-        stopped = active & (ended | (step >= limits[rows]))
-        n_drawn[rows[stopped]] = step + ended[stopped].long()  # a token past the limit is no part of the sample
-        finished[rows[stopped]] = ended[stopped]
-        active &= ~stopped
-        n_active = int(active.sum())
-        if n_active == 0:
-            break
-        room = -(-n_active // ROWS_LEAVE) * ROWS_LEAVE
-        if room < len(rows):
-            # Rows from the end take the places of finished ones; no others are copied.
-            keep = torch.arange(room)
-            late = active[room:].nonzero()[:, 0] + room
-            keep[(~active[:room]).nonzero()[: len(late), 0]] = late
-            rows, drawn, positions, active = rows[keep], drawn[keep], positions[keep], active[keep]
-            states = None if states is None else states[keep]
-            cache.keep(keep.to(device))
+        stops[rows] = torch.where(ended, stops[rows].clamp(max=step), stops[rows])
+        if (step + 1) % every == 0 or step + 1 == most:
+            active = ((stops[rows] > step) & (limits[rows] > step)).cpu()
+            n_active = int(active.sum())
+            if n_active == 0:
+                break
+            room = -(-n_active // ROWS_LEAVE) * ROWS_LEAVE
+            if room < len(rows):
+                # Rows from the end take the places of finished ones; no others are copied.
+                keep = torch.arange(room)
+                late = active[room:].nonzero()[:, 0] + room
+                keep[(~active[:room]).nonzero()[: len(late), 0]] = late
+                keep = keep.to(device)
+                rows, drawn, positions = rows[keep], drawn[keep], positions[keep]
+                states = None if states is None else states[keep]
+                cache.keep(keep)
         # A finished row that is still in the batch must not run past the model's positions.
-        logits = decoder.step(drawn.to(device), positions.clamp(max=decoder.max_positions - 1).to(device), cache)
+        logits = decoder.step(drawn, positions.clamp(max=decoder.max_positions - 1), cache)
         positions = positions + 1
     if not torch.isfinite(logprobs).all():
         raise InputError(
             "the policy's log-probabilities are not finite, so nothing can be drawn from it; its weights are damaged "
             "or were trained at too high a rate: take an earlier policy"
         )
+    finished = stops <= limits  # a token past the limit is no part of the sample; a stop there is
+    lengths = torch.where(finished, stops + 1, limits)
+    found = (x.cpu() for x in (tokens, logprobs, behavior, lengths, finished))
     return [
-        _sampled(tokens[row, :n], logprobs[row, :n], behavior[row, :n], bool(finished[row]), drawer.silent)
-        for row, n in enumerate(n_drawn.tolist())
+        _sampled(row[:n], own[:n], of_draw[:n], bool(end), drawer.silent)
+        for row, own, of_draw, n, end in zip(*found, strict=True)
     ]
 
 

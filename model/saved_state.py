@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,60 @@ from model.checkpoint import all_finite
 from model.errors import TrainingError
 
 
-def save(path: Path, fingerprint: str, parts: dict[str, Any], step: int, *, write: bool) -> None:
-    """Write the state of ``parts`` after ``step`` steps atomically.
+class Saver:
+    """Writes the states of one training to ``path``, each whole or not at all.
 
-    Args:
-        fingerprint: names the run that the state belongs to. parts: objects with ``state_dict``, by their names.
-        write: False in a process that only takes part in gathering it.
+    ``background`` copies a state to the processor's memory and writes it in a thread, so that a GPU goes on meanwhile:
+    the state of a billion parameters is 12 GB. Where the weights lie in that memory already, the copy would be all it
+    adds.
     """
-    saved = {name: sharding.gathered_state(part.state_dict(), keep=write) for name, part in parts.items()}
-    if not write:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save({"fingerprint": fingerprint, "step": step, "parts": saved}, temporary)
-    os.replace(temporary, path)
+
+    def __init__(self, path: Path, fingerprint: str, *, background: bool):
+        """Take the name of the run that the states belong to: its ``fingerprint``."""
+        self.path, self.fingerprint = path, fingerprint
+        self._thread = ThreadPoolExecutor(1) if background else None
+        self._writing: Future[None] | None = None
+
+    def save(self, parts: dict[str, Any], step: int, *, write: bool) -> None:
+        """Write the state after ``step`` steps, or begin to.
+
+        Args:
+            parts: objects with ``state_dict``, by their names.
+            write: False in a process that only takes part in gathering it.
+        """
+        saved = {name: sharding.gathered_state(part.state_dict(), keep=write) for name, part in parts.items()}
+        if not write:
+            return
+        if self._thread is None:
+            self._write(saved, step)
+            return
+        self.finish()
+        self._writing = self._thread.submit(self._write, _copied(saved), step)
+
+    def finish(self) -> None:
+        """Wait for what is being written.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if self._writing:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, saved: dict[str, Any], step: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        torch.save({"fingerprint": self.fingerprint, "step": step, "parts": saved}, temporary)
+        os.replace(temporary, self.path)
+
+
+def _copied(state: Any) -> Any:
+    """Return a copy of a state in the processor's memory, however it is nested."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {name: _copied(value) for name, value in state.items()}
+    return [_copied(value) for value in state] if isinstance(state, list) else copy.deepcopy(state)
 
 
 def read(path: Path | None, fingerprint: str, steps: int) -> dict[str, Any] | None:

@@ -147,6 +147,8 @@ def fit(
                 curve.load_state_dict(state["parts"]["curve"])
         del state
     optimizers = [accelerator.prepare(optimizer) for optimizer in own_optimizers]
+    on_gpu = accelerator.device.type != "cpu"
+    saver = saved_state.Saver(state_file, fingerprint, background=on_gpu) if state_file else None
     saved, skipped = time.monotonic(), 0
     while step < optimization.steps:
         # Dropout, if any, is a function of the step and the process too.
@@ -205,9 +207,11 @@ def fit(
         if (due and may_save(step)) or step == optimization.steps:
             with sharding.whole(model):
                 _blame_weights(model, step)
-                if state_file:
-                    saved_state.save(state_file, fingerprint, parts, step, write=accelerator.is_main_process)
+                if saver:
+                    saver.save(parts, step, write=accelerator.is_main_process)
             saved = time.monotonic()
+    if saver:
+        saver.finish()
     sharding.join(model)
     for part in recomputed:
         part.gradient_checkpointing_disable()

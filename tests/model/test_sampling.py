@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import policy
+from model import policy, sampling
 from model.drawable import Drawable, State, frames
 from model.errors import CheckpointError, InputError
 from model.layouts.own import EOS
@@ -159,6 +159,20 @@ def test_rows_that_leave_a_batch_keep_the_others_in_their_slots(ar, requests):
     together = sample(ar, requests, Decoding(), SLOTTED, 24)
     for a, b in zip(together, sample(ar, requests, Decoding(), SLOTTED, 1), strict=True):
         assert np.array_equal(a.tokens, b.tokens)
+
+
+@pytest.mark.parametrize("drawable", [DRAWABLE, SLOTTED], ids=["any code", "slots"])
+@pytest.mark.parametrize("steps", [5, 1000])
+def test_asking_seldom_which_rows_have_finished_changes_no_sample(ar, requests, drawable, steps, monkeypatch):
+    """As on a GPU: rows go on past their stop, their limit and the model's last position until they leave."""
+    last = Request(requests[0].context, ar.config.max_position_embeddings - len(requests[0].context), 7)
+    decoding = Decoding(repetition_penalty=1.2, repetition_window=6)
+    expected = sample(ar, [*requests, last], decoding, drawable, 8)
+    monkeypatch.setitem(sampling.CHECK_EVERY, "cpu", steps)
+    for a, b in zip(expected, sample(ar, [*requests, last], decoding, drawable, 8), strict=True):
+        assert np.array_equal(a.tokens, b.tokens) and (a.finished, a.stop) == (b.finished, b.stop)
+        np.testing.assert_allclose(b.logprobs, a.logprobs, atol=1e-5)
+        np.testing.assert_allclose(b.behavior, a.behavior, atol=1e-5)
 
 
 def test_states_that_name_no_codes_or_lead_nowhere_are_refused():

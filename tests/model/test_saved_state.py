@@ -1,8 +1,12 @@
-"""A saved state that cannot be resumed is named, before a step is blamed for it."""
+"""A saved state that cannot be resumed is named before a step is blamed for it; writing may go on beside training."""
+
+import threading
+from functools import partial
 
 import pytest
 import torch
 
+from model import saved_state
 from model.errors import TrainingError
 from tests.model.test_training import parameters, train
 
@@ -78,3 +82,48 @@ def test_moments_that_break_the_weights_are_blamed_not_the_next_items(state_file
     with pytest.raises(TrainingError, match=r"after step \d+, \d+ of 32 values of .* are not finite: the updates"):
         train(state=state_file)
     assert torch.isfinite(parameters(train())).all()
+
+
+@pytest.fixture
+def in_background(monkeypatch):
+    """Save as on a GPU."""
+    real = saved_state.Saver
+    monkeypatch.setattr(
+        saved_state, "Saver", lambda path, fingerprint, background: real(path, fingerprint, background=True)
+    )
+
+
+def test_a_run_whose_states_were_written_in_the_background_resumes_alike(in_background, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(state=tmp_path / "s.pt", stop=7)
+    seen = []
+    resumed = train(state=tmp_path / "s.pt", seen=seen)
+    assert 0 < len(seen) < 12
+    assert torch.equal(parameters(resumed), parameters(train()))
+
+
+def test_what_is_written_in_the_background_is_the_state_of_its_step(tmp_path, monkeypatch):
+    go, model = threading.Event(), torch.nn.Linear(2, 1)
+    before = model.weight.detach().clone()
+    saver = saved_state.Saver(tmp_path / "s.pt", "a", background=True)
+    monkeypatch.setattr(saver, "_write", partial(wait_and_write, go, saver._write))
+    saver.save({"model": model}, 3, write=True)  # and training goes on
+    with torch.no_grad():
+        model.weight += 1
+    go.set()
+    saver.finish()
+    state = torch.load(tmp_path / "s.pt", weights_only=True)
+    assert state["step"] == 3 and torch.equal(state["parts"]["model"]["weight"], before)
+
+
+def wait_and_write(go, write, *state):
+    assert go.wait(60)
+    write(*state)
+
+
+def test_a_state_that_could_not_be_written_in_the_background_is_an_error(tmp_path):
+    (tmp_path / "s.pt").mkdir()
+    saver = saved_state.Saver(tmp_path / "s.pt", "a", background=True)
+    saver.save({"model": torch.nn.Linear(2, 1)}, 3, write=True)
+    with pytest.raises(IsADirectoryError):
+        saver.finish()
