@@ -96,8 +96,14 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
         lora.adapt(ar, rank=align.lora.rank, alpha=align.lora.alpha, seed=params.seed)
         use_onednn(ar)  # the adapters' layers too
     ids = tracking.start_iteration(iteration, tracking.read(block.prev), params)
+    precision = runtime.precision_of(params.compute.precision, device)
     with tracking.resume(ids, iteration) as run:
-        run.set_tags(environment.tags("trained", {**environment.describe(params, device), "processes": count()}))
+        here = {
+            **environment.describe(params, device),
+            "align_precision": precision.replace("no", "float32"),
+            "processes": count(),
+        }
+        run.set_tags(environment.tags("trained", here))
         run.log_dataset("pairs", paths.pairs(iteration))
         curve = train(
             method.model,
@@ -124,7 +130,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
             ],
             params=params,
             device=device,
-            precision="no",  # margins of a few nats are differences of sums of hundreds: bf16 would drown them
+            precision=precision,
             log=lambda rows: run.log_curve("align", rows),
             may_save=method.may_save,
             after_step=keep_scale,

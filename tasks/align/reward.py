@@ -17,7 +17,7 @@ from model.pairs.sequences import sequences_of
 from model.reward import RewardModel
 from model.training import Metrics, Optimization
 from tasks.align.method import Job, PairMethod, Row, pair_ids
-from tasks.common import paths
+from tasks.common import paths, runtime
 from tasks.common.digests import md5
 from tasks.common.training import train
 
@@ -101,5 +101,6 @@ def train_reward(job: Job) -> tuple[RewardModel, Metrics]:
         depends_on=[align, md5(paths.pairs(job.iteration)), policy.digest(paths.ar(previous))],
         params=job.params,
         device=job.device,
+        precision=runtime.precision_of(job.params.compute.precision, job.device),
     )
     return training.model.requires_grad_(False), training.results()
