@@ -260,9 +260,9 @@ def main() -> None:
     stopping.install()
     try:
         app(prog_name="speechalign")
-    except SystemExit:
-        if stopping.begun():  # wherever Ctrl-C arrived
-            stopping.leave(polite=True)
+    except BaseException as error:
+        if stopping.begun():  # wherever Ctrl-C arrived: what it interrupted may have failed in its own way
+            stopping.leave(polite=isinstance(error, SystemExit))
         stopping.finish()
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from flows import __main__ as start
 from flows import cli, stopping
 from tests.flows.conftest import PROJECT, gone
 from tests.tasks.prefer.votes.listening import systems
@@ -41,7 +43,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 def test_the_installed_command_is_this_one():
     scripts = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["scripts"]
 
-    assert EntryPoint("speechalign", scripts["speechalign"], "console_scripts").load() is cli.main
+    assert EntryPoint("speechalign", scripts["speechalign"], "console_scripts").load() is start.main
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
@@ -226,6 +228,67 @@ def test_a_second_ctrl_c_ends_at_once():
     assert (done.returncode, done.stderr.count("stopped")) == (130, 1)
 
 
+def test_a_second_ctrl_c_ends_a_run_that_holds_the_lock_of_its_children():
+    code = "import os, signal, time; from flows import process, stopping; stopping.SECONDS = 100; stopping.install()\n"
+    code += "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\nexcept KeyboardInterrupt: pass\n"
+    code += "with process._lock: os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)\n"
+    code += "time.sleep(60)"
+    done = finish(code)
+    assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
+
+
+def test_a_run_that_cannot_end_its_children_leaves_all_the_same():
+    """The watchers of the children then see the flow end."""
+    code = "import os, signal, time; from flows import process, stopping; stopping.SECONDS = 0.1; stopping.install()\n"
+    code += "stopping.LEAVING_SECONDS = 0.1; process.kill_all = lambda: time.sleep(60)\n"
+    code += "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\nexcept KeyboardInterrupt: pass\n"
+    code += "time.sleep(60)"
+    done = finish(code)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_what_ctrl_c_breaks_is_not_shown():
+    """A library may turn the interruption of its import into an error of its own."""
+    code = """if True:
+        import os, signal, time
+        from flows import cli
+        def broken(**_):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            except KeyboardInterrupt:
+                raise ImportError("half imported")
+        cli.app = broken
+        cli.main()
+    """
+    done = finish(code)
+    assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
+
+
+def test_a_terminal_that_closes_ends_the_command():
+    """Its SIGHUP comes when nothing can be printed any more."""
+    code = """if True:
+        import time
+        from flows import cli
+        def work(**_):
+            print("ready", flush=True)
+            try:
+                time.sleep(60)
+            finally:
+                print("tidying up", flush=True)
+        cli.app = work
+        cli.main()
+    """
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(PROJECT)})
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(terminal, 100)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+
+
 def test_ctrl_c_after_the_work_prints_no_frames():
     code = "import os, signal, time; from flows import stopping; stopping.install(); stopping.finish(); "
     code += "os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
@@ -233,16 +296,21 @@ def test_ctrl_c_after_the_work_prints_no_frames():
     assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 
-def test_ctrl_c_while_modules_are_imported_prints_no_frames():
-    code = """if True:
-        import importlib.abc, os, runpy, signal, sys
+@pytest.mark.parametrize(
+    "start",
+    ["import runpy; runpy.run_module('flows', run_name='__main__')", "from flows.__main__ import main; main()"],
+    ids=["python -m flows", "speechalign"],
+)
+def test_ctrl_c_while_modules_are_imported_prints_no_frames(start):
+    code = f"""if True:
+        import importlib.abc, os, signal, sys
         signal.signal(signal.SIGINT, signal.default_int_handler)
         class Early(importlib.abc.MetaPathFinder):
             def find_spec(self, name, path=None, target=None):
                 if name == "flows.cli":
                     os.kill(os.getpid(), signal.SIGINT)
         sys.meta_path.insert(0, Early())
-        runpy.run_module("flows", run_name="__main__")
+        {start}
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
