@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 import numpy as np
 import soundfile
 import soxr
@@ -12,6 +15,7 @@ SOUND_BLOCK = 0.02  # seconds, in which sound and silence are told apart
 LEAST_PROMPT, SHORT_PROMPT = 0.1, 0.5  # seconds of sound that a voice prompt must have, and below which it is warned of
 FULL_SCALE = 0.99  # at or above this a sample counts as clipped; an 8-bit file's largest value is 127/128
 CLIPPED_PROMPT = 0.01  # share of clipped samples from which a voice prompt's voice suffers
+_DATA_URL = re.compile(rb"^data:[\w/+.-]*(?:;[\w=-]+)*,")
 
 
 class Stream(soundfile.SoundFile):
@@ -19,6 +23,21 @@ class Stream(soundfile.SoundFile):
 
     def seekable(self) -> bool:
         return False
+
+
+def from_base64(text: bytes) -> bytes:
+    """Return the file that base64 holds: also in the alphabet of URLs, broken into lines, unpadded, or a data URL.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = _DATA_URL.sub(b"", text.strip()).translate(bytes.maketrans(b"-_", b"+/"), b" \t\r\n")
+    return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return why an audio file could not be read, without the name of the object in memory that soundfile gives."""
+    return str(getattr(error, "error_string", error))
 
 
 def peak(samples: np.ndarray) -> float:

@@ -84,7 +84,7 @@ class Service:
     async def _job(self, asked: Speech) -> Job:
         """Check what can be checked before a worker is free."""
         if asked.model not in (None, self.pool.name):
-            raise RefusedError(404, f"there is no model {asked.model!r}; this server has {self.pool.name!r}")
+            raise RefusedError(404, f"there is no model {asked.model[:80]!r}; this server has {self.pool.name!r}")
         if len(asked.input) > self.limits.characters:
             found = f"{len(asked.input)} characters, at most {self.limits.characters} are allowed"
             raise RefusedError(413, f"input: {found}; send it in parts")
@@ -109,7 +109,7 @@ class Service:
         if isinstance(asked, str):
             if asked not in self.voices:
                 known = ", ".join(sorted(self.voices)) or "none"
-                raise RefusedError(404, f"there is no voice {asked!r}; registered are: {known}")
+                raise RefusedError(404, f"there is no voice {asked[:80]!r}; registered are: {known}")
             return self.voices[asked], None
         if len(asked.text) > self.limits.characters:
             found = f"{len(asked.text)} characters, at most {self.limits.characters} are allowed"

@@ -19,6 +19,12 @@ class Limits:
     load_seconds: float = 300.0  # for a version to load
 
     @property
+    def base64_characters(self) -> int:
+        """Return the length of the longest prompt in base64, in lines and as a data URL."""
+        plain = -(-self.prompt_bytes // 3) * 4
+        return plain + plain // 32 + 100
+
+    @property
     def body_bytes(self) -> int:
         """Return the size of the largest request: a prompt in base64, and a text of escaped characters."""
-        return self.prompt_bytes * 4 // 3 + self.characters * 12 + 4096
+        return self.base64_characters * 33 // 32 + self.characters * 12 + 4096

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from typing import Literal
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from model.audio import from_base64
 from serving.errors import RefusedError
 from serving.limits import Limits
 
 LONGEST_NAME = 200  # characters of a speaker's
 LARGEST_SEED = 2**53  # what every JSON reader keeps exactly
+MOST_FIELDS = 100  # of an object
 WORDS = {"extra_forbidden": "this server knows no such field", "json_invalid": "the body is not valid JSON"}
+FIELD_WORDS = {
+    "voice": 'expected a registered voice\'s name, or a recording as {"audio": BASE64}',
+    "speed": "no policy has another than 1",
+}
 
 
 class Recording(BaseModel):
@@ -32,14 +38,18 @@ class Recording(BaseModel):
         Raises:
             RefusedError: not base64 (400), or too many bytes (413).
         """
-        if len(self.audio) > -(-limits.prompt_bytes // 3) * 4:
-            raise RefusedError(
-                413, f"voice.audio has more than the {limits.prompt_bytes} bytes allowed; a few seconds suffice"
-            )
+        too_large = f"voice.audio has more than the {limits.prompt_bytes} bytes allowed; a few seconds suffice"
+        if len(self.audio) > limits.base64_characters:
+            raise RefusedError(413, too_large)
         try:
-            return base64.b64decode(self.audio, validate=True)
-        except (binascii.Error, ValueError) as error:
+            data = from_base64(self.audio.encode("ascii"))
+        except UnicodeEncodeError as error:
+            raise RefusedError(400, "voice.audio is not base64: it holds other characters than ASCII") from error
+        except ValueError as error:
             raise RefusedError(400, f"voice.audio is not base64 ({error})") from error
+        if len(data) > limits.prompt_bytes:
+            raise RefusedError(413, too_large)
+        return data
 
 
 class Speech(BaseModel):
@@ -63,14 +73,35 @@ def parse(body: bytes) -> Speech:
         RefusedError: anything else than one object of these fields, with the first one that is wrong.
     """
     try:
+        json.loads(body.decode("utf-8"), object_pairs_hook=_fields)
         return Speech.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = _telling(error.errors(include_url=False, include_input=False, include_context=False))
         field = ".".join(str(part) for part in first["loc"] if part not in ("str", "Recording"))
-        reason = WORDS.get(first["type"], first["msg"])
+        reason = FIELD_WORDS.get(field) or WORDS.get(first["type"], first["msg"])
         raise RefusedError(400, f"{field[:80]}: {reason}" if field else f"{reason}; expected one object") from error
+    except UnicodeDecodeError as error:
+        raise RefusedError(400, "the body is not valid JSON: it is not UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"the body is not valid JSON ({type(error).__name__})") from error
+        raise RefusedError(400, f"the body is not valid JSON ({error}); expected one object") from error
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of one object; of two with one name, JSON readers take either."""
+    if len(pairs) > MOST_FIELDS:
+        raise RefusedError(400, f"an object of the body has {len(pairs)} fields; expected those of docs/serving.md")
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RefusedError(400, f"{twice[:80]}: given twice; expected each field once")
+    return fields
+
+
+def _telling(errors: Sequence[Any]) -> Any:
+    """Return the first error; of a voice that is an object, what is wrong in it, not that it is no name."""
+    inside = [error for error in errors if error["loc"][:2] == ("voice", "Recording") and len(error["loc"]) > 2]
+    return next((error for error in errors if error["loc"][:1] != ("voice",)), (inside or errors)[0])
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from model.audio import MAX_RATE, MIN_RATE, Stream, clipping
+from model.audio import MAX_RATE, MIN_RATE, Stream, clipping, why_unreadable
 from tasks.common import audio
 from tasks.common.files import DataError
 from tasks.common.rejected import Rejected
@@ -81,6 +81,6 @@ def check(data: bytes) -> str | None:
                 raise Rejected("impossible sample rate", f"{MIN_RATE} to {MAX_RATE} Hz", f"{rate} Hz")
             samples: np.ndarray = file.read(int(SECONDS * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
-        raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", str(error)) from error
+        raise Rejected("unreadable audio", "a WAV, FLAC or other file of libsndfile", why_unreadable(error)) from error
     audio.check(samples, rate, audio.Limits(max_clipped=1.0))  # `say` takes a clipped one, too
     return clipping(samples)

@@ -11,10 +11,8 @@ the packages of its requirements, nothing else of this repository.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
-import re
 from typing import Any
 
 import mlflow
@@ -24,7 +22,7 @@ import soundfile
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from model.audio import Stream
+from model.audio import Stream, from_base64, why_unreadable
 from model.errors import InputError
 from model.layouts.speech import VoicePrompt
 from model.long_texts import Part, joined, parts_of
@@ -34,7 +32,6 @@ from model.voice import Voice
 
 AR, NAR, CODEC = "policy", "nar", "codec"  # names of the artifact folders
 ABOUT_VOICE = ("prompt_text", "speaker")  # columns that some layouts need
-DATA_URL = re.compile(rb"^data:[\w/+.-]*(?:;[\w=-]+)*,")
 
 
 class PolicyModel(PythonModel):
@@ -188,8 +185,7 @@ def read_prompt(row: dict[str, Any], seconds: float, number: int = 0) -> tuple[n
             rate = int(file.samplerate)
             samples = file.read(math.ceil(seconds * rate), dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a headerless .raw, whose rate nobody knows
-        why = getattr(error, "error_string", error)  # the rest of its message names an object in memory
-        raise InputError(f"row {number}: the voice prompt is not readable audio: {why}") from error
+        raise InputError(f"row {number}: the voice prompt is not readable audio: {why_unreadable(error)}") from error
     return samples.mean(axis=1), rate
 
 
@@ -200,9 +196,8 @@ def audio_of(prompt: bytes, number: int) -> bytes:
     """
     if not prompt.isascii() or b"\0" in prompt:
         return bytes(prompt)
-    text = DATA_URL.sub(b"", prompt).translate(bytes.maketrans(b"-_", b"+/"), b" \t\r\n")
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+        return from_base64(prompt)
     except ValueError as error:
         raise InputError(
             f"row {number}: prompt_audio is text that is no base64 ({error}); expected the bytes of an audio file"

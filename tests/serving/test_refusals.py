@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from serving.limits import Limits
-from tests.serving.running import Running, post, send
+from tests.serving.running import Running, post, send, wav
 
 ONE = {"input": "one", "voice": "alice"}
 NESTED = b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
@@ -40,7 +40,12 @@ def recording(samples: np.ndarray, rate: int = 16000, **options: str) -> dict[st
     [
         (b"", 400, "not valid JSON"),
         (b"{", 400, "not valid JSON"),
-        (b'{"input": "\xff"}', 400, "not valid JSON"),
+        (b'{"input": "\xff"}', 400, "not valid JSON: it is not UTF-8"),
+        (json.dumps(ONE).encode("utf-16"), 400, "not valid JSON: it is not UTF-8"),
+        (json.dumps(ONE).encode("utf-8-sig"), 400, "not valid JSON (Unexpected UTF-8 BOM"),
+        (b'{"input": "one", "voice": "alice", "input": "two"}', 400, "input: given twice"),
+        (b'{"input": "one", "voice": {"audio": "QQ==", "audio": ""}}', 400, "audio: given twice"),
+        ({f"field {i}": 1 for i in range(5000)}, 400, "an object of the body has 5000 fields"),
         (b"[1]", 400, "expected one object"),
         (b"null", 400, "expected one object"),
         (NESTED, 413, "larger than"),
@@ -52,8 +57,13 @@ def recording(samples: np.ndarray, rate: int = 16000, **options: str) -> dict[st
         ({**ONE, "input": "  "}, 400, "input: empty"),
         ({**ONE, "input": "a" * 101}, 413, "101 characters, at most 100"),
         ({**ONE, "input": "\ud800"}, 400, "not valid JSON"),
-        ({**ONE, "voice": 7}, 400, "voice"),
-        ({**ONE, "voice": {"path": "/etc/passwd"}}, 400, "voice"),
+        ({**ONE, "voice": 7}, 400, "voice: expected a registered voice's name, or a recording as "),
+        ({**ONE, "voice": ["alice"]}, 400, "voice: expected a registered voice's name"),
+        ({**ONE, "voice": {"path": "/etc/passwd"}}, 400, "voice.audio: Field required"),
+        ({**ONE, "voice": {"audio": "QQ==", "path": "x"}}, 400, "voice.path: this server knows no such field"),
+        ({**ONE, "voice": {"audio": ["QQ=="]}}, 400, "voice.audio: Input should be a valid string"),
+        ({**ONE, "voice": "a" * 5000}, 404, "registered are: alice, bob"),
+        ({**ONE, "voice": {}, "seed": -5}, 400, "seed: "),
         ({**ONE, "voice": "../alice"}, 404, "registered are: alice, bob"),
         ({**ONE, "model": "tts-1"}, 404, "no model 'tts-1'"),
         ({**ONE, "response_format": "mp3"}, 400, "response_format: "),
@@ -65,7 +75,8 @@ def recording(samples: np.ndarray, rate: int = 16000, **options: str) -> dict[st
         ({**ONE, "temperature": float("inf")}, 400, "temperature: "),
         ({**ONE, "temperature": 0}, 400, "temperature: "),
         ({**ONE, "temperature": "hot"}, 400, "temperature: "),
-        ({**ONE, "speed": 2.0}, 400, "speed: "),
+        ({**ONE, "speed": 2.0}, 400, "speed: no policy has another than 1"),
+        ({**ONE, "speed": -1}, 400, "speed: no policy has another than 1"),
         ({**ONE, "instructions": "cheerful"}, 400, "instructions: this server knows no such field"),
     ],
 )
@@ -80,7 +91,9 @@ def test_a_body_that_is_wrong_is_refused_with_the_reason(server: Running, body: 
     ("voice", "status", "message"),
     [
         ({"audio": "!!"}, 400, "not base64"),
+        ({"audio": "ü"}, 400, "not base64"),
         ({"audio": ""}, 400, "unreadable audio"),
+        ({"audio": "QQ=="}, 400, "other file of libsndfile, found Format not recognised."),
         ({"audio": base64.b64encode(b"not audio" * 100).decode()}, 400, "unreadable audio"),
         ({"audio": base64.b64encode(b"\0" * 100_003).decode()}, 413, "more than the 100000 bytes"),
         (recording(np.full(8000, np.nan), subtype="FLOAT"), 400, "non-finite samples"),
@@ -96,6 +109,28 @@ def test_a_voice_prompt_that_cannot_be_used_never_reaches_a_worker(
     reply = post(server.address, {**ONE, "voice": voice})
 
     assert (reply.status, message in reply.message) == (status, True), reply.message
+
+
+def test_base64_may_come_in_every_form_that_the_registered_version_takes(server: Running):
+    file = wav(1.2)
+    plain = base64.b64encode(file).decode()
+    forms = [
+        plain,
+        plain.rstrip("="),
+        base64.urlsafe_b64encode(file).decode(),
+        base64.encodebytes(file).decode(),  # in lines, as `base64 FILE` prints it
+        f"data:audio/wav;base64,{plain}",
+    ]
+    replies = [post(server.address, {**ONE, "voice": {"audio": form}}) for form in forms]
+
+    assert [reply.status for reply in replies] == [200] * len(forms)
+    assert len({reply.body for reply in replies}) == 1
+
+
+def test_a_prompt_in_lines_may_be_as_large_as_one_in_a_single_line(server: Running):
+    file = wav(3.12)
+    assert 99_000 < len(file) <= 100_000
+    assert post(server.address, {**ONE, "voice": {"audio": base64.encodebytes(file).decode()}}).status == 200
 
 
 def test_a_clipped_voice_prompt_is_warned_of_in_a_header(server: Running):
