@@ -22,7 +22,7 @@ _DRAIN_SECONDS = 1.0  # a process that outlives the child may hold its output op
 # The child leads its own session, so a Ctrl-C or a signal to the flow does not reach it. If the flow itself is killed,
 # this watcher sees its input close and ends the child's process group. The child waits for a line on its input before
 # it starts its command: by then it is watched.
-_WATCHER = 'trap "" TERM INT; read -r _; kill -s TERM -- -"$1"; sleep 5; kill -s KILL -- -"$1"'
+_WATCHER = 'trap "" TERM INT; read -r _; kill -s TERM -- -"$1" && sleep 5 && kill -s KILL -- -"$1"'
 _CHILD = 'read -r _ && exec "$@" </dev/null'
 
 Service = subprocess.Popen[bytes]

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows import process
@@ -108,6 +109,7 @@ def test_a_killed_flow_leaves_nothing_either():
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
     pids = sleeping()
+    pids += [one.pid for one in psutil.Process(owner.pid).children()]  # the watcher among them
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     gone(pids)
