@@ -157,9 +157,17 @@ def check_finite(module: torch.nn.Module, folder: Path) -> None:
 
 
 def not_finite(module: torch.nn.Module) -> str:
-    """Return which weight or saved buffer (a codebook, a running mean) is not finite and in how many values, or ""."""
-    for name, value in module.state_dict().items():
-        if isinstance(value, torch.Tensor) and not all_finite(value):
+    """Return which weight or saved buffer (a codebook, a running mean) is not finite and in how many values, or "".
+
+    Weights that share their memory are looked at once, under their first name.
+    """
+    seen: set[int] = set()
+    for name, kept in module.state_dict(keep_vars=True).items():
+        if not isinstance(kept, torch.Tensor) or id(kept) in seen:
+            continue
+        seen.add(id(kept))
+        value = kept.detach()
+        if not all_finite(value):
             return f"{int((~torch.isfinite(value)).sum())} of {value.numel()} values of {name} are not finite"
     return ""
 

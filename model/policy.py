@@ -20,9 +20,9 @@ from model.errors import InputError
 from model.frames.adapter import adapter_of
 from model.layouts import own
 from model.layouts.checkpoint import CONFIG, INDEX, check_files, load_causal_lm
+from model.layouts.files import LAYOUT_FILE, write_layout
 from model.layouts.layout import NO_VOICE, Layout
 from model.layouts.sampled import check_codes_alone, given_starts
-from model.layouts.spec import LAYOUT_FILE, write_layout
 from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding, Request
 

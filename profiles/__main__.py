@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from profiles.merging import PARAMS, available, merged
+from profiles.merging import PARAMS, available, file_of, merged
 from tasks.common import params
 from tasks.common.files import DataError, atomic_path
 from tasks.common.params.overlay import Change
@@ -40,7 +40,7 @@ def use(
                 params.load(candidate)
             except params.ParamsError as error:
                 problem = str(error).replace(str(candidate), str(PARAMS))
-                raise DataError(f"with the profile {name!r}, {problem}\n{PARAMS} stays as it was") from error
+                raise DataError(f"{file_of(name)}: with it, {problem}\n{PARAMS} stays as it was") from error
         print(f"{PARAMS}:\n{_describe(changes)}")
 
 

@@ -21,6 +21,8 @@ FRAME_RATES = {"snac": 12.0, "mimi": 12.5, "xcodec2": 50.0, "neucodec": 50.0}  #
 WHISPER = {"tiny": 39, "base": 74, "small": 244, "medium": 769, "large": 1550, "turbo": 809}
 PUBLISHED_CODEC = 1.5e7  # parameters of EnCodec at 24 kHz
 RECOGNIZING = 0.5  # share of judging's time that is the recognizer's: an assumption
+FROZEN = 4  # bytes per parameter that is not trained
+LINEARS = 9  # a block's linear layers, as so many square ones: four of attention, three of a wider MLP
 STATE = 16  # bytes per parameter in training: weight, gradient and Adam's two moments in float32
 ACTIVATIONS = 34  # numbers per position, layer and unit of width that a backward pass needs (arXiv 2205.05198, eq. 2)
 FULL = 0.9  # share of a batch that isn't padding
@@ -61,9 +63,11 @@ class Plan:
         self.layers, self.width, self.vocabulary = params.ar.layers, params.ar.width, ar.config.vocab_size
         self.ar, self.nar = (sum(x.numel() for x in model.parameters()) for model in (ar, second))
         if self.start:
-            self.ar, self.vocabulary = self.start.parameters, self.start.vocabulary
-            self.layers, self.width = self.start.layers, self.start.width
-            self.nar = 0 if self.start.whole else self.nar
+            self.nar = self.nar if self.start.nar is None else self.start.nar
+        self.cache = 2 * self.width
+        if self.start and (sizes := self.start.sizes):
+            self.ar, self.vocabulary = sizes.parameters, sizes.vocabulary
+            self.layers, self.width, self.cache = sizes.layers, sizes.width, sizes.cache
         self.codec_times = self.judge_times = 1.0  # how much slower than the models whose speeds are known
         if kind == "cpu":  # known of the embedded models; on a GPU the guess is about published ones
             if not Path(params.models.codec).is_dir():
@@ -78,15 +82,34 @@ class Plan:
             rows += [self._sft_ar(), self._sft_nar("sft_nar")]
         else:
             adopted = f"adopted: {self.p.policy.start}"
-            rows += [Row(stage=name, memory=self.base, hours=0, speed=adopted) for name in ("sft_ar", "sft_nar")]
+            nar_is = "none: the policy writes all levels" if self.whole else adopted
+            rows += [
+                Row(stage=name, memory=self.base, hours=0, speed=found)
+                for name, found in (("sft_ar", adopted), ("sft_nar", nar_is))
+            ]
         rows += [self._ceiling(), self._evaluate("0")]
-        if self.p.gap.train_synthetic_nar:
+        if self.p.gap.train_synthetic_nar and not self.whole:
             rows.append(self._sft_nar("nar_synthetic"))
         rows.append(self._gap("gap_sft"))
         for number, key in enumerate(self.p.iterations):
             rows += [self._sample(key), self._prefer(key), self._align(key, number), self._evaluate(key)]
             rows.append(self._gap(f"gap@{key}"))
         return [*rows, self._fixed("report"), self._fixed("register")]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the policy writes every level of its codec, so that there is no NAR."""
+        return self.start is not None and self.start.whole
+
+    @property
+    def notes(self) -> list[str]:
+        """What the plan does not know of the adopted policy."""
+        start, found = self.p.policy.start, []
+        if start != TRAIN and (self.start is None or self.start.sizes is None):
+            found.append(f"{start} is not on this machine: planned with the size of params.yaml's block ar")
+        if self.pairs_per_text == 1:
+            found.append("pairs: at most one per text; how many texts give one is not known of this policy")
+        return found
 
     @property
     def train(self) -> float:
@@ -124,12 +147,13 @@ class Plan:
         )  # fmt: skip
 
     def _training(self, stage: str, weights: float, layers: int, width: int, tokens: float, together: float,
-                  vocabulary: int, **row: Any) -> Row:  # fmt: skip
-        """Return a training's row; ``together`` are the positions of one forward pass."""
+                  vocabulary: int, trained: float | None = None, **row: Any) -> Row:  # fmt: skip
+        """Return a training's row: of all weights or ``trained`` numbers; ``together``: a pass's positions."""
         activations = together * (ACTIVATIONS * layers * width + 3 * vocabulary) * 4
+        state = STATE * weights if trained is None else FROZEN * weights + STATE * trained
         return Row(
-            stage=stage, tokens=tokens, memory=self.base + (STATE * weights + activations) / 2**30,
-            disk=STATE * weights / 2**30, hours=6 * weights * tokens / self.speed["train_flops"] / 3600,
+            stage=stage, tokens=tokens, memory=self.base + (state + activations) / 2**30,
+            disk=state / 2**30, hours=6 * weights * tokens / self.speed["train_flops"] / 3600,
             speed=f"{self.speed['train_flops']:.2g} FLOP/s", **row,
         )  # fmt: skip
 
@@ -155,7 +179,7 @@ class Plan:
 
     def _drawn(self, samples: float) -> dict[str, Any]:
         tokens = samples * self.spoken * self.rate * self.positions_per_frame
-        cache = self.p.decoding.batch_size * self.positions(self.spoken) * self.layers * self.width * 8
+        cache = self.p.decoding.batch_size * self.positions(self.spoken) * self.layers * self.cache * 4
         return {
             "speech": samples * self.spoken / 3600, "tokens": tokens,
             "memory": self.base + (4 * self.ar + cache) / 2**30,
@@ -177,7 +201,14 @@ class Plan:
     @property
     def pairs(self) -> float:
         """Pairs that an iteration finds."""
-        return self.p.sample.prompts * self.speeds["pairs_per_text"]
+        return self.p.sample.prompts * self.pairs_per_text
+
+    @property
+    def pairs_per_text(self) -> float:
+        """Pairs per text: found with the project's own policy, whose layout names no codec; else the most there are."""
+        foreign = self.start is not None and self.start.frame_rate is not None
+        own = not foreign and self.p.prefer.source != "golden"
+        return self.speeds["pairs_per_text"] if own else 1.0
 
     def _align(self, key: str, number: int) -> Row:
         p, length = self.p.align, self.positions(self.spoken)
@@ -185,8 +216,16 @@ class Plan:
         steps = p.epochs * math.ceil(self.pairs / max(1, fresh))
         tokens = steps * p.batch_pairs * 2 * length
         return self._training(f"align@{key}", self.ar, self.layers, self.width, tokens,
-                              2 * p.micro_pairs * length, self.vocabulary, steps=steps,
+                              2 * p.micro_pairs * length, self.vocabulary, trained=self._aligned, steps=steps,
                               pairs=self.pairs)  # fmt: skip
+
+    @property
+    def _aligned(self) -> float | None:
+        """Numbers that ``align`` trains; None: all weights."""
+        p = self.p.align
+        if p.parameters == "lora":
+            return LINEARS * 2 * p.lora.rank * self.layers * self.width
+        return None if p.parameters == "all" else self.width
 
     def _evaluate(self, key: str) -> Row:
         e, texts = self.p.evaluate, self.p.texts
@@ -197,12 +236,15 @@ class Plan:
         return self._judged("evaluate_sft" if key == "0" else f"evaluate@{key}", dev + test, dev + test)
 
     def _ceiling(self) -> Row:
-        golden = self.p.prepare.test_utterances * self.size.seconds * 3 / 3600  # golden, through the codec, the NAR
+        ways = 2 if self.whole else 3  # golden, through the codec, the NAR
+        golden = self.p.prepare.test_utterances * self.size.seconds * ways / 3600
         times = self.speed["judge"] / self.judge_times
         return Row(stage="ceiling", utterances=self.p.prepare.test_utterances, speech=golden, memory=self.base,
                    hours=golden / times, speed=f"{times:.3g} × real time")  # fmt: skip
 
     def _gap(self, stage: str) -> Row:
+        if self.whole:
+            return Row(stage=stage, memory=self.base, hours=0, speed="left out: there is no NAR")
         n, each = self.p.prepare.test_utterances, self.speeds["gap"]
         return Row(stage=stage, utterances=n, memory=self.base, hours=n * each / 3600, speed=f"{each} s per utterance")
 

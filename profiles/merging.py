@@ -20,6 +20,9 @@ PARAMS = Path("params.yaml")
 def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
     """Return ``params.yaml`` as text with the profile merged in, and what changed.
 
+    A profile's block ``iterations`` replaces the chain of ``params.yaml``; every other block changes only the keys that
+    it names.
+
     Args:
         name: a file of ``profiles/`` without its ending.
         path: for ``prepare.path``, instead of the profile's.
@@ -29,7 +32,7 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
         ParamsError: ``params.yaml`` is not valid as it is, or the profile does not fit it.
     """
     params.load(PARAMS)
-    file = FOLDER / f"{name}.yaml"
+    file = file_of(name)
     if name not in available():
         raise DataError(f"there is no profile {name!r}; expected one of {', '.join(available()) or 'none'}")
     try:
@@ -42,11 +45,16 @@ def merged(name: str, path: str | None = None) -> tuple[str, list[Change]]:
         profile.setdefault("prepare", {})["path"] = path
     yaml = _round_trip()
     content = yaml.load(PARAMS.read_text(encoding="utf-8"))
-    changes = overlay(content, profile, "the profile", new_iterations=True)
+    changes = overlay(content, profile, str(file), whole_iterations=True)
     text = io.StringIO()
     yaml.dump(content, text)
     # A long list is written over several lines, each with a space at its end.
     return re.sub(r" +$", "", text.getvalue(), flags=re.MULTILINE), changes
+
+
+def file_of(name: str) -> Path:
+    """Return the file of a profile."""
+    return FOLDER / f"{name}.yaml"
 
 
 def available() -> list[str]:

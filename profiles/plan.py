@@ -71,7 +71,7 @@ def read_speeds(path: Path = SPEEDS) -> dict[str, Any]:
     try:
         Speeds.model_validate(content)
     except ValidationError as error:
-        raise settings.invalid(path, error) from error
+        raise settings.invalid(path, error, Speeds) from error
     return content
 
 
@@ -141,8 +141,11 @@ def main(
         console = Console(width=140, highlight=False)
         console.print(
             f"{params.prepare.corpus}: {size.utterances:,} utterances, {size.hours:,.1f} h ({size.how})\n"
-            f"AR {plan.ar / 1e6:.1f} M parameters, NAR {plan.nar / 1e6:.1f} M, {plan.rate:g} frames per second"
+            f"AR {plan.ar / 1e6:.1f} M parameters, {f'NAR {plan.nar / 1e6:.1f} M' if plan.nar else 'no NAR'}, "
+            f"{plan.rate:g} frames per second"
         )
+        for note in plan.notes:
+            console.print(f"note: {note}")
         console.print(shown(plan.rows(), cores))
         known = speeds[kind]["measured"] or "guessed for one H100, not measured"
         shared = f"{cores} core(s)" if kind == "cpu" else "one GPU"

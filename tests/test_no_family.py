@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from model.layouts.spec import shipped
+from model.layouts.files import shipped
 from tests.conftest import REPOSITORY
 
 OURS = {"own", "own_transcript", "template"}

@@ -20,7 +20,7 @@ Levels = tuple[npt.NDArray[np.int64], ...]  # the codes (n,) of each level; thei
 class CodeTokens:
     """Token ids of codes.
 
-    ``ids (slots, size)`` has the token of each code in each slot of a frame.
+    ``ids (slots, size)`` has the token of each code in each slot of a frame. Slots of one level may have the same.
     """
 
     ids: npt.NDArray[np.int64]
@@ -138,10 +138,12 @@ def resolve_codes(spec: CodesSpec, tokenizer: Tokenizer) -> CodeTokens:
             f"{len(missing)} of {ids.size} code tokens are missing from {tokenizer.where}, the first is {missing[0]}; "
             "the layout is another family's, or the tokenizer is that of the text model it was made from"
         )
-    if len(np.unique(ids)) != ids.size:
+    # Slots of one level may share their tokens, because the place in the frame tells them apart.
+    apart = spec.n_levels if spec.per_slot == 0 else len(spec.slots)
+    if len(np.unique(ids)) != apart * size:
         raise LayoutError(
-            f"code tokens of different slots overlap: {len(np.unique(ids))} tokens for {ids.size} codes; per_slot "
-            f"should be at least the size ({size}), found {spec.per_slot}"
+            f"code tokens of different slots overlap: {len(np.unique(ids))} tokens for {apart * size} codes; per_slot "
+            f"should be at least the size ({size}), found {spec.per_slot}, or token should have one pattern per level"
         )
     _check_number(spec, size, tokenizer)
     return CodeTokens(ids, tuple(spec.slots))

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from model.drawable import Drawable, State, frames
 from model.layouts.codes import CodeTokens
+from model.layouts.fields import Pattern
 from model.layouts.reading import Reader
-from model.layouts.spec import Pattern
 from model.layouts.template import Literal, Part
 from model.layouts.tokenizer import Tokenizer
 

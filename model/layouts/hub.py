@@ -47,6 +47,17 @@ def local_folder(name: str | Path) -> Path:
     )
 
 
+def cached_folder(name: str | Path) -> Path | None:
+    """Return the folder of a checkpoint as far as it is on this machine, or None; nothing is downloaded."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if not NAME.fullmatch(str(name)) or folder.parent.exists():
+        return None
+    found = _snapshot(str(name), offline=True)
+    return found if isinstance(found, Path) and _complete(found) else None
+
+
 def _snapshot(name: str, offline: bool) -> Path | str:
     """Return the folder of the cached or downloaded files, or why there is none."""
     from huggingface_hub import snapshot_download  # a second, which who names a folder need not wait for

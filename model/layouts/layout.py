@@ -15,24 +15,16 @@ from model.errors import InputError
 from model.frames.tokenizer import load_tokenizer
 from model.layouts import template as templates
 from model.layouts.codes import CodeTokens, resolve_codes
+from model.layouts.fields import CONTEXT_FIELDS, PROMPTED_FIELDS, check_template
+from model.layouts.files import LAYOUT_FILE, own_layout, read_layout
 from model.layouts.front_ends import prepare_text
 from model.layouts.grammar import drawable_of
 from model.layouts.reading import Reader
-from model.layouts.spec import (
-    CONTEXT_FIELDS,
-    LAYOUT_FILE,
-    PROMPTED_FIELDS,
-    LayoutError,
-    LayoutSpec,
-    Pattern,
-    Template,
-    check_template,
-    own_layout,
-    read_layout,
-)
+from model.layouts.spec import LayoutError, LayoutSpec, Template
 from model.layouts.speech import Read, Speech, VoicePrompt
 from model.layouts.template import Literal, Part, Slot
 from model.layouts.tokenizer import Tokenizer
+from model.layouts.writing import Writer
 
 NO_VOICE = VoicePrompt()
 Ids = Sequence[int] | npt.NDArray[np.integer]
@@ -59,6 +51,13 @@ class Layout:
     def reader(self) -> Reader:
         """The inverse of writing."""
         return Reader(self.spec, self.tokenizer, self.code_tokens, self.word)
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What fills the fields of a template."""
+        return Writer(
+            self.name, self.spec, self.tokenizer, self.code_tokens, self.global_tokens, self.word, self.reader
+        )
 
     @classmethod
     def load(cls, name_or_file: str, folder: str | Path) -> Layout:
@@ -148,9 +147,12 @@ class Layout:
         if parts is None:
             wanted, found = ("no recording", "one") if voice.has_codes else ("a recording of the voice", "none")
             raise InputError(f"layout {self.name} takes {wanted} as voice prompt, found {found}")
-        slots = {"globals": lambda: self._globals(voice), "prompt_codes": lambda: self._codes(voice.speech.levels)}
-        slots["prompt_words"] = lambda: self._words(voice.speech)
-        texts = {"text": lambda: self._text(text), "speaker": lambda: self._speaker(voice)}
+        slots = {
+            "globals": lambda: self.writer.globals(voice),
+            "prompt_codes": lambda: self.writer.codes(voice.speech.levels),
+        }
+        slots["prompt_words"] = lambda: self.writer.words(voice.speech)
+        texts = {"text": lambda: self._text(text), "speaker": lambda: self.writer.speaker(voice)}
         texts["prompt_text"] = lambda: self._text(voice.text)
         used = {name for part in parts if isinstance(part, Literal) for name, is_field in part.pieces if is_field}
         return templates.write(
@@ -171,9 +173,9 @@ class Layout:
         """
         parts = self.completions[prompted]
         slots = {
-            "codes": lambda: self._codes(speech.levels),
-            "words": lambda: self._words(speech),
-            "features": lambda: self._features(self.spec.features, speech.features),
+            "codes": lambda: self.writer.codes(speech.levels),
+            "words": lambda: self.writer.words(speech),
+            "features": lambda: self.writer.features(self.spec.features, speech.features),
         }
         filled = {part.name: slots[part.name]() for part in parts if isinstance(part, Slot)}
         ids = templates.write(parts, self.tokenizer, {}, filled)
@@ -199,57 +201,6 @@ class Layout:
 
     def _text(self, text: str) -> str:
         return prepare_text(text, self.spec.steps)
-
-    def _speaker(self, voice: VoicePrompt) -> str:
-        if not voice.speaker.strip():
-            raise InputError(f"layout {self.name} needs the name of a speaker, as the model was trained with")
-        if {"<", ">"} & set(voice.speaker):
-            raise InputError(f"the speaker's name {voice.speaker!r} may hold no angle brackets: they are for tokens")
-        return voice.speaker
-
-    def _codes(self, levels: Sequence[npt.ArrayLike]) -> list[int]:
-        return self.code_tokens.write(self.code_tokens.levels_of(levels))
-
-    def _globals(self, voice: VoicePrompt) -> list[int]:
-        assert self.spec.globals is not None
-        found, count = voice.speech.globals, self.spec.globals.count
-        if len(found) != count or not all(0 <= code < len(self.global_tokens) and code % 1 == 0 for code in found):
-            raise InputError(
-                f"layout {self.name} needs {count} global codes of the voice from 0 to {len(self.global_tokens) - 1}, "
-                f"found {len(found)}" + (f" from {min(found):g} to {max(found):g}" if found else "")
-            )
-        return self.global_tokens[[int(code) for code in found]].tolist()
-
-    def _words(self, speech: Speech) -> list[int]:
-        words = speech.words
-        if speech.levels and not words:
-            raise InputError(
-                f"layout {self.name} writes words between the codes: a recording needs an alignment of its words, "
-                "which no stage makes"
-            )
-        ids: list[int] = []
-        for word in words:
-            assert self.spec.word is not None
-            slots = {"codes": self._codes(word.levels)}
-            if self.spec.word.features:
-                slots["features"] = self._features(self.spec.word.features, word.features)
-            written = templates.write(self.word, self.tokenizer, {"word": word.text}, slots)
-            back, _ = self.reader.word(written, 0)
-            if back.text != word.text:
-                raise InputError(f"the word {word.text!r} comes back from the tokenizer as {back.text!r}")
-            ids += written
-        return ids
-
-    def _features(self, patterns: Sequence[Pattern], values: Sequence[str]) -> list[int]:
-        if len(values) != len(patterns):
-            raise InputError(f"expected {len(patterns)} features ({', '.join(patterns)}), found {list(values)}")
-        ids = []
-        for pattern, value in zip(patterns, values, strict=True):
-            found = self.tokenizer.find(pattern.format(value))
-            if found is None:
-                raise InputError(f"the tokenizer has no feature token {pattern.format(value)}")
-            ids.append(found)
-        return ids
 
     def _check_apart(self) -> None:
         """Refuse code tokens that are stop tokens, template tokens or globals too."""

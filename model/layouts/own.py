@@ -14,8 +14,8 @@ from tokenizers import Tokenizer as Backend
 
 from model.alphabet import CHARACTERS, check_alphabet
 from model.errors import InputError
+from model.layouts.files import read_layout
 from model.layouts.layout import Layout
-from model.layouts.spec import read_layout
 from model.layouts.tokenizer import SETTINGS, TOKENIZER, Tokenizer
 
 PAD, BOS, EOS, PROMPT, SPEECH = range(5)

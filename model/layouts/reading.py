@@ -9,7 +9,8 @@ from functools import cached_property
 
 from model.errors import InputError
 from model.layouts.codes import CodeTokens, Levels
-from model.layouts.spec import LayoutSpec, Pattern
+from model.layouts.fields import Pattern
+from model.layouts.spec import LayoutSpec
 from model.layouts.speech import Speech, Word
 from model.layouts.template import TOKEN, Literal, Part
 from model.layouts.tokenizer import Tokenizer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from model.layouts.fields import fields_of
 from model.layouts.layout import Ids, Layout
-from model.layouts.spec import LayoutError, Template, fields_of
+from model.layouts.spec import LayoutError, Template
 from model.layouts.speech import Speech
 from model.layouts.template import TOKEN
 

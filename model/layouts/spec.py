@@ -1,30 +1,28 @@
-"""The YAML file of a layout, read strictly."""
+"""What a layout's YAML file says, checked strictly; :mod:`model.layouts.files` reads it."""
 
 from __future__ import annotations
 
 import re
-import string
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from model.errors import InputError
+from model.layouts.fields import (
+    COMPLETION_FIELDS,
+    CONTEXT_FIELDS,
+    PROMPTED_FIELDS,
+    WORD_FIELDS,
+    Pattern,
+    check_pattern,
+    check_template,
+    fields_of,
+)
 from model.layouts.front_ends import check_steps
-
-FOLDER = Path(__file__).parent
-LAYOUT_FILE = "layout.yaml"  # in the folder of a policy
-
-CONTEXT_FIELDS = frozenset({"text", "speaker", "globals"})
-PROMPTED_FIELDS = CONTEXT_FIELDS | {"prompt_text", "prompt_codes", "prompt_words"}
-COMPLETION_FIELDS = frozenset({"codes", "words", "features"})
-WORD_FIELDS = frozenset({"word", "codes", "features"})
 
 Count = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, strict=False)]
 _AROUND_WORD = re.compile(r"(<[^<>{}\s]+>)+\{word\}(<[^<>{}\s]+>)")
-Pattern = str  # of a token's name, with one {} for the number or value
 
 
 class LayoutError(InputError):
@@ -192,98 +190,3 @@ class LayoutSpec(_Block):
     def steps(self) -> list[str]:
         """The text front end, step by step."""
         return [self.text] if isinstance(self.text, str) else self.text
-
-
-def fields_of(template: str) -> set[str]:
-    """Return the names of the ``{fields}`` of a template."""
-    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-
-
-def check_template(template: str, allowed: frozenset[str], needed: set[str]) -> None:
-    """Refuse a template with another field than ``allowed``, a field twice, or without one that is ``needed``."""
-    try:
-        parsed = [(name, spec, change) for _, name, spec, change in string.Formatter().parse(template)]
-    except ValueError as error:
-        raise ValueError(f"the template {template!r} is not well formed: {error}") from error
-    names = [name for name, _, _ in parsed if name is not None]
-    if unknown := sorted(set(names) - allowed):
-        raise ValueError(f"the template {template!r} has {{{unknown[0]}}}; expected {', '.join(sorted(allowed))}")
-    if missing := sorted(needed - set(names)):
-        raise ValueError(f"the template {template!r} has no {{{missing[0]}}}")
-    if len(names) != len(set(names)) or any(spec or change for _, spec, change in parsed):
-        raise ValueError(f"the template {template!r} should have each field once, and plain")
-
-
-def check_pattern(pattern: Pattern) -> Pattern:
-    """Refuse a pattern without exactly one ``{}``."""
-    if pattern.count("{}") != 1 or pattern.replace("{}", "").count("{") or pattern.replace("{}", "").count("}"):
-        raise ValueError(f"a token's pattern should have one {{}}, found {pattern!r}")
-    return pattern
-
-
-def shipped() -> list[str]:
-    """Return the names of this folder's layouts."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
-def own_layout(folder: Path | None) -> Path:
-    """Return the layout that lies in a policy's folder.
-
-    Raises:
-        LayoutError: there is none.
-    """
-    file = Path(folder or "") / LAYOUT_FILE
-    if not file.is_file():
-        raise LayoutError(
-            f"no {LAYOUT_FILE} in {folder}: name the layout of its sequences by policy.layout (`speechalign layout "
-            "list` shows the known ones)"
-        )
-    return file
-
-
-def layout_file(name_or_file: str) -> Path:
-    """Return the file of a layout: a name from :func:`shipped`, or a path that ends in ``.yaml``.
-
-    Raises:
-        LayoutError: there is no such layout.
-    """
-    path = FOLDER / f"{name_or_file}.yaml" if name_or_file in shipped() else Path(name_or_file)
-    if path.suffix not in (".yaml", ".yml") or not path.is_file():
-        raise LayoutError(f"no layout {name_or_file!r}: expected one of {', '.join(shipped())}, or a YAML file")
-    return path
-
-
-def read_layout(name_or_file: str) -> LayoutSpec:
-    """Read a layout by name or file.
-
-    Raises:
-        LayoutError: no such file, not YAML, or fields that are missing, unknown or impossible.
-    """
-    file = layout_file(name_or_file)
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LayoutError(f"{file} is not YAML in UTF-8: {error}") from error
-    if not isinstance(content, dict):
-        raise LayoutError(f"{file} should hold named fields, found {type(content).__name__}")
-    try:
-        return LayoutSpec.model_validate(content)
-    except ValidationError as error:
-        raise LayoutError(f"{file}: {_one_line(error)}") from error
-
-
-def write_layout(spec: LayoutSpec, file: Path) -> None:
-    """Write a layout as YAML: what it says, without comments."""
-    content = spec.model_dump(exclude_defaults=True)
-    file.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
-
-
-def _one_line(error: ValidationError) -> str:
-    """Return every problem, each with its place in the file."""
-    problems = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("list["))
-        message = problem["msg"].removeprefix("Value error, ")
-        found = "" if problem["type"] in ("missing", "value_error") else f", found {problem['input']!r}"
-        problems.append(f"{place}: {message}{found}" if place else f"{message}{found}")
-    return "; ".join(dict.fromkeys(problems))

@@ -65,7 +65,8 @@ def main() -> None:
                 ("resynthesised", systems["resynthesised"][i]),
             ):
                 write_flac(folder / f"{row['id']}.{kind}.flac", wave, codec.sample_rate)
-            index.append({k: row[k] for k in ("id", "text", "speaker", "seen", "prompt_id")})
+            said = {"prompt_text": rows.texts[rows.find(row["prompt_id"])]}
+            index.append({k: row[k] for k in ("id", "text", "speaker", "seen", "prompt_id")} | said)
         write_json(folder / "index.json", index)
     write_table(paths.CEILING / "utterances.parquet", table, schemas.UTTERANCES)
     found = {system: {kind: to_json(part) for kind, part in kinds.items()} for system, kinds in scores.items()}

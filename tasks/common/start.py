@@ -6,8 +6,9 @@ from pathlib import Path
 
 from model.codecs.facts import codec_facts, published
 from model.errors import InputError
+from model.layouts.files import own_layout, read_layout
 from model.layouts.hub import local_folder
-from model.layouts.spec import LayoutSpec, own_layout, read_layout
+from model.layouts.spec import LayoutSpec
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
 

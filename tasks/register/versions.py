@@ -113,7 +113,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 code_paths=[str(source.parents[2] / "model")],
                 model_config={**RUNTIME, **model_config(params, candidate.decoding)},
                 signature=signature(candidate.decoding),
-                input_example=input_example(),
+                input_example=input_example(params.policy.voice),
                 pip_requirements=requirements(params),
             )
         if registered(client, name) is None:
@@ -171,12 +171,24 @@ def signature(decoding: dict[str, float]) -> Any:
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(parameters))
 
 
-def input_example() -> Any:
-    """A text and the first voice prompt that the ceiling kept; None where it kept none."""
+def input_example(voice: str) -> Any:
+    """Return the first text that the ceiling kept, with a voice as ``policy.voice`` says; None where it kept none.
+
+    MLflow tries a version on it, so it has everything that a layout may need of a voice.
+    """
     import pandas as pd
 
-    kept = sorted((paths.CEILING / "audio").glob("*.prompt.flac"))
-    return pd.DataFrame({"text": ["seven two nine"], "prompt_audio": [kept[0].read_bytes()]}) if kept else None
+    folder = paths.CEILING / "audio"
+    kept = read_json(folder / "index.json", list) if (folder / "index.json").is_file() else []
+    if not kept:
+        return None
+    example = {"text": kept[0]["text"]}
+    if voice == "speaker":
+        example["speaker"] = kept[0]["speaker"]
+    if voice == "audio":
+        example["prompt_audio"] = (folder / f"{kept[0]['id']}.prompt.flac").read_bytes()
+        example["prompt_text"] = kept[0].get("prompt_text")  # not in what an earlier release kept
+    return pd.DataFrame({name: [value] for name, value in example.items() if value is not None})
 
 
 def requirements(params: Params) -> list[str]:

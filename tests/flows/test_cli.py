@@ -125,7 +125,7 @@ def test_unusable_settings_are_refused_before_anything_starts(finished, name):
     result = CliRunner().invoke(cli.app, [name])
 
     assert result.exit_code == 1
-    assert "trouble: Extra inputs are not permitted" in result.output
+    assert "trouble: unknown key" in result.output
     assert finished.calls() == []
 
 

@@ -103,7 +103,7 @@ def test_a_branch_stops_though_another_one_was_worse_first(finished):
 
 
 def test_a_failure_stops_what_depends_on_it_and_is_told_in_the_stages_words(finished):
-    message = "params.yaml has 1 problem(s):\n  align.lr: should be positive (found -1)"
+    message = "params.yaml has 2 problems:\n  align.lr: should be positive (found -1)\n  seed: missing"
     finished.set(iterations=chain(first=0.001), trouble={"policy@1": {"message": message}})
     state = speechalign_loop(return_state=True)
     assert isinstance(state, State)

@@ -90,6 +90,20 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(folder, bad):
         load(folder)
 
 
+def test_tied_weights_are_looked_at_once_and_a_fault_in_them_is_found(monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        checkpoint, "all_finite", lambda value: looked.append(value.shape) or bool(value.isfinite().all())
+    )
+    model = torch.nn.Sequential(torch.nn.Embedding(4, 3), torch.nn.Linear(3, 4))
+    model[1].weight = model[0].weight
+    assert checkpoint.not_finite(model) == ""
+    assert looked == [(4, 3), (4,)]
+    with torch.no_grad():
+        model[1].weight[0, 0] = float("nan")
+    assert checkpoint.not_finite(model) == "1 of 12 values of 0.weight are not finite"
+
+
 def test_a_saved_buffer_that_is_not_finite_is_refused_by_name(folder):
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
     model[0].running_mean[1] = float("nan")

@@ -96,6 +96,42 @@ STARTS = {
 }
 
 
+def with_start(start: str, codec: str | None = None, layout: str | None = None) -> params.Params:
+    settings = params.load()
+    policy = settings.policy.model_copy(update={"start": start, "layout": layout})
+    models = settings.models.model_copy(update={"codec": codec} if codec else {})
+    return settings.model_copy(update={"policy": policy, "models": models})
+
+
+def test_a_policy_that_writes_all_levels_has_no_nar_and_no_gap(folder: Path) -> None:
+    save_llama(folder / "start")
+    plan = plan_of(with_start("start", "hubertsiuzdak/snac_24khz"))
+    rows = {row.stage: row for row in plan.rows()}
+    assert plan.nar == 0 and rows["sft_nar"].speed == "none: the policy writes all levels"
+    assert (rows["gap_sft"].hours, rows["gap@1"].speed) == (0, "left out: there is no NAR")
+    assert rows["prefer@1"].pairs == plan.p.sample.prompts  # the most there can be
+    assert plan.notes == ["pairs: at most one per text; how many texts give one is not known of this policy"]
+
+
+def test_frozen_weights_need_no_moments(folder: Path) -> None:
+    save_llama(folder / "start")
+    settings = with_start("start", "hubertsiuzdak/snac_24khz")
+    lora = settings.align.model_copy(update={"parameters": "lora"})
+    disks = [
+        next(row for row in plan_of(s).rows() if row.stage == "align@1").disk * 2**30
+        for s in (settings, settings.model_copy(update={"align": lora}))
+    ]
+    plan = plan_of(settings)
+    assert disks[0] == pytest.approx(16 * plan.ar)
+    assert disks[1] == pytest.approx(4 * plan.ar + 16 * 18 * lora.lora.rank * 3 * 16)
+
+
+def test_a_policy_that_is_not_here_is_said_to_be_guessed(folder: Path) -> None:
+    plan = plan_of(with_start("my-model", "hubertsiuzdak/snac_24khz", layout="orpheus"))
+    assert plan.notes[0] == "my-model is not on this machine: planned with the size of params.yaml's block ar"
+    assert (plan.rate, plan.positions_per_frame, plan.nar) == (11.71875, 7, 0)
+
+
 @pytest.mark.parametrize("family", STARTS)
 def test_an_adopted_models_size_is_that_of_its_folder(family: str, folder: Path) -> None:
     save, rate, positions = STARTS[family]

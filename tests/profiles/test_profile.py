@@ -59,13 +59,17 @@ def test_show_changes_nothing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("prepare: {corpse: fsdd}", "sets prepare.corpse, which params.yaml does not have"),
+        (
+            "prepare: {corpse: fsdd}",
+            "mine.yaml sets prepare.corpse, which params.yaml does not have; did you mean corpus?",
+        ),
         ("seed: {a: 1}", "sets seed to {'a': 1}, but params.yaml has 17"),
         ("prepare: fsdd", "sets prepare to 'fsdd'"),
         ("prepare: [", "is not valid YAML"),
         ("- a", "should hold named blocks"),
         ("prepare: {corpus: fsdd}", "prepare.path must say where"),
-        ("sft_ar: {lr: -1.0}", "sft_ar.lr"),
+        ("sft_ar: {lr: -1.0}", "profiles/mine.yaml: with it, params.yaml: sft_ar.lr: "),
+        ('iterations: {"2": {prev: "1"}}', 'with it, params.yaml: iterations.2.prev is "1", but only'),
     ],
 )
 def test_wrong_profile_is_one_message_and_changes_nothing(folder: Path, content: str, message: str) -> None:
@@ -83,7 +87,19 @@ def test_unknown_profile_names_the_known_ones(name: str) -> None:
     assert done.exit_code == 1 and "expected one of folder, fsdd" in done.output
 
 
-def test_profile_may_add_an_iteration(folder: Path) -> None:
-    (folder / "profiles" / "mine.yaml").write_text('iterations: {"3": {prev: "2", beta: 0.2}}')
+def test_a_profiles_iterations_are_the_whole_chain(folder: Path) -> None:
+    before = (folder / "params.yaml").read_text()
+    chain = 'iterations: {"1": {prev: "0", beta: 0.2}, "more": {prev: "1", beta: 0.3}}'
+    (folder / "profiles" / "mine.yaml").write_text(chain)
+    done = call("use", "mine")
+    assert done.exit_code == 0 and "iterations.2: {'prev': '1', 'beta': None} -> left out" in done.output
+    assert {key: i.beta for key, i in params.load().iterations.items()} == {"1": 0.2, "more": 0.3}
+    after = (folder / "params.yaml").read_text()
+    assert after.partition("\nevaluate:")[2] == before.partition("\nevaluate:")[2]
+    assert after.count("#") == before.count("#")
+
+
+def test_a_profile_may_have_one_iteration(folder: Path) -> None:
+    (folder / "profiles" / "mine.yaml").write_text('iterations: {"1": {prev: "0"}}')
     assert call("use", "mine").exit_code == 0
-    assert params.load().iterations["3"].beta == 0.2
+    assert [*params.load().iterations] == ["1"]

@@ -10,8 +10,9 @@ import reprlib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from model.unknown_keys import instead, keys_at
 from tasks.common import yaml12
 from tasks.common.params.aligning import (
     LARGEST_IPO_MARGIN,
@@ -223,7 +224,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise invalid(path, error) from error
+        raise invalid(path, error, Params) from error
 
 
 def _with_credentials(content: object, where: str, seen: set[int]) -> list[str]:
@@ -237,15 +238,27 @@ def _with_credentials(content: object, where: str, seen: set[int]) -> list[str]:
     return [name for key, value in inner for name in _with_credentials(value, f"{where}.{key}".strip("."), seen)]
 
 
-def invalid(path: Path, error: ValidationError) -> ParamsError:
-    """Return the error with one line per problem: where, what was expected, what was found."""
+def invalid(path: Path, error: ValidationError, model: type[BaseModel]) -> ParamsError:
+    """Return the error with one line per problem: where, what was expected, what was found.
+
+    Args:
+        model: what the file was read as, for the keys that it should have.
+    """
     problems = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "params"
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            *block, key = item["loc"]
+            problems.append(f"  {where}: unknown key; {instead(str(key), keys_at(model, block))}")
+            continue
         of_block = isinstance(item["input"], dict) and item["type"] == "value_error"  # the message says what matters
         found = "" if item["type"] == "missing" or of_block else f" (found {_short(item['input'])})"
-        problems.append(f"  {where}: {item['msg']}{found}")
-    return ParamsError(f"{path} has {len(problems)} problem(s):\n" + "\n".join(problems))
+        problems.append(
+            f"  {where}: {item['msg']}{found}" if where else f"  {item['msg'].removeprefix('Value error, ')}"
+        )
+    if len(problems) == 1:
+        return ParamsError(f"{path}: {problems[0].strip()}")
+    return ParamsError(f"{path} has {len(problems)} problems:\n" + "\n".join(problems))
 
 
 def _short(value: object) -> str:

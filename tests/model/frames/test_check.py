@@ -14,7 +14,7 @@ from model.errors import InputError
 from model.layouts.check import Report, check_layout
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout
-from model.layouts.near_misses import Recording
+from model.layouts.near_miss import Recording
 from tests.model.frames import tiny
 from tests.model.frames.trained import checkpoint
 from tests.model.layouts.trained import recordings

@@ -70,7 +70,7 @@ def test_frames_come_back_from_the_layouts_tokens(layout, frames, finished):
 def test_the_shipped_layout_fits_the_published_sizes():
     """Of CSM-1B: 128,256 ids of text, then 32 books of 2051."""
     from model.frames.books import Books
-    from model.layouts.spec import read_layout
+    from model.layouts.files import read_layout
     from tests.model.layouts.families import backend
 
     made = FrameTokenizer(backend(tiny.TOKENS), "here", None, Books(32, 2051, 128256, 259, 0))

@@ -12,7 +12,7 @@ import yaml
 from model.layouts.check import Report, check_layout
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout
-from model.layouts.near_misses import NearMiss
+from model.layouts.near_miss import NearMiss
 from model.layouts.spec import LayoutError
 from model.objectives.logprobs import collate, label_logprobs
 from tests.model.frames import tiny_dia

@@ -9,8 +9,8 @@ import torch
 import yaml
 from transformers import CsmConfig, CsmForConditionalGeneration, MimiConfig, PreTrainedTokenizerFast
 
+from model.layouts.files import layout_file
 from model.layouts.layout import Layout
-from model.layouts.spec import layout_file
 from tests.model.layouts.families import backend
 
 BOOKS, SIZE = 4, 16  # codes of the codec; three more only mark something

@@ -8,7 +8,7 @@ import torch
 import yaml
 from transformers import DiaConfig, DiaForConditionalGeneration, DiaTokenizer
 
-from model.layouts.spec import layout_file
+from model.layouts.files import layout_file
 
 BOOKS, SIZE = 3, 16  # codes of the codec; four more only mark something
 DELAYS = (0, 2, 3)

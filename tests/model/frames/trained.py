@@ -11,7 +11,7 @@ from transformers import CsmForConditionalGeneration
 from model.frames.csm import embed, fold
 from model.frames.families import books_in
 from model.layouts.layout import Layout
-from model.layouts.near_misses import NearMiss
+from model.layouts.near_miss import NearMiss
 from tests.model.frames import tiny
 from tests.model.layouts.trained import recordings
 

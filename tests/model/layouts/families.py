@@ -11,8 +11,8 @@ import yaml
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedModel
 
+from model.layouts.files import layout_file
 from model.layouts.own import write_tokenizer
-from model.layouts.spec import layout_file
 from model.layouts.tokenizer import Tokenizer as Layouts
 
 MERGES = [("t", "h"), ("th", "e"), ("o", "n"), ("Ġ", "t"), ("e", "r"), ("Ġ", "o"), (":", "Ġ"), (".", "Ġ")]
@@ -106,7 +106,8 @@ def make_tokenizer(family: str, folder: Path, size: int | None = None, compact: 
         return folder
     backend(tokens_of(family, size), 0 if compact else FIRST_ID.get(family, 0)).save(str(folder / "tokenizer.json"))
     if family == "llasa":
-        settings = {"chat_template": CHAT, "bos_token": "<|begin_of_text|>", "eos_token": {"content": "<|eot_id|>"}}
+        eos = {"__type": "AddedToken", "content": "<|eot_id|>", "normalized": False, "special": True}
+        settings = {"chat_template": CHAT, "bos_token": "<|begin_of_text|>", "eos_token": eos}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return folder
 

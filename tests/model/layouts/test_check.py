@@ -16,7 +16,7 @@ from model.layouts.check import Report, check_layout
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout
 from model.layouts.likelihood import TokenSequence, likelihood, token_logprobs
-from model.layouts.near_misses import NearMiss, Recording
+from model.layouts.near_miss import NearMiss, Recording
 from tests.model.layouts.trained import checkpoint, recordings
 
 FAMILIES = ("cosyvoice2", "neutts", "orpheus")

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from model.errors import InputError
+from model.layouts.files import read_layout
 from model.layouts.layout import Layout
-from model.layouts.spec import LayoutSpec, read_layout
+from model.layouts.spec import LayoutSpec
 from model.layouts.speech import Speech, VoicePrompt
 from tests.conftest import REPOSITORY
 from tests.model.layouts.families import backend, make_tokenizer, numbered
@@ -36,6 +37,19 @@ def test_the_thirteenth_family_is_written_and_read(layout, speaker):
     assert text == (f"<custom_token_3><spk_{speaker}> on the other<custom_token_4><custom_token_5><custom_token_1>")
     speech = Speech.of([5], [1, 2], [3, 4, 5, 6])
     assert layout.read(layout.target(speech)).speech == speech
+
+
+def test_levels_with_tokens_of_their_own_need_no_offsets(tmp_path):
+    tokens = [token for level in "abc" for token in numbered(f"<|{level}_{{}}|>", 4096)]
+    tokens += ["<|turn|>", "<|audio|>", "<|audio_end|>", "<|turn_end|>"]
+    backend(tokens).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "mine.yaml").write_text(block("yaml", "<|a_{}|>"))
+    layout = Layout.load(str(tmp_path / "mine.yaml"), tmp_path)
+    speech = Speech.of([5], [1, 3], [7, 2, 4, 6])
+    written = layout.tokenizer.decode(layout.target(speech))
+    assert written == "<|a_5|><|b_1|><|c_7|><|c_2|><|b_3|><|c_4|><|c_6|><|audio_end|>"
+    assert layout.read(layout.target(speech)).speech == speech
+    assert "`<|a_5|>`, `<|b_1|>`, `<|c_7|>`, `<|c_2|>`, `<|b_3|>`" in DOCUMENT
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 from tokenizers import Tokenizer as Backend
 
 from model.errors import InputError
+from model.layouts.files import shipped
 from model.layouts.layout import Layout
-from model.layouts.spec import LayoutError, shipped
+from model.layouts.spec import LayoutError
 from model.layouts.speech import Read, Speech, VoicePrompt, Word
 from tests.model.layouts.families import FAMILIES, SIZES, make_tokenizer, small_layout
 

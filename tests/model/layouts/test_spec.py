@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from model.layouts.spec import FOLDER, LayoutError, layout_file, read_layout, shipped
+from model.layouts.files import FOLDER, layout_file, read_layout, shipped
+from model.layouts.spec import LayoutError
 
 GOOD = {
     "text": "as_is",
@@ -37,7 +38,8 @@ def test_a_good_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"stops": ["</s>"]}, "stops: Extra inputs are not permitted"),
+        ({"stops": ["</s>"]}, r"stops: unknown key; did you mean stop\?"),
+        ({"codes": GOOD["codes"] | {"slot": [0]}}, r"codes\.slot: unknown key; did you mean slots\?"),
         ({"stop": []}, "stop: .*at least 1 item"),
         ({"stop": None}, "stop: .*valid list"),
         ({"codes": None}, "codes: "),

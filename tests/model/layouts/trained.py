@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
 from model.layouts.layout import Layout
-from model.layouts.near_misses import NearMiss, Recording
+from model.layouts.near_miss import NearMiss, Recording
 from model.layouts.speech import Speech
 from tests.model.layouts.families import make_tokenizer, small_layout
 

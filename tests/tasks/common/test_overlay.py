@@ -22,7 +22,10 @@ def test_only_what_differs_is_changed_and_returned():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"align": {"methd": "ipo"}}, r"mine sets align\.methd, which params.yaml does not have; it has method, lr"),
+        (
+            {"align": {"methd": "ipo"}},
+            r"mine sets align\.methd, which params.yaml does not have; did you mean method\?",
+        ),
         ({"align": "ipo"}, "mine sets align to 'ipo', but params.yaml has"),
         ({"seed": {"a": 1}}, "mine sets seed to"),
     ],
@@ -36,6 +39,12 @@ def test_a_new_iteration_needs_leave():
     content, changes = base(), {"iterations": {"2": {"prev": "1"}}}
     with pytest.raises(ParamsError, match=r"iterations\.2"):
         overlay(content, changes, "mine")
-    overlay(content, changes, "mine", new_iterations=True)
 
-    assert list(content["iterations"]) == ["1", "2"]
+
+def test_whole_iterations_leave_out_those_that_they_do_not_name():
+    content = base() | {"iterations": {"1": {"prev": "0", "beta": 0.5}, "2": {"prev": "1"}}}
+    changes = {"iterations": {"1": {"prev": "0"}, "3": {"prev": "1"}}}
+    made = overlay(content, changes, "mine", whole_iterations=True)
+
+    assert content["iterations"] == {"1": {"prev": "0", "beta": 0.5}, "3": {"prev": "1"}}
+    assert made == [("iterations.2", {"prev": "1"}, "left out"), ("iterations.3", None, {"prev": "1"})]

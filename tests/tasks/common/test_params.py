@@ -34,7 +34,13 @@ def test_the_defaults_are_valid(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("seed: 17", "sead: 17", "sead: Extra inputs are not permitted"),
+        (
+            "seed: 17",
+            "sead: 17",
+            "params.yaml has 2 problems:\n  seed: Field required\n  sead: unknown key; did you mean seed?",
+        ),
+        ("  method: dpo", "  methd: dpo\n  method: dpo", "params.yaml: align.methd: unknown key; did you mean method?"),
+        ('"1": {prev: "0",', '"1": {prev: "0", betta: 1.0,', "iterations.1.betta: unknown key; did you mean beta?"),
         ("seed: 17", "seed: seventeen", "seed: Input should be a valid integer"),
         ("seed: 17", "seed: -1", "seed: Input should be greater than or equal to 0"),
         ("lr: 4.0e-3", "lr: '4e-3'", "lr: Input should be a valid number"),

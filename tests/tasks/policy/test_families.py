@@ -52,7 +52,8 @@ START = "start"
 CODECS = {"llasa": "xcodec2", "neutts": "neucodec", "orpheus": "snac"}
 VOICED = {"spark": "bicodec", "cosyvoice2": "s3tokenizer_v2"}  # codecs of other packages
 CODECS |= {**VOICED, "outetts": "dac of two levels"}
-REGISTERED = ("orpheus", "spark")  # a voice by name; a codec of another package with a recording's voice
+# A voice by name; a codec of another package with a recording's voice; no voice, words between codes; a chat template.
+REGISTERED = ("orpheus", "spark", "outetts", "llasa")
 QWEN = ("neutts", "spark", "cosyvoice2")
 WORDS = ("one two", "two three", "three one", "two one")
 # The tiny SNAC has 250 frames per second, DAC 800, the others 50.
@@ -152,7 +153,12 @@ def workspace(family: str, voice: str, folder: Path, monkeypatch: pytest.MonkeyP
     ids=lambda value: value,
 )
 def test_the_loop_aligns_a_checkpoint_of_its_family(
-    family: str, voice: str, sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family: str,
+    voice: str,
+    sqlite: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     workspace(family, voice, tmp_path, monkeypatch)
     if family == "outetts":  # its recordings are not aligned, so both sides are its own, told apart by chance here
@@ -164,6 +170,8 @@ def test_the_loop_aligns_a_checkpoint_of_its_family(
     evaluate.main("0")
     if voice == "none" or family in VOICED:  # once each for a codec with and without voices: they take no policy
         ceiling.main()
+        index = json.loads((paths.CEILING / "audio/index.json").read_text())
+        assert {row["prompt_text"] for row in index} <= set(WORDS)
         gap.main("0")
         assert "no NAR" in json.loads(paths.gap("0").read_text())["why"]
 
@@ -199,6 +207,7 @@ def test_the_loop_aligns_a_checkpoint_of_its_family(
     assert Layout.of_policy(paths.ar("1")).spec == layout.spec
     if family in REGISTERED:
         check_registered(voice, monkeypatch)
+        assert "row 0" not in capfd.readouterr().err  # MLflow tries the version on its input example
 
 
 def check_registered(voice: str, monkeypatch: pytest.MonkeyPatch) -> None:

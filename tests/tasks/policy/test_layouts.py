@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from flows import cli
 from model import espeak
+from model.layouts.files import shipped
 from model.layouts.own import write_tokenizer
-from model.layouts.spec import shipped
 from tasks.policy.layouts import app
 from tests.conftest import REPOSITORY, write_tone
 from tests.model.layouts.families import make_tokenizer
@@ -153,7 +153,7 @@ def test_a_text_that_the_front_end_cannot_read_is_refused(policy, tmp_path):
 
 @pytest.mark.parametrize(
     ("layout", "message"),
-    [("nobody", "no layout 'nobody': expected one of cosyvoice2"), ("own", "the layout names no codec")],
+    [("nobody", "no layout 'nobody': expected one of cosyvoice2"), ("own", "names no codec")],
 )
 def test_a_layout_or_codec_that_is_not_known_is_refused(policy, speech, layout, message):
     refused(run("check", "--policy", policy, "--layout", layout, "--speech", speech), message)

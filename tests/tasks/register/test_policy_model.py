@@ -20,8 +20,10 @@ from model.drawing import Decoding
 from model.errors import InputError
 from model.layouts.speech import VoicePrompt
 from model.long_texts import joined
+from tasks.common import paths
+from tasks.common.files import write_json
 from tasks.register.policy_model import PolicyModel, seeds_of, wav_file
-from tasks.register.versions import model_config, signature
+from tasks.register.versions import input_example, model_config, signature
 from tests.tasks.register import tiny
 
 
@@ -67,6 +69,25 @@ def test_a_policy_that_reads_the_prompts_transcript_asks_for_it(tmp_path: Path, 
     assert first != other
     whole = model.encode_prompt({**row, "prompt_text": "Six"}, 9.0, 0)
     assert whole.text == "six" and whole.speech.rows.shape[1] == tiny.SAMPLE_RATE // 40  # all of the second
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"),
+    [("audio", ["text", "prompt_audio", "prompt_text"]), ("speaker", ["text", "speaker"]), ("none", ["text"])],
+)
+def test_the_input_example_has_what_the_policy_needs(kind: str, columns: list[str], tmp_path: Path, monkeypatch):
+    model = made(tmp_path, "own_transcript" if kind == "audio" else "own", prompt_frames=None, voice=kind)
+    monkeypatch.chdir(tmp_path)
+    assert input_example(kind) is None  # nothing was kept
+    folder = paths.CEILING / "audio"
+    folder.mkdir(parents=True)
+    tiny.write_prompt(folder / "t1.prompt.flac")
+    row = {"id": "t1", "text": "one two", "speaker": "s0", "seen": True, "prompt_id": "t2", "prompt_text": "six"}
+    write_json(folder / "index.json", [row])
+    example = input_example(kind)
+    assert [*example] == columns
+    [record] = example.to_dict("records")
+    assert model.encode_prompt(record, 9.0, 0).text == ("six" if kind == "audio" else "")
 
 
 def test_a_policy_without_voice_prompts_takes_the_speakers_name(tmp_path: Path):
