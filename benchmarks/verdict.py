@@ -95,12 +95,12 @@ def main(
         "WER 50 % lower": {"wer": 0.5 * wer},
         "WER 50 % lower, first recognizer only": {"wer": 0.5 * wer, "second": SECOND * wer},
         "WER 30 % higher": {"wer": 1.3 * wer},
-        "WER 50 % lower, similarity -0.05": {"wer": 0.5 * wer, "similarity": 0.65},
+        "WER 50 % lower, SIM -0.05": {"wer": 0.5 * wer, "similarity": 0.65},
         "WER 50 % lower, MOS -0.3": {"wer": 0.5 * wer, "mos": 3.2},
-        "WER 50 % lower, pitch 30 % flatter": {"wer": 0.5 * wer, "f0_spread": 3.5},
+        "WER 50 % lower, F0 spread 30 % less": {"wer": 0.5 * wer, "f0_spread": 3.5},
         "WER 50 % lower, 30 % slower": {"wer": 0.5 * wer, "speed": 1.75},
         "WER 50 % lower, 5 % of files missing": {"wer": 0.5 * wer, "failed": 0.05},
-        "similarity +0.03": {"similarity": 0.73},
+        "SIM +0.03": {"similarity": 0.73},
         "MOS +0.1": {"mos": 3.6},
     }
     options = {"wer": wer, "texts": texts, "draws": draws, "resamples": resamples}

@@ -215,7 +215,7 @@ def not_flattened(name: str, old: Sequence[Row], new: Sequence[Row], limits: Lim
     ratio = f0_ratio(old, new, limits.resamples, limits.seed)
     if ratio is None:
         return Check(rule, None, "left out: the pitch did not move before")
-    found = f"spread of pitch {ratio:.3f} times that of {name}"
+    found = f"F0 spread {ratio:.3f} times that of {name}"
     if ratio.value + ratio.standard_error < 1 - most:
         return Check(rule, False, f"{found}; below {1 - most:g} by more than a standard error")
     if ratio.low < 1 - 3 * most:

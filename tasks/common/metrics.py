@@ -47,6 +47,12 @@ class Quantity:
         return f"{name} {self.unit}".rstrip() + comma + rest
 
     @property
+    def in_words(self) -> str:
+        """Short title within a sentence: ``WER``, ``F0 spread``, ``speed``."""
+        abbreviation = self.short[1:2].isupper() or self.short[1:2].isdigit()
+        return self.short if abbreviation else self.short[:1].lower() + self.short[1:]
+
+    @property
     def difference_digits(self) -> int:
         """One digit more for rates than their values have, so that an interval's end near zero shows its sign."""
         return self.digits + (self.scale == 100)
@@ -198,7 +204,7 @@ _TABLE = (
     Metric(
         name="f0_spread",
         numerator="f0_spread",
-        title="Spread of pitch",
+        title="F0 spread, from the 10th to the 90th percentile",
         short="F0 spread",
         unit="st",
         difference_unit="st",
@@ -226,7 +232,7 @@ _TABLE = (
         name="mos",
         numerator="mos",
         title="Predicted mean opinion score",
-        short="MOS",
+        short="Predicted MOS",
         digits=2,
         better=+1,
         held_out=True,

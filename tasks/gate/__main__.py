@@ -1,7 +1,18 @@
-"""Is system B better than system A, from two folders of audio? ``speechalign gate before/ after/ --texts texts.csv``.
+"""Is system B better than system A, from two folders of audio? Nothing is trained; docs/gate.md describes every step.
+
+The last line begins with Better, Worse or Not shown. Bad input gives one message, which begins with error.
 
 Exit status: 0 better, 1 worse, 2 not shown, 3 bad input or an answer that can't be written, 4 a fault of this program.
-docs/gate.md describes every step.
+
+\b
+Examples:
+  speechalign gate before/ after/ --texts texts.csv
+  speechalign gate before/ after/ --texts texts.csv --out gate.html
+  speechalign gate A/ B/ --texts texts.csv --against best/ --margin mos=0.05
+  speechalign gate table A/ B/ C/ --texts texts.csv --by wer
+  speechalign gate power --texts 400 --draws 4 --wer 0.05
+
+`compare` need not be named; its options come last here.
 """
 
 # Torch and the models are imported inside the commands, after everything that bad input could end.
@@ -20,27 +31,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from model.errors import InputError
+from tasks.common.default_command import DEFAULT, DefaultCommand
 from tasks.common.stage import one_message
 from tasks.gate import output
+from tasks.gate.options import (
+    Device,
+    Margin,
+    Mos,
+    Prompts,
+    Recognizer,
+    Resamples,
+    Second,
+    Seed,
+    Texts,
+    Voice,
+)
 
 if TYPE_CHECKING:
     from tasks.gate.judges import Named
 
 BAD_INPUT, FAULT = 3, 4  # exit statuses
-DEFAULT = "compare"
 
 
-class Answers(TyperGroup):
-    """A group whose commands may be left out (``gate before after``), and whose usage errors are bad input."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the default command where none is named."""
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = [DEFAULT, *args]
-        return super().parse_args(ctx, args)
+class Answers(DefaultCommand):
+    """The gate's commands; usage errors are bad input."""
 
     def invoke(self, ctx: Any) -> Any:
         """Give an unknown option the exit status of bad input, not that of "not shown"."""
@@ -52,16 +68,7 @@ class Answers(TyperGroup):
             raise
 
 
-app = typer.Typer(cls=Answers, add_completion=False, no_args_is_help=True, help=(__doc__ or "").replace("``", "`"))
-Texts = Annotated[str, typer.Option(help="the texts: CSV with id and text, meta.lst, .trans.txt, or a folder of these")]
-Prompts = Annotated[str | None, typer.Option(help="folder of voice prompts, named after the text or its speaker")]
-Recognizer = Annotated[str, typer.Option(help="Whisper: a published name or a folder")]
-Second = Annotated[str, typer.Option(help="pocketsphinx, a CTC model of transformers (folder or name), or none")]
-Voice = Annotated[str, typer.Option(help="second measure of voice: an x-vector model of transformers, or none")]
-Mos = Annotated[bool, typer.Option(help="predict MOS (DNSMOS P.808)")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Resamples = Annotated[int, typer.Option(min=1000, max=100_000, help="of the bootstrap")]
-Seed = Annotated[int, typer.Option(min=0, help="of the bootstrap")]
+app = typer.Typer(cls=Answers, add_completion=False, no_args_is_help=True, help=__doc__)
 
 
 @app.command(DEFAULT)
@@ -71,14 +78,12 @@ def compare(
     texts: Texts,
     prompts: Prompts = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="another system that B must not be worse than; may be repeated")
+        list[str] | None, typer.Option(help="folder of another system that B must not be worse than; may be repeated")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="page to write: audio side by side, worst first")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, with a row per recording")] = False,
     github: Annotated[bool, typer.Option(help="write a job summary for GitHub Actions")] = False,
-    margin: Annotated[
-        list[str] | None, typer.Option(help="allowed loss, such as mos=0.05; may be repeated (docs/gate.md)")
-    ] = None,
+    margin: Margin = None,
     recognizer: Recognizer = "small.en",
     second: Second = "pocketsphinx",
     voice: Voice = "none",
@@ -92,7 +97,7 @@ def compare(
     with _one_answer():
         from tasks.gate import margins, printing, run, show, verdict
 
-        allowed = margins.parse(_pairs(margin or []))
+        allowed = margins.parse(dict(one.partition("=")[::2] for one in margin or []))
         _writable(out)
         if github:
             printing.check_summary()
@@ -110,13 +115,15 @@ def compare(
         ]
         answer = verdict.overall(verdicts)
         summary = show.markdown(verdicts, judged, answer) if github else ""
-        with output.answer_on_stdout(show.headline(verdicts[0])):
+        if out is not None:
+            print(f"page: {out}", file=sys.stderr)  # before the verdict, which is the last line
+        with output.answer_on_stdout(verdict.last_line(verdicts)):
             if github and not printing.summary_file():
                 print(summary, file=sys.stderr if as_json else None)
             if as_json:
                 print(json.dumps(show.as_dict(verdicts, judged, answer), indent=2, allow_nan=False))
             else:
-                printing.tell(verdicts, judged, answer)
+                printing.tell(verdicts, judged)
         if place := printing.summary_file() if github else None:
             with output.written_after("GITHUB_STEP_SUMMARY", place):
                 printing.summary(place, summary, answer)
@@ -125,7 +132,6 @@ def compare(
 
             with output.written_after("--out", out):
                 page.write(out, verdicts, judged, answer, examples)
-            print(f"page: {out}", file=sys.stderr)
     raise typer.Exit(verdict.EXIT[answer])
 
 
@@ -205,10 +211,6 @@ def _measurable(by: str, prompted: bool, second: str, voice: str, mos: bool) -> 
     }
     if needed := lacking.get(by):
         raise InputError(f"--by {by}: it is not measured without {needed}")
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    return dict(one.partition("=")[::2] for one in given)
 
 
 def _writable(out: Path | None) -> None:

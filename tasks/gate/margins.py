@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from model.errors import InputError
 from model.metrics import HIGHEST_MOS
-from tasks.common.changes import Change
+
+if TYPE_CHECKING:
+    from tasks.common.changes import Change
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,11 @@ from tasks.gate import ranking, show
 from tasks.gate.findings import metric_of
 from tasks.gate.output import HANDLER
 from tasks.gate.run import Judged
-from tasks.gate.verdict import Answer, Verdict
+from tasks.gate.verdict import Answer, Verdict, last_line
 
 
-def tell(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> None:
-    """Print the tables and the verdict, which comes last."""
+def tell(verdicts: Sequence[Verdict], judged: Judged) -> None:
+    """Print the tables and the verdict, which comes last and begins with ``Better``, ``Worse`` or ``Not shown``."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
     for verdict in verdicts:
         table = Table(
@@ -36,10 +36,9 @@ def tell(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> None:
     for note in [reason for verdict in verdicts for reason in verdict.reasons] + judged.notes:
         print(f"note: {note}")
     print(f"judges: {show.judges_text(judged)}; {judged.seconds:.0f} s")
-    for verdict in verdicts:
-        print(f"Against {verdict.before}: {verdict.sentence}." if verdicts[1:] else f"{show.headline(verdict)}.")
-    if len(verdicts) > 1:
-        print(f"Together: {answer}.")
+    for verdict in verdicts if verdicts[1:] else []:
+        print(f"Against {verdict.before}: {verdict.headline}.")
+    print(f"{last_line(verdicts)}.")
 
 
 def tell_places(

@@ -11,8 +11,9 @@ from tasks.common.metrics import Metric, Quantity
 from tasks.common.page import numbers
 from tasks.gate import ranking
 from tasks.gate.findings import SHOWN, Finding, metric_of
+from tasks.gate.phrases import amount, is_relative
 from tasks.gate.run import Judged
-from tasks.gate.verdict import Answer, Verdict, amount, is_relative
+from tasks.gate.verdict import Answer, Verdict, last_line
 
 HEADER = ("measure", "before", "after", "difference", "finding")
 CORRECTED = "*"  # marks what only the correction for many measures, or the permutation test, leaves open
@@ -32,12 +33,6 @@ def lines(verdict: Verdict) -> list[tuple[str, str, str, str, str]]:
         )
         for finding in verdict.findings
     ]
-
-
-def headline(verdict: Verdict) -> str:
-    """The verdict as a sentence: a capital, unless it begins with a system's own name."""
-    sentence = verdict.sentence
-    return sentence if sentence.startswith(verdict.after) else sentence[0].upper() + sentence[1:]
 
 
 def heading(metric: Quantity) -> str:
@@ -102,18 +97,20 @@ def scores(row: Mapping[str, Any]) -> str:
     found = []
     if row["word_errors"] is not None:
         found.append(f"{row['word_errors']} of {row['words']} words wrong" if row["word_errors"] else "no word error")
-    for column, title, digits in (("similarity", "SIM", 2), ("mos", "MOS", 2), ("f0_spread", "F0 spread", 1)):
-        if row[column] is not None:
-            found.append(f"{title} {row[column]:.{digits}f}")
+    for name in ("similarity", "mos", "f0_spread"):
+        if row[name] is not None:
+            metric = metric_of(name)
+            found.append(f"{metric.in_words} {row[name]:.2f} {metric.unit}".rstrip())
     return ", ".join(found)
 
 
 def markdown(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> str:
     """A job's summary."""
     marks = {"better": "✅", "worse": "❌", "not shown": "➖"}
-    text = [f"## {marks[answer]} speechalign gate: {answer}", ""]
+    text = [f"## {marks[answer]} speechalign gate: {verdicts[0].after}", "", f"{escaped(last_line(verdicts))}.", ""]
     for verdict in verdicts:
-        text += [f"**{verdict.after} against {verdict.before}**: {escaped(verdict.sentence)}.", ""]
+        if verdicts[1:]:
+            text += [f"**Against {escaped(verdict.before)}**: {escaped(verdict.headline)}.", ""]
         text += [f"* {escaped(reason)}" for reason in verdict.reasons]
         text += ["", f"| {' | '.join(HEADER)} |", "|---|---:|---:|---:|---|"]
         text += [f"| {' | '.join(map(escaped, line))} |" for line in lines(verdict)]
@@ -140,6 +137,7 @@ def as_dict(verdicts: Sequence[Verdict], judged: Judged, answer: Answer) -> dict
     """Everything: verdicts, findings, judges, notes and a row per recording."""
     return {
         "answer": answer,
+        "sentence": last_line(verdicts),
         "comparisons": [_verdict(verdict) for verdict in verdicts],
         "texts": len(judged.material.texts.texts),
         "draws": {system.name: system.draws for system in judged.systems},
@@ -176,7 +174,7 @@ def _verdict(verdict: Verdict) -> Mapping[str, Any]:
         "before": verdict.before,
         "after": verdict.after,
         "answer": verdict.answer,
-        "sentence": verdict.sentence,
+        "sentence": verdict.headline,
         "reasons": list(verdict.reasons),
         "more_texts": verdict.more_texts,
         "measures": {finding.name: _finding(finding) for finding in verdict.findings},

@@ -28,7 +28,7 @@ class Row:
     run: Run
     scores: Scores  # paired differences
     outcomes: Mapping[str, tuple[str, str]]  # by metric: CSS class and words
-    pitch: Interval | None  # spread of pitch, times that of the start
+    pitch: Interval | None  # F0 spread, times that of the start
     flattened: bool  # by more than the gate allows
 
 
@@ -39,7 +39,7 @@ def measured(inputs: Inputs) -> set[str]:
 
 
 def unpaired() -> list[Metric]:
-    """Held-out metrics that confirm no other; the spread of pitch is shown as a ratio instead."""
+    """Held-out metrics that confirm no other; the F0 spread is shown as a ratio instead."""
     confirming = {other.name for _, other in confirmable()}
     return [metric for metric in by_judge(held_out=True) if metric.name not in confirming | {"f0_spread"}]
 

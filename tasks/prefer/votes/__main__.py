@@ -1,10 +1,17 @@
 """Ask people which of two sounds is better: a blind listening test, and what the votes show.
 
-`speechalign votes before/ after/ --texts texts.csv --serve` compares two folders of anybody's audio.
-`speechalign votes export --iteration 1 --out listening` asks about the loop's own samples.
-`speechalign votes result listening` says what the votes show; docs/votes.md describes every step.
+Two folders of anybody's audio, or the loop's own samples; docs/votes.md describes every step.
 
 Exit status: 0, 3 bad input, 4 a fault of this program.
+
+\b
+Examples:
+  speechalign votes before/ after/ --texts texts.csv --serve
+  speechalign votes before/ after/ --texts texts.csv --scale quality
+  speechalign votes result listening
+  speechalign votes export --iteration 1 --out listening
+
+`compare` need not be named; its options come last here.
 """
 
 # torch is imported inside the commands, so that --help takes less than a second.
@@ -16,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.core
 
+from tasks.common.default_command import DefaultCommand
 from tasks.common.files import DataError
 from tasks.common.stage import stage
 from tasks.prefer.votes.options import Host, Options, PerRater, Port, Stop, with_options
@@ -31,12 +38,10 @@ if TYPE_CHECKING:
 BAD_INPUT, FAULT = 3, 4  # exit statuses, as the gate's
 
 
-class _Group(typer.core.TyperGroup):
-    """Two folders without a command are compared; bad input and wrong options have one exit status."""
+class _Group(DefaultCommand):
+    """Bad input and wrong options have one exit status."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["compare", *args]
         _refuse_empty(args)
         return super().parse_args(ctx, args)
 

@@ -6,12 +6,27 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from flows import cli
 from tests.model.judges.speech import synthesized
 
 EMBEDDED = Path(__file__).parents[3] / "checkpoints" / "whisper"
 TEXTS = ["seven two nine", "one four", "three eight five", "zero six"]
 VOICES = ["m1", "f2"]
+JUDGES = ["--recognizer", str(EMBEDDED), "--second", "none", "--resamples", "1000"]
+embedded = pytest.mark.skipif(not (EMBEDDED / "model.safetensors").is_file(), reason="checkpoints/whisper is not here")
+
+
+def gate(*arguments: object):
+    """Run ``speechalign gate``."""
+    return CliRunner().invoke(cli.app, ["gate", *map(str, arguments)], prog_name="speechalign")
+
+
+def write_texts(root: Path, content: str) -> Path:
+    """Write ``texts.csv``."""
+    (root / "texts.csv").write_text(content)
+    return root / "texts.csv"
 
 
 @pytest.fixture(scope="session")

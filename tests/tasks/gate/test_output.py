@@ -12,7 +12,7 @@ import pytest
 
 from tasks.gate.output import written_out
 from tests.conftest import REPOSITORY
-from tests.tasks.gate.test_main import JUDGES, embedded, gate
+from tests.tasks.gate.conftest import JUDGES, embedded, gate
 
 FULL = Path("/dev/full")
 RUN = [sys.executable, "-c", "from flows.cli import main; main()", "gate"]
@@ -50,7 +50,7 @@ def test_a_verdict_nobody_got_has_no_status_of_a_verdict(spoken):
             spoken / "a", spoken / "b", "--texts", spoken / "texts.csv", "--no-mos", *JUDGES, "--json", stdout=full,
             text=True,
         )  # fmt: skip
-    assert done.returncode == 3 and "The answer was: Not shown: too few texts" in done.stderr, done.stderr
+    assert done.returncode == 3 and "The answer was: Not shown: 4 texts are too few" in done.stderr, done.stderr
 
 
 @embedded

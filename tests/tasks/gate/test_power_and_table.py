@@ -15,7 +15,7 @@ from tasks.gate.findings import findings, metric_of
 from tasks.gate.margins import Margins
 from tasks.gate.power import Design
 from tasks.gate.ranking import MEASURES, rank, scores
-from tests.tasks.gate.test_main import JUDGES, embedded, gate
+from tests.tasks.gate.conftest import JUDGES, embedded, gate
 
 
 def test_more_texts_and_more_draws_see_less():
