@@ -89,6 +89,10 @@ def shown(rows: list[Row], cores: int) -> Table:
     return table
 
 
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters / 1e6:.2g} M"
+
+
 def _number(value: float) -> str:
     if not value:
         return ""
@@ -141,7 +145,7 @@ def main(
         console = Console(width=140, highlight=False)
         console.print(
             f"{params.prepare.corpus}: {size.utterances:,} utterances, {size.hours:,.1f} h ({size.how})\n"
-            f"AR {plan.ar / 1e6:.1f} M parameters, {f'NAR {plan.nar / 1e6:.1f} M' if plan.nar else 'no NAR'}, "
+            f"AR {_millions(plan.ar)} parameters, {f'NAR {_millions(plan.nar)}' if plan.nar else 'no NAR'}, "
             f"{plan.rate:g} frames per second"
         )
         for note in plan.notes:

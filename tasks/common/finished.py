@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from model.layouts.files import LAYOUT_FILE, read_layout
+from tasks.common import paths
 from tasks.common.files import DataError
 from tasks.common.params import Params
 from tasks.common.params.aligning import CHOOSE_FINISHED
@@ -29,6 +31,15 @@ def why_alike(finished: Sequence[bool], wers: Sequence[float], params: Params) -
     return None
 
 
+def golden_instead(params: Params) -> str:
+    """Return how to try the loop with a policy whose samples give no pair; "" where it cannot take recordings."""
+    layout = paths.ar("0") / LAYOUT_FILE
+    if layout.is_file() and read_layout(str(layout)).word is not None:
+        return ""  # words stand between its codes, and no recording's are aligned
+    corpus = "" if params.texts.sample == "corpus" else " and texts.sample to corpus"
+    return f"; to try the loop with an untrained policy, set prefer.source to golden{corpus}"
+
+
 def check_finished(finished: Sequence[bool], params: Params) -> None:
     """Warn where most samples were cut off.
 
@@ -43,5 +54,6 @@ def check_finished(finished: Sequence[bool], params: Params) -> None:
         "character; raise decoding.max_frames_per_character, or start from a policy that ends its sentences"
     )
     if cut_off == total and params.prefer.source in CHOOSE_FINISHED:
-        raise DataError(f"{message}: prefer.source {params.prefer.source} chooses none that was cut off")
+        chooses = f"prefer.source {params.prefer.source} chooses none that was cut off"
+        raise DataError(f"{message}: {chooses}{golden_instead(params)}")
     print(f"warning: {message}", file=sys.stderr)

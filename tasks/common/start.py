@@ -56,5 +56,17 @@ def check_codec_kind(params: Params) -> None:
     known, layout = published(spec.kind, spec.sample_rate), params.policy.layout or f"{params.policy.start}/layout.yaml"
     raise InputError(
         f"layout {layout} is for the codec {spec.kind}, but models.codec is {codec}, a {found}: "
-        + (f"name a folder of {spec.kind}, or {known}" if known else "that codec is in no package here")
+        + (f"name a folder of {spec.kind}, or {known}" if known else _unknown(spec.kind))
+    )
+
+
+def _unknown(kind: str) -> str:
+    from model.codecs.kinds import installed, kinds  # torch, which only the message needs
+
+    known = [*kinds(), *installed()]
+    if kind in known:
+        return f"name a folder of {kind}"
+    return (
+        f"that codec is in no package here; codec.kind of a layout may be {', '.join(known)}, or one that you bring "
+        "(docs/your-model.md)"
     )

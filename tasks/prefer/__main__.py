@@ -12,16 +12,16 @@ from model.fast.onednn import use_onednn
 from tasks.common import paths, runtime, schemas
 from tasks.common.engine import Workers
 from tasks.common.files import DataError, read_token_rows, write_table
-from tasks.common.finished import check_finished, why_alike
+from tasks.common.finished import check_finished
 from tasks.common.judges import SPEAKER_ENCODER, recognizer_name
 from tasks.common.judging import JudgingParts, SampleJudge
-from tasks.common.params.aligning import CHOOSE_FINISHED
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Row, Utterances
 from tasks.common.voices import Voices
 from tasks.prefer.golden import Golden
 from tasks.prefer.judging import judged_before, judgement_rows
+from tasks.prefer.no_pairs import why_no_pair
 from tasks.prefer.reference import add_reference_logprobs
 from tasks.prefer.sources import pair_up, source_of
 
@@ -60,13 +60,7 @@ def main(
             judgements = judging.judge(samples, bar.advance)
     pairs = pair_up(source, samples, judgements, golden, params, iteration)
     if not pairs:
-        by_wer = params.prefer.source in CHOOSE_FINISHED
-        wers = [judgement.wer for judgement in judgements]
-        advice = why_alike([s["finished"] for s in samples], wers, params) if by_wer else None
-        raise DataError(
-            f"iteration {iteration}: {len({s['id'] for s in samples})} texts gave no pair (source "
-            f"{params.prefer.source}, WER gap {params.prefer.min_wer_gap}); {advice or source.advice}"
-        )
+        raise DataError(why_no_pair(iteration, samples, judgements, source.advice, params))
     pairs += earlier
     anchor = folder if params.prefer.reference == "previous" else paths.ar("0")
     reference = workers.state.voice.policy if anchor == folder else policy.load(anchor, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -103,3 +104,11 @@ def test_a_profile_may_have_one_iteration(folder: Path) -> None:
     (folder / "profiles" / "mine.yaml").write_text('iterations: {"1": {prev: "0"}}')
     assert call("use", "mine").exit_code == 0
     assert [*params.load().iterations] == ["1"]
+
+
+def test_the_documents_first_run_on_little_is_a_profile(folder: Path) -> None:
+    document = (REPOSITORY / "docs/your-model.md").read_text(encoding="utf-8")
+    [shown] = [block for block in re.findall(r"```yaml\n(.*?)```", document, re.DOTALL) if "iterations:" in block]
+    (folder / "profiles" / "mine.yaml").write_text(shown)
+    assert call("use", "mine").exit_code == 0
+    assert params.load().prefer.source == "golden" and [*params.load().iterations] == ["1"]

@@ -33,7 +33,10 @@ def test_there_is_a_nar_where_the_policy_writes_fewer_levels_than_the_codec_has(
 
 @pytest.mark.parametrize(
     ("layout", "advice"),
-    [("orpheus", "name a folder of snac, or hubertsiuzdak/snac_24khz"), ("cosyvoice2", "is in no package here")],
+    [
+        ("orpheus", "name a folder of snac, or hubertsiuzdak/snac_24khz"),
+        ("cosyvoice2", "is in no package here; codec.kind of a layout may be dac, encodec, mimi"),
+    ],
 )
 def test_another_codec_than_the_layouts_is_refused_by_the_first_stage(layout, advice):
     with pytest.raises(

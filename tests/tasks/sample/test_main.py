@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from model import policy
+from model.layouts.files import layout_file
 from tasks.common import params, paths, schemas
 from tasks.common.files import DataError, read_table, write_table
-from tasks.common.finished import check_finished, why_alike
+from tasks.common.finished import check_finished, golden_instead, why_alike
 from tasks.sample import __main__ as stage
 from tests.model.test_vllm_server import serving, small_vllm
 from tests.tasks import sampled
@@ -103,6 +104,17 @@ def test_cut_off_samples_are_told_as_far_as_they_matter(small, capsys, cut_off, 
 def test_where_all_samples_fail_alike_the_advice_is_about_that(small, finished, wers, advice):
     found = why_alike(finished, wers, params.load())
     assert found is advice if advice is None else re.search(advice, found)
+
+
+@pytest.mark.parametrize(("texts", "said"), [("corpus", "golden"), ("digits", "golden and texts.sample to corpus")])
+def test_an_untrained_policy_can_be_tried_with_recordings(small, texts, said):
+    loaded = params.load()
+    loaded = loaded.model_copy(update={"texts": loaded.texts.model_copy(update={"sample": texts})})
+    advice = f"; to try the loop with an untrained policy, set prefer.source to {said}"
+    assert golden_instead(loaded) == advice
+    layout = paths.ar("0") / "layout.yaml"
+    layout.write_text(layout_file("outetts").read_text())  # no recording's words are aligned
+    assert golden_instead(loaded) == ""
 
 
 def test_a_server_of_the_policy_gives_the_same_samples(small):
