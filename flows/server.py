@@ -8,6 +8,7 @@ and is started again on its port if it dies.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -16,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 from flows import process
@@ -23,6 +25,8 @@ from model.errors import SpeechAlignError
 from tasks.common import secrets
 
 SECONDS_TO_ANSWER = 5.0
+LONGEST_ANSWER = 10_000  # bytes that are read of a server's word that it is well
+LOOPBACK = "127.0.0.1"
 APP = "prefect.server.api.server:create_app"
 
 
@@ -58,14 +62,23 @@ def _deliver() -> None:
 
 
 def _check(address: str) -> None:
+    health = f"{secrets.address(address).rstrip('/')}/health"
+    if not health.lower().startswith(("http://", "https://")):
+        raise ServerError(_unreachable(address, "no address that begins with http:// or https://"))
     try:
-        urllib.request.urlopen(f"{secrets.address(address).rstrip('/')}/health", timeout=SECONDS_TO_ANSWER).close()
+        with urllib.request.urlopen(health, timeout=SECONDS_TO_ANSWER) as answer:
+            said = answer.read(LONGEST_ANSWER)
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):  # Prefect has the credentials
             return
         raise ServerError(_unreachable(address, f"HTTP {error.code}")) from error
-    except (OSError, ValueError) as error:
-        raise ServerError(_unreachable(address, str(getattr(error, "reason", error)))) from error
+    except (OSError, ValueError, HTTPException) as error:
+        found = str(getattr(error, "reason", error)) or type(error).__name__
+        raise ServerError(_unreachable(address, found)) from error
+    try:
+        json.loads(said)
+    except ValueError as error:
+        raise ServerError(_unreachable(address, "an answer that is not Prefect's, such as a web page")) from error
 
 
 def _unreachable(address: str, found: str) -> str:
@@ -81,9 +94,10 @@ def _temporary() -> Iterator[str]:
     from prefect.settings import PREFECT_HOME, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, get_current_settings
 
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOOPBACK, 0))
         port = probe.getsockname()[1]
-    uvicorn = ["uvicorn", "--factory", APP, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    _past_proxies()
+    uvicorn = ["uvicorn", "--factory", APP, "--host", LOOPBACK, "--port", str(port), "--log-level", "error"]
     environment = {
         **os.environ,
         **get_current_settings().to_environment_variables(exclude_unset=True),
@@ -94,7 +108,7 @@ def _temporary() -> Iterator[str]:
     home = Path(PREFECT_HOME.value())
     home.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
-    address, ended = f"http://127.0.0.1:{port}/api", threading.Event()
+    address, ended = f"http://{LOOPBACK}:{port}/api", threading.Event()
     with contextlib.ExitStack() as started:
 
         def start() -> process.Service:
@@ -121,8 +135,15 @@ def _temporary() -> Iterator[str]:
             keeper.join()
 
 
+def _past_proxies() -> None:
+    """Reach the temporary server directly where ``http_proxy`` is set: a proxy cannot."""
+    known = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    hosts = dict.fromkeys(host.strip() for host in (*known, LOOPBACK) if host.strip())
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
+
+
 def _answers(address: str) -> bool:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, HTTPException):
         urllib.request.urlopen(f"{address}/health", timeout=SECONDS_TO_ANSWER).close()
         return True
     return False

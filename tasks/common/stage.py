@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SpeechAlignError
-from tasks.common import inputs, orphans, paths, ranks, secrets
+from tasks.common import inputs, interrupts, orphans, paths, ranks, secrets
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
@@ -63,6 +63,7 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.time()
+        interrupts.heed()
         with one_message():
             if "iteration" in kwargs:
                 kwargs["iteration"] = iteration_of(kwargs["iteration"])
@@ -70,21 +71,26 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
                 with ranks.quiet():
                     return function(*args, **kwargs)
             orphans.end_with_dvc()
-            before, code = inputs.noted(), running.noted()
-            running.check(code)
             try:
-                result = function(*args, **kwargs)
-            except ranks.Done:
-                result = None
+                return _checked(lambda: function(*args, **kwargs), started)
             except KeyboardInterrupt:
                 print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)
-                raise SystemExit(130) from None
-            running.check(code)
-            note_time(started)
-            inputs.check(before)  # last: DVC reads them right after
-            return result
+                raise SystemExit(interrupts.STATUS) from None
 
     return run
+
+
+def _checked(work: Callable[[], Any], started: float) -> Any:
+    """Do the work of a stage and return its result, unless what it rests on changes meanwhile."""
+    before, code = inputs.noted(), running.noted()
+    running.check(code)
+    result = None
+    with contextlib.suppress(ranks.Done):
+        result = work()
+    running.check(code)
+    note_time(started)
+    inputs.check(before)  # last: DVC reads them right after
+    return result
 
 
 def iteration_of(name: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import tomllib
+import urllib.request
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import __main__ as start
-from flows import cli, stopping
+from flows import cli, server, stopping
 from tests.flows.conftest import PROJECT, gone
 from tests.tasks.prefer.votes.listening import systems
 
@@ -316,7 +319,10 @@ def test_ctrl_c_while_modules_are_imported_prints_no_frames(start):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", "http://no-such-host.invalid/api"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:9/api", "http://no-such-host.invalid/api", "http://127.0.0.1:port/api", "localhost:4200/api"],
+)
 def test_a_prefect_server_that_is_not_there_is_one_message(finished, address):
     finished.set(prepare={"words": 4})
     process = command("run", PREFECT_API_URL=address)
@@ -325,3 +331,31 @@ def test_a_prefect_server_that_is_not_there_is_one_message(finished, address):
     assert errors.startswith(f"error: expected a Prefect server at PREFECT_API_URL={address}, found: ")
     assert len(errors.splitlines()) == 2
     assert finished.calls() == []
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 200 OK\r\n\r\n<html>hello</html>", b"220 mail.example ESMTP\r\n", b""])
+def test_a_server_that_is_not_prefects_is_one_message(answer):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client = listener.accept()[0]
+            with client:
+                client.recv(65536)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        with pytest.raises(server.ServerError, match=r"expected a Prefect server at .*, found: "):
+            server._check(address)
+        thread.join(30)
+
+
+@pytest.mark.parametrize("known", ["", "example.org", "localhost, 127.0.0.1"])
+def test_the_temporary_server_is_asked_without_a_proxy(monkeypatch, known):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", known)
+    server._past_proxies()
+    assert urllib.request.proxy_bypass("127.0.0.1")
+    assert not known or urllib.request.proxy_bypass(known.partition(",")[0])

@@ -10,6 +10,7 @@ MODULES = {
     "tasks.common.code": "digests code, which decides what must run again or may be resumed, and not with which result",
     "tasks.common.environment": "names the machine and the libraries next to the numbers",
     "tasks.common.inputs": "compares what a stage rests on before and after it, and computes no result",
+    "tasks.common.interrupts": "ends a command at Ctrl-C while its modules are imported",
     "tasks.common.orphans": "ends a stage whose DVC is gone",
     "tasks.common.progress": "draws progress bars on the terminal or in the log",
     "tasks.common.ranks": "tells the processes of a training apart, and hands their messages over",

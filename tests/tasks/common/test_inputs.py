@@ -104,6 +104,22 @@ def test_an_edit_of_what_the_stage_does_not_read_is_allowed(project, edit):
     assert "up to date" in dvc("status", "align@1").stdout
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        f"{setting('beta: 0.3', 'beta: 0.9')}; {setting('beta: 0.9', 'beta: 0.3')}",
+        "Path('data/pairs').write_text('other'); Path('data/pairs').write_text('pairs')",
+        "p = Path('data/pairs'); p.rename('elsewhere'); Path('elsewhere').rename(p)",
+    ],
+)
+def test_an_edit_that_is_changed_back_is_allowed_and_the_record_is_what_was_read(project, edit):
+    assert dvc("repro", "align@1", meanwhile=edit).returncode == 0
+    assert Path("policy1").read_text() == "0.3 pairs"
+    recorded = yaml.safe_load(Path("dvc.lock").read_text())["stages"]["align@1"]["params"]["params.yaml"]
+    assert recorded["iterations.1"] == {"beta": 0.3}
+    assert "up to date" in dvc("status", "align@1").stdout
+
+
 def test_the_next_run_takes_the_new_value_and_records_it(project):
     dvc("repro", "align@1", meanwhile=setting("beta: 0.3", "beta: 0.9"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,37 @@ def workspace(tmp_path):
 def say(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": "", "DVC_STAGE": "say", **environment}
     command = [sys.executable, "-m", "tasks.say"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what the tests inherit may ignore it
+    )
+
+
+CTRL_C = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+
+
+def test_ctrl_c_while_a_stage_imports_its_modules_prints_no_frames(workspace):
+    (workspace / "tasks/say/words.py").write_text(f"{CTRL_C}\nWORDS = 1\n")
+    command = workspace / "tasks/say/__main__.py"
+    command.write_text(f"from tasks.say import words\n{command.read_text()}")
+    done = say(workspace, DVC_STAGE="")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("where", ["the work", "the check before it"])
+def test_ctrl_c_during_a_stage_is_one_message(workspace, where):
+    if where == "the work":
+        (workspace / "tasks/say/words.py").write_text(f"{CTRL_C}\nWORDS = 1\n")
+    else:
+        running = workspace / "tasks/common/code/running.py"
+        running.write_text(running.read_text().replace("    spec = getattr", f"    {CTRL_C}\n    spec = getattr"))
+    done = say(workspace, DVC_STAGE="" if where == "the work" else "say")
+    assert (done.returncode, done.stderr) == (130, "stopped; nothing half-written; run again to go on\n")
 
 
 EDIT = "Path('tasks/say/words.py').write_text({!r})"
