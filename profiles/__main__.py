@@ -1,7 +1,8 @@
 """Profiles: what ``params.yaml`` needs changed for another corpus or machine.
 
 A profile is a YAML file in ``profiles/`` with only the keys that differ. ``speechalign profile show`` lists them,
-``show NAME`` prints what one would change, ``use NAME`` changes ``params.yaml``, whose comments stay.
+``show NAME`` prints what one would change, ``use NAME`` changes ``params.yaml``, whose comments stay. Only a block
+``iterations`` is taken whole: it is a chain, and iterations that a profile does not name are left out.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def use(
     name: Annotated[str, typer.Argument(help="a file of profiles/ without its ending")],
     path: Annotated[str | None, typer.Option(help="location of the corpus: a folder or s3://bucket/prefix")] = None,
 ) -> None:
-    """Change params.yaml as the profile says; comments and all other values stay."""
+    """Change params.yaml as the profile says; comments and other values stay, iterations are taken as a whole."""
     with one_message():
         text, changes = merged(name, path)
         with atomic_path(PARAMS) as candidate:

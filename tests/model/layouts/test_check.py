@@ -12,7 +12,7 @@ import yaml
 from transformers import AutoModelForCausalLM
 
 from model.errors import InputError
-from model.layouts.check import Report, check_layout
+from model.layouts.check import Report, Row, check_layout
 from model.layouts.checkpoint import load_causal_lm
 from model.layouts.layout import Layout
 from model.layouts.likelihood import TokenSequence, likelihood, token_logprobs
@@ -128,6 +128,14 @@ def test_a_checkpoint_that_ignores_the_text_does_not_pass(trained):
         model.get_input_embeddings().weight[text] = model.get_input_embeddings().weight[text].mean(0)
     report = check_layout(model, layout, recordings(layout, 24, seed=2))
     assert "another recording's text" in {row.name for row in report.ties + report.better}
+
+
+def test_what_decides_nothing_refuses_no_layout_and_is_noted():
+    better = {"nats": -1.0, "difference": -0.2, "low": -0.3, "high": -0.1}
+    voice = Row("another speaker", "the voice seems not to matter", essential=False, decides=False, **better)
+    start = Row("with <x> before the codes", "", essential=False, decides=True, **better)
+    report = Report("mine", 12, -1.2, (voice, start), ())
+    assert (report.better, report.ties, report.notes) == ([start], [], [voice])
 
 
 def test_too_few_recordings_are_refused(trained):

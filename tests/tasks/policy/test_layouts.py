@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def test_the_shipped_policy_was_trained_with_its_layout(policy, speech):
     assert result.exit_code == 0, result.output
     assert "layout own: -" in result.output
     assert "over 12 recordings" in result.output
+    assert re.search(r"^  another speaker .*  beaten$", result.output, re.MULTILINE), result.output  # it clones voices
+    assert "  not tried: slots swapped (all tokens are of one level)\n" in result.output
     assert result.output.rstrip().endswith("the declared layout fits best")
 
 
@@ -105,6 +108,17 @@ def refused(result, message: str) -> None:
 def test_a_codec_at_another_rate_than_the_layout_says_is_refused(policy, speech, tmp_path):
     codec = {"kind": "encodec", "sample_rate": 16000, "frame_rate": 75}
     refused(check(policy, changed(tmp_path, codec=codec), speech), "50 frames/s, the layout says 16000 Hz and 75")
+
+
+def test_a_codec_of_another_kind_is_refused(policy, speech, tmp_path):
+    codec = {"kind": "snac", "sample_rate": 16000, "frame_rate": 50}
+    refused(check(policy, changed(tmp_path, codec=codec), speech), "it has codes of encodec, the layout says snac")
+
+
+def test_a_kind_of_codec_that_there_is_not_is_refused_with_those_that_there_are(policy, speech, tmp_path):
+    layout = changed(tmp_path, codec={"kind": "snacs", "sample_rate": 16000, "frame_rate": 50})
+    result = run("check", "--policy", policy, "--layout", layout, "--speech", speech)
+    refused(result, "codec.kind is 'snacs', which no installed package has; expected one of dac, encodec, mimi")
 
 
 def test_a_codec_of_another_size_is_refused(speech, tmp_path, policy):
