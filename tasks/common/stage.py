@@ -30,6 +30,7 @@ def one_message() -> Iterator[None]:
     Raises:
         RuntimeError: from an EOFError, which click would take for Ctrl-D and report as "Aborted.".
     """
+    interrupts.heed()
     try:
         yield
     except EOFError as error:
@@ -63,7 +64,6 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         started = time.time()
-        interrupts.heed()
         with one_message():
             if "iteration" in kwargs:
                 kwargs["iteration"] = iteration_of(kwargs["iteration"])
