@@ -155,7 +155,7 @@ def main(
     pairs = [("the same", name) for name in made] + [(name, "the same") for name in ("words dropped", "noise")]
     for before, after in pairs:
         found = verdict.judge(rows[before], rows[after], margins.Margins(), (f'"{before}"', f'"{after}"'))
-        print(f"* {found.answer}: {found.sentence.removeprefix('not shown: ')}.")
+        print(f"* {found.headline}.")
         for reason in found.reasons:
             print(f"  {reason}")
 
