@@ -26,7 +26,7 @@ import numpy as np
 from tasks.common import audio
 from tasks.common.files import DataError
 from tasks.common.rejected import Rejected
-from tasks.common.text_lists import Text, some
+from tasks.common.text_lists import CONTROL, Text, some
 
 ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".w64"}
 UNREADABLE = {".m4a", ".aac", ".mp4", ".webm", ".wma", ".amr"}  # sound that libsndfile has no decoder for
@@ -141,7 +141,7 @@ def check_apart(locations: Sequence[str]) -> None:
     Raises:
         DataError: the first such two.
     """
-    places = {one: one.rstrip("/") if one.startswith("s3://") else str(Path(one).resolve()) for one in locations}
+    places = {one: one.rstrip("/") if one.startswith("s3://") else os.path.realpath(one) for one in locations}
     for inner, outer in itertools.permutations(locations, 2):
         if places[inner].startswith(places[outer].rstrip("/") + "/"):
             raise DataError(
@@ -154,7 +154,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, but for hidden ones; linked folders are followed once.
 
     Raises:
-        DataError: a name that is not UTF-8.
+        DataError: a name that is not UTF-8, or has a control character in it.
     """
     seen = set()
     for above, folders, names in os.walk(folder, followlinks=True):
@@ -169,6 +169,8 @@ def files_below(folder: Path) -> Iterator[Path]:
             if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
                 shown = os.fsencode(name).decode("utf-8", "replace")
                 raise DataError(f"{folder} holds {shown}, a name that is not in UTF-8; rename it")
+            if CONTROL.search(name):
+                raise DataError(f"{folder} holds {name!r}, a name with a control character; rename it")
         yield from (Path(above, name) for name in names if not name.startswith("."))
 
 
@@ -183,14 +185,16 @@ def local_folder(location: str) -> Path:
     if any("\ud800" <= character <= "\udfff" for character in location):  # libsndfile's reader takes UTF-8 alone
         shown = os.fsencode(location).decode("utf-8", "replace")
         raise DataError(f"{shown} has a name that is not in UTF-8; rename it")
+    if CONTROL.search(location):
+        raise DataError(f"{location!r} has a control character in its name; rename it")
     if location.startswith("s3://"):
         from tasks.common import s3  # imports boto3, which local folders need not wait for
 
         return s3.fetch(location)
     folder = Path(location)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(
-            f"{location} is {'a file' if folder.exists() else 'not there'}; expected a folder of recordings or s3://"
+            f"{location} is {'a file' if os.path.exists(folder) else 'not there'}; expected a folder of recordings or s3://"
         )
     return folder
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ KINDS = (
 )
 LARGEST = 200_000_000  # bytes of one list: more is no list of texts
 SHOWN = 5  # of the ids that a message lists
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # of a terminal; no name has them but by mistake
 _SPEAKABLE = re.compile(r"[A-Za-z0-9]")
 
 
@@ -96,7 +98,7 @@ def _local(location: str) -> Path:
         named = location.endswith((".csv", ".tsv", ".lst", ".txt"))
         return s3.fetch_file(location) if named else s3.fetch(location)
     path = Path(location)
-    if not path.exists():
+    if not os.path.exists(path):  # False of a name that is too long, too
         raise DataError(f"{location} does not exist; expected {KINDS}")
     return path
 
@@ -182,6 +184,8 @@ def _transcripts(file: Path, content: str) -> Iterator[tuple[str, Text]]:
 def _check(text: Text, where: str) -> None:
     if not text.id:
         raise DataError(f"{where} has no id")
+    if control := next((word for word in (text.id, text.speaker, text.prompt) if CONTROL.search(word)), ""):
+        raise DataError(f"{where}: {control!r} has a control character or a line end in it; expected a plain name")
     if text.id.startswith("/") or any(part in ("", ".", "..") for part in text.id.split("/")) or "\\" in text.id:
         raise DataError(f"{where}: {text.id!r} can't be an id; expected a file's name without its ending")
     if not _SPEAKABLE.search(text.text):

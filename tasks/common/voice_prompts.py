@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from model.audio import clipping
 from model.errors import InputError
-from tasks.common.systems import ENDINGS, Sound, files_below, load, local_folder
+from tasks.common.systems import ENDINGS, LEAST_SECONDS, Sound, files_below, load, local_folder
 from tasks.common.text_lists import Text, TextList, some
 
 MARK = re.compile(r"[._-]prompt$", re.IGNORECASE)  # t1.prompt.flac is the prompt of t1
@@ -27,7 +28,7 @@ def find(texts: TextList, location: str | None) -> dict[str, Path]:
     asked = texts.texts
     if location is None:
         named = {name: texts.folder / text.prompt for name, text in asked.items() if text.prompt}
-        return {name: path for name, path in named.items() if path.is_file()}
+        return {name: path for name, path in named.items() if os.path.isfile(path)}
     found = _in_folder(asked, local_folder(location))
     if not found:
         raise InputError(
@@ -40,19 +41,23 @@ def find(texts: TextList, location: str | None) -> dict[str, Path]:
 def absent(texts: TextList) -> list[str]:
     """Return the prompts' paths in the list that lead to no file."""
     named = dict.fromkeys(text.prompt for text in texts.texts.values() if text.prompt)
-    return [prompt for prompt in named if not (texts.folder / prompt).is_file()]
+    return [prompt for prompt in named if not os.path.isfile(texts.folder / prompt)]
 
 
 def read(paths: Mapping[str, Path]) -> dict[str, Sound]:
     """Return the prompts' audio. A clipped one is warned of: no system can be much like it.
 
     Raises:
-        InputError: one can't be read.
+        InputError: one can't be read, or is too short.
     """
     read: dict[Path, Sound] = {path: load(path, 1) for path in sorted(set(paths.values()))}
     for path, sound in read.items():
         if not len(sound.samples):
             raise InputError(f"{path}, a voice prompt, can't be used: {sound.problem}")
+        if sound.seconds < LEAST_SECONDS:
+            raise InputError(
+                f"{path}, a voice prompt, has {sound.seconds:.3f} s; expected at least {LEAST_SECONDS} s of a voice"
+            )
         if said := clipping(sound.samples):
             print(f"warning: {path}, a voice prompt, {said}", file=sys.stderr)
     return {name: read[path] for name, path in paths.items()}
@@ -68,7 +73,7 @@ def _in_folder(texts: Mapping[str, Text], folder: Path) -> dict[str, Path]:
     found = {}
     for name, text in texts.items():
         named = folder / text.prompt
-        if text.prompt and named.is_file():
+        if text.prompt and os.path.isfile(named):
             found[name] = named
             continue
         candidates = (name, Path(text.prompt).stem, text.speaker)

@@ -33,8 +33,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model.errors import InputError
-from tasks.common.default_command import DEFAULT, DefaultCommand
+from tasks.common.default_command import BAD_INPUT, DEFAULT, DefaultCommand
 from tasks.common.stage import one_message
+from tasks.common.systems import ENDINGS
 from tasks.gate import output
 from tasks.gate.options import (
     Device,
@@ -52,7 +53,7 @@ from tasks.gate.options import (
 if TYPE_CHECKING:
     from tasks.gate.judges import Named
 
-BAD_INPUT, FAULT = 3, 4  # exit statuses
+FAULT = 4  # exit status
 
 
 class Answers(DefaultCommand):
@@ -97,7 +98,7 @@ def compare(
     with _one_answer():
         from tasks.gate import margins, printing, run, show, verdict
 
-        allowed = margins.parse(dict(one.partition("=")[::2] for one in margin or []))
+        allowed = margins.parse(margin or [])
         _writable(out)
         if github:
             printing.check_summary()
@@ -220,6 +221,10 @@ def _writable(out: Path | None) -> None:
     try:
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if out.exists() and not out.is_file():
+            raise OSError(0, "it is a pipe or a device")
+        if out.suffix.lower() in ENDINGS:
+            raise OSError(0, "that is the name of a recording")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}."):
             pass

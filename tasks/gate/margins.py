@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -38,17 +38,20 @@ class Margins:
         return share * change.before
 
 
-def parse(given: Mapping[str, str]) -> Margins:
-    """Return the default margins with some replaced: ``{"mos": "0.05"}``.
+def parse(given: Sequence[str]) -> Margins:
+    """Return the default margins with some replaced: ``["mos=0.05"]``.
 
     Raises:
-        InputError: an unknown name, or a value that is no share.
+        InputError: an unknown name, one that is there twice, or a value that is no share.
     """
     names = [field.name for field in fields(Margins)]
     found: dict[str, float] = {}
-    for name, value in given.items():
+    for one in given:
+        name, _, value = one.partition("=")
         if name not in names:
-            raise InputError(f"--margin {name}: expected one of {', '.join(names)}")
+            raise InputError(f"--margin {one}: expected one of {', '.join(names)}, such as mos=0.05")
+        if name in found:
+            raise InputError(f"--margin {name} is given twice; keep one of them")
         try:
             found[name] = float(value)
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
@@ -82,8 +83,9 @@ def check_output(path: Path, option: str, material: Material) -> None:
         InputError: it is the list of texts, a recording or a voice prompt.
     """
     recordings = (file for system in material.systems for own in system.recordings.values() for file in own)
-    place = path.resolve()
-    if any(place == read.resolve() for read in (material.texts.source, *material.prompts.values(), *recordings)):
+    place = os.path.realpath(path)
+    inputs = (material.texts.source, *material.prompts.values(), *recordings)
+    if any(place == os.path.realpath(file) for file in inputs):
         raise InputError(f"{option} {path} is an input of this comparison; expected another file, such as gate.html")
 
 

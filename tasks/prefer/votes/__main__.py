@@ -18,13 +18,14 @@ Examples:
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tasks.common.default_command import DefaultCommand
+from tasks.common.default_command import BAD_INPUT, DefaultCommand
 from tasks.common.files import DataError
 from tasks.common.stage import stage
 from tasks.prefer.votes.options import Host, Options, PerRater, Port, Stop, with_options
@@ -35,15 +36,11 @@ if TYPE_CHECKING:
     from tasks.prefer.votes.key import Key
 
 
-BAD_INPUT, FAULT = 3, 4  # exit statuses, as the gate's
+FAULT = 4  # exit status, as the gate's
 
 
 class _Group(DefaultCommand):
     """Bad input and wrong options have one exit status."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _refuse_empty(args)
-        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,17 +55,6 @@ class _Group(DefaultCommand):
         except Exception as error:
             traceback.print_exc()
             raise SystemExit(FAULT) from error
-
-
-def _refuse_empty(args: list[str]) -> None:
-    """Refuse "", which a path would take for the current folder."""
-    for place, arg in enumerate(args):
-        if not arg.strip() or (arg.startswith("--") and arg.endswith("=")):
-            after = f" after {args[place - 1]}" if place else ""
-            named = arg if arg.strip() else f"the argument{after}"
-            error = typer.BadParameter(f"{named} is empty; expected a value (is a variable of the shell not set?)")
-            error.exit_code = BAD_INPUT
-            raise error
 
 
 app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, help=__doc__)
@@ -98,7 +84,7 @@ def compare(
     if prompts and not with_reference:
         raise DataError("--prompts are the voices to be like; they need --scale similarity")
     for folder in (before, after, prompts or before):
-        if out.resolve().is_relative_to(Path(folder).resolve()):
+        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
             raise DataError(f"--out {out} lies in {folder}, whose recordings are read; name a folder elsewhere")
     compared = folders.read(before, after, texts, prompts, with_reference, np.random.default_rng([options.seed, 1]))
     for note in compared.notes:

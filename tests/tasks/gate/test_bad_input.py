@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import soundfile
 
 from model.errors import InputError
 from tasks.gate import run
 from tests.conftest import REPOSITORY
-from tests.tasks.gate.conftest import gate, write_texts
+from tests.tasks.gate.conftest import gate
 
+LONG = "x" * 300
+LISTS = {
+    "other": b"id,text\nz,One\n",
+    "remarks": b"id,text\nt0,[laughs] (loud)\nt1,One four\n",
+    "lines": b'id,text\n"t0\nx",One four\n',
+    "escape": b"id,text\n\x1b[31mt0,One four\n",
+    "utf16": "id,text\nt0,One four\n".encode("utf-16"),
+    "bare": b"t0,One four\n",
+    "huge": b"id,text\nt0," + b"a" * 140_000 + b"\n",
+    "open": b'id,text\nt0,"One four\nt1,Two\n',
+}
 BAD = {
     "no folder": (["{a}", "nowhere", "--texts", "{texts}"], "expected a folder of recordings"),
     "a file as a folder": (["{texts}", "{a}", "--texts", "{texts}"], "expected a folder of recordings"),
@@ -42,11 +56,38 @@ BAD = {
     "three folders": (["{a}", "{b}", "{a}", "--texts", "{texts}"], "unexpected extra argument"),
     "an unknown option": (["{a}", "{b}", "--texts", "{texts}", "--colour"], "No such option"),
     "too few resamples": (["{a}", "{b}", "--texts", "{texts}", "--resamples", "5"], "1000"),
-    "an empty name": (["", "{b}", "--texts", "{texts}"], "name is empty"),
+    "an empty name": (["", "{b}", "--texts", "{texts}"], "the argument after compare is empty; expected a value"),
+    "an empty option": (["{a}", "{b}", "--texts", "{texts}", "--second", ""], "after --second is empty"),
+    "a margin given twice": (
+        ["{a}", "{b}", "--texts", "{texts}", "--margin", "wer=0.1", "--margin", "wer=0.2"],
+        "--margin wer is given twice",
+    ),
+    "a list with a long name": (["{a}", "{b}", "--texts", LONG], "does not exist"),
+    "a folder with a long name": ([LONG, "{b}", "--texts", "{texts}"], "is not there"),
+    "prompts with a long name": (["{a}", "{b}", "--texts", "{texts}", "--prompts", LONG], "is not there"),
+    "a link to itself": (["{loop}", "{b}", "--texts", "{texts}"], "is not there"),
+    "a list that is a link to itself": (["{a}", "{b}", "--texts", "{loop}"], "does not exist"),
+    "a line end in an id": (["{a}", "{b}", "--texts", "{lines}"], "has a control character or a line end in it"),
+    "a control character in an id": (["{a}", "{b}", "--texts", "{escape}"], "a control character"),
+    "a control character in a file's name": (["{red}", "{b}", "--texts", "{texts}"], "holds '\\x1b[31m.wav', a name"),
+    "a line end in a folder's name": (["a\nb", "{b}", "--texts", "{texts}"], "'a\\nb' has a control character"),
+    "a prompt of 3 ms": (["{a}", "{b}", "--texts", "{texts}", "--prompts", "{click}"], "has 0.003 s; expected"),
+    "a page over a pipe": (["{a}", "{b}", "--texts", "{texts}", "--out", "{pipe}"], "it is a pipe or a device"),
+    "a page named as a recording": (["{a}", "{b}", "--texts", "{texts}", "--out", "{a}/t9.wav"], "of a recording"),
+    "a list in UTF-16": (["{a}", "{b}", "--texts", "{utf16}"], "is not UTF-8 text"),
+    "a list without a header": (["{a}", "{b}", "--texts", "{bare}"], "lacks id and text; found ['t0', 'One four']"),
+    "a list with a huge field": (["{a}", "{b}", "--texts", "{huge}"], "field larger than field limit"),
+    "a quote that is never closed": (["{a}", "{b}", "--texts", "{open}"], "unexpected end of data"),
+    "a folder that is called a recording": (["{folders}", "{b}", "--texts", "{texts}"], "holds no recordings"),
+    "a table of one": (["table", "{a}", "--texts", "{texts}"], "two systems or more"),
+    "a table by an unknown measure": (["table", "{a}", "{b}", "--texts", "{texts}", "--by", "WER"], "expected one of"),
+    "half a text": (["power", "--texts", "1.5"], "valid integer"),
+    "a rate that is none": (["power", "--texts", "10", "--wer", "nan"], "a share above 0 and below 1"),
+    "endless texts": (["power", "--texts", "10", "--words", "inf"], "a number from 1 to 10,000,000"),
     "one folder in the other": (["{b}", "{b}/draws", "--texts", "{texts}"], "would count for both systems"),
     "the other in the one": (["{b}/draws", "{b}", "--texts", "{texts}"], "would count for both systems"),
     "a page over the texts": (["{a}", "{b}", "--texts", "{texts}", "--out", "{texts}"], "is an input of this"),
-    "a page over a recording": (["{a}", "{b}", "--texts", "{texts}", "--out", "{a}/t0.flac"], "is an input of this"),
+    "a page over a recording": (["{a}", "{b}", "--texts", "{texts}", "--out", "{a}/t0.flac"], "name of a recording"),
     "a text of remarks alone": (["{a}", "{b}", "--texts", "{remarks}"], "no reference words in t0"),
     "a table by similarity without prompts": (
         ["table", "{a}", "{b}", "--texts", "{texts}", "--by", "similarity"],
@@ -69,9 +110,17 @@ def test_bad_input_is_one_message_and_status_3(spoken, tmp_path, name):
         places[folder] = tmp_path / folder
     for voice in ("m1", "f2"):
         (tmp_path / "broken" / f"{voice}.wav").write_bytes(b"RIFF")
-    places["other"] = write_texts(tmp_path, "id,text\nz,One\n")
-    (tmp_path / "remarks.csv").write_text("id,text\nt0,[laughs] (loud)\nt1,One four\n")
-    places["remarks"] = tmp_path / "remarks.csv"
+    for called, content in LISTS.items():
+        places[called] = tmp_path / f"{called}.csv"
+        places[called].write_bytes(content)
+    for folder, file, samples in (("red", "\x1b[31m.wav", 8000), ("click", "t0.wav", 50)):
+        places[folder] = tmp_path / folder
+        places[folder].mkdir()
+        soundfile.write(places[folder] / file, np.sin(np.arange(samples) / 9), 16000)
+    places |= {"loop": tmp_path / "loop", "pipe": tmp_path / "gate.html", "folders": tmp_path / "folders"}
+    places["loop"].symlink_to("loop")
+    os.mkfifo(places["pipe"])
+    (places["folders"] / "t0.wav").mkdir(parents=True)
     done = gate(*(str(argument).format(**places) for argument in arguments))
     assert done.exit_code == 3, done.output
     assert message in " ".join(done.output.replace("│", " ").split()), done.output

@@ -142,7 +142,7 @@ def test_files_that_both_lack_are_no_loss():
     rows = system(20)
     found = judge(without(rows, "t1"), without(rows, "t1"), Margins(), NAMES, 1000)
     assert states(found)["failed"] == "not worse" and found.answer == "not shown"
-    assert states(judge(rows, without(rows, "t1"), parse({"failed": "0.5"}), NAMES, 1000))["failed"] == "not worse"
+    assert states(judge(rows, without(rows, "t1"), parse(["failed=0.5"]), NAMES, 1000))["failed"] == "not worse"
 
 
 def test_a_missing_file_is_not_voiceless():
@@ -223,7 +223,7 @@ def test_a_margin_is_shown_in_the_unit_of_its_difference():
 
 
 def test_margins_are_relative_to_the_system_before():
-    narrow = judge(BEFORE, after(similarity=0.69, **GOOD), parse({"similarity": "0.01"}), NAMES, 1000)
+    narrow = judge(BEFORE, after(similarity=0.69, **GOOD), parse(["similarity=0.01"]), NAMES, 1000)
     assert narrow.answer == "worse" and states(narrow)["similarity"] == "worse"
     assert verdict(after(similarity=0.69, **GOOD)).answer == "better"
 
@@ -231,14 +231,17 @@ def test_margins_are_relative_to_the_system_before():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"pitch": "0.1"}, "expected one of wer, similarity, mos"),
-        ({"wer": ""}, "expected a number, such as wer=0.1"),
-        ({"wer": "a"}, "expected a number"),
-        ({"wer": "-0.1"}, "a share from 0 to 1"),
-        ({"wer": "20"}, "a share from 0 to 1"),
-        ({"wer": "nan"}, "a share from 0 to 1"),
+        ("pitch=0.1", "expected one of wer, similarity, mos"),
+        ("=0.1", "expected one of wer"),
+        ("wer", "expected a number, such as wer=0.1"),
+        ("wer=a", "expected a number"),
+        ("wer=0.1=2", "expected a number"),
+        ("wer=-0.1", "a share from 0 to 1"),
+        ("wer=20", "a share from 0 to 1"),
+        ("wer=nan", "a share from 0 to 1"),
+        ("mos=0.1 mos=0.2", "--margin mos is given twice; keep one of them"),
     ],
 )
-def test_margins_that_make_no_sense_are_refused(given: dict[str, str], message: str):
+def test_margins_that_make_no_sense_are_refused(given: str, message: str):
     with pytest.raises(InputError, match=message):
-        parse(given)
+        parse(given.split())
