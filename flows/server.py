@@ -121,10 +121,16 @@ def _temporary() -> Iterator[str]:
                 ended.wait(0.5)
 
         server = start()
-        deadline = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+        seconds = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+        deadline = time.monotonic() + seconds
         while not _answers(address):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise ServerError(f"Prefect's temporary server did not start; {log} says why")
+            if server.poll() is not None:
+                raise ServerError(f"Prefect's temporary server ended with status {server.poll()}; {log} says why")
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"Prefect's temporary server did not answer within {seconds} s. On a busy machine give it longer: "
+                    f"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS={5 * max(seconds, 60)}; else see {log}"
+                )
             time.sleep(0.1)
         keeper = threading.Thread(target=keep, args=(server,), daemon=True)
         keeper.start()

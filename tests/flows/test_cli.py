@@ -16,10 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_HOME, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 from typer.testing import CliRunner
 
 from flows import __main__ as start
-from flows import cli, server, stopping
+from flows import cli, process, server, stopping
 from tests.flows.conftest import PROJECT, gone
 from tests.tasks.prefer.votes.listening import systems
 
@@ -359,3 +360,19 @@ def test_the_temporary_server_is_asked_without_a_proxy(monkeypatch, known):
     server._past_proxies()
     assert urllib.request.proxy_bypass("127.0.0.1")
     assert not known or urllib.request.proxy_bypass(known.partition(",")[0])
+
+
+@pytest.mark.parametrize(
+    ("app", "seconds", "said"),
+    [
+        (server.APP, 0, r"did not answer within 0 s.* give it longer"),
+        ("no.such:app", 600, r"ended with status \d+; .*server\.log says why"),
+    ],
+)
+def test_a_temporary_server_that_is_too_slow_is_told_from_one_that_ends(monkeypatch, tmp_path, app, seconds, said):
+    process.allow()
+    monkeypatch.setattr(server, "APP", app)
+    settings = {PREFECT_HOME: tmp_path, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: seconds}
+    with temporary_settings(settings), pytest.raises(server.ServerError, match=said), server._temporary():
+        pass
+    assert (tmp_path / "server.log").is_file()
