@@ -19,8 +19,9 @@ from tasks.common import inputs, interrupts, orphans, paths, ranks, secrets
 from tasks.common.code import running
 
 ERROR, HINT = "error: ", "(SPEECHALIGN_DEBUG=1 shows where)"
-# Faults of the machine, not of the code: disk, permissions, limits. A missing file is no such fault.
-MACHINE = {"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM"}
+# Faults of the machine or of a name, not of the code: disk, permissions, limits. A missing file is no such fault.
+MACHINE = {"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "EPERM", "EMFILE", "ENFILE", "ENOMEM",
+           "ENAMETOOLONG", "ELOOP"}  # fmt: skip
 
 
 @contextlib.contextmanager

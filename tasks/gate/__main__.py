@@ -24,7 +24,6 @@ import errno
 import json
 import os
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,6 @@ import typer
 from model.errors import InputError
 from tasks.common.default_command import BAD_INPUT, DEFAULT, DefaultCommand
 from tasks.common.stage import one_message
-from tasks.common.systems import ENDINGS
 from tasks.gate import output
 from tasks.gate.options import (
     Device,
@@ -218,6 +216,9 @@ def _writable(out: Path | None) -> None:
     """Refuse before the judging what could not be written after it."""
     if out is None:
         return
+    from tasks.common.files import try_place
+    from tasks.common.systems import ENDINGS
+
     try:
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -225,9 +226,7 @@ def _writable(out: Path | None) -> None:
             raise OSError(0, "it is a pipe or a device")
         if out.suffix.lower() in ENDINGS:
             raise OSError(0, "that is the name of a recording")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}."):
-            pass
+        try_place(out)
     except OSError as error:
         raise InputError(
             f"--out {out}: expected a file that can be written, such as gate.html; {error.strerror}"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tasks.common.default_command import BAD_INPUT, DefaultCommand
-from tasks.common.files import DataError
+from tasks.common.files import DataError, try_place
 from tasks.common.stage import stage
 from tasks.prefer.votes.options import Host, Options, PerRater, Port, Stop, with_options
 
@@ -200,10 +200,16 @@ def _sampled(iteration: str, params: Params) -> tuple[list[dict[str, Any]], Gold
 
 
 def _check_new(out: Path) -> None:
-    """Refuse a folder that exists, before minutes of work."""
-    if out.exists():
+    """Refuse a folder that exists or can't be made, before minutes of work."""
+    if os.path.lexists(out):  # a link to nowhere is there, too
         go_on = f"; `speechalign votes serve {out}` goes on with it" if (out / "key.json").is_file() else ""
         raise DataError(f"{out} exists and may hold votes; name another folder with --out, or move it away{go_on}")
+    try:
+        try_place(out)
+    except OSError as error:
+        raise DataError(
+            f"--out {out}: expected a new folder in one that can be written to; {error.strerror}"
+        ) from error
 
 
 def _make(out: Path, pairs: Any, rate: int, options: Options, seed: list[int], **about: Any) -> None:

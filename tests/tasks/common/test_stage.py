@@ -49,8 +49,8 @@ def test_an_error_that_a_user_can_act_on_is_one_message(tmp_path):
     assert done.stderr == "error: there is no data; run prepare\n(SPEECHALIGN_DEBUG=1 shows where)\n"
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_fault_of_the_machine_is_one_message(tmp_path, number):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG])
+def test_a_fault_of_the_machine_or_a_name_is_one_message(tmp_path, number):
     done = run(f"import os; raise OSError({number}, os.strerror({number}), 'data/codes')", tmp_path)
 
     assert done.returncode == 1

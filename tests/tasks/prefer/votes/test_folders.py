@@ -134,6 +134,10 @@ def remove(name):
     return lambda folder: [path.unlink() for path in (folder / name).iterdir()]
 
 
+def link_to_itself(folder):
+    (folder / "loop").symlink_to("loop")
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
@@ -150,6 +154,12 @@ def remove(name):
         (None, ("before", "after", "--prompts", "prompts"), "need --scale similarity"),
         (None, ("before", "after", "--scale", "similarity", "--prompts", "gone"), "gone is not there"),
         (None, ("before", "after", "--out", "before"), "exists and may hold votes"),
+        (link_to_itself, ("before", "after", "--out", "loop"), "exists and may hold votes"),
+        (None, ("before", "after", "--out", "texts.csv/test"), "expected a new folder in one that can be written to"),
+        (None, ("before", "after", "--out", "/proc/test"), "expected a new folder in one that can be written to"),
+        (None, ("before", "after", "--out", "x" * 300), "File name too long"),
+        (link_to_itself, ("loop", "after"), "loop is not there"),
+        (None, ("x" * 300, "after"), "is not there"),
         (None, ("before", "after", "--out", "after/listening"), "--out after/listening lies in after"),
         (
             lambda folder: (folder / "after").rename(folder / "before/after"),
