@@ -86,7 +86,7 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
             loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
         model = loaded.unwrap_python_model()
         voice, decoding = model.voice, Decoding(**model.config["decoding"])
-        params = params.model_copy(update={"prompt_frames": model.config["prompt_frames"]})
+        params = params.model_copy(update={"prompt_frames": model.config.get("prompt_frames")})
     except (SpeechAlignError, TypeError, ValueError) as error:
         raise DataError(
             f"{title} of {version.name} has no evaluation on the present dev texts, and could not be evaluated: "

@@ -46,7 +46,7 @@ class PolicyModel(PythonModel):
         folders = context.artifacts
         # A published codec is fetched by its name; one of this project's own travels with the model.
         codec = folders.get(CODEC) or self.config["codec"]
-        self.voice = Voice.load(folders[AR], folders[NAR], codec, device, self.config["prompt_frames"])
+        self.voice = Voice.load(folders[AR], folders[NAR], codec, device, self.config.get("prompt_frames"))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -81,6 +81,15 @@ def model_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def logged_config(params: Params, decoding: dict[str, float]) -> dict[str, Any]:
+    """Return a version's settings as MLflow keeps them.
+
+    MLflow also logs them as parameters of the run, which writes None otherwise than the run's own, so None is left out.
+    """
+    settings = {**RUNTIME, **model_config(params, decoding)}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def all_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Every version, oldest first; none if the model is not registered yet."""
     with failures():
@@ -111,7 +120,7 @@ def log_version(client: MlflowClient, name: str, candidate: Candidate, run_id: s
                 python_model=str(source),
                 artifacts=artifacts,
                 code_paths=[str(source.parents[2] / "model")],
-                model_config={**RUNTIME, **model_config(params, candidate.decoding)},
+                model_config=logged_config(params, candidate.decoding),
                 signature=signature(candidate.decoding),
                 input_example=input_example(params.policy.voice),
                 pip_requirements=requirements(params),

@@ -23,7 +23,7 @@ from model.long_texts import joined
 from tasks.common import paths
 from tasks.common.files import write_json
 from tasks.register.policy_model import PolicyModel, seeds_of, wav_file
-from tasks.register.versions import input_example, model_config, signature
+from tasks.register.versions import input_example, logged_config, model_config, signature
 from tests.tasks.register import tiny
 
 
@@ -88,6 +88,18 @@ def test_the_input_example_has_what_the_policy_needs(kind: str, columns: list[st
     assert [*example] == columns
     [record] = example.to_dict("records")
     assert model.encode_prompt(record, 9.0, 0).text == ("six" if kind == "audio" else "")
+
+
+def test_whole_utterances_as_prompts_are_kept_without_a_none(tmp_path: Path, voice: Path):
+    whole = tiny.params(tmp_path).model_copy(update={"prompt_frames": None})
+    kept = logged_config(whole, tiny.DECODING)
+    assert None not in kept.values() and "prompt_frames" not in kept
+    tiny.write_models(tmp_path)
+    tiny.write_policy(tmp_path, "0", seed=0)
+    model, artifacts = PolicyModel(), {"policy": "runs/0/policy", "nar": "runs/0/nar", "codec": "checkpoints/codec"}
+    places = {name: str(tmp_path / place) for name, place in artifacts.items()}
+    model.load_context(PythonModelContext(places, {**kept, "device": "cpu"}))
+    assert model.encode_prompt({"prompt_audio": voice.read_bytes()}, 9.0, 0).speech.rows.shape[1] == 200
 
 
 def test_a_policy_without_voice_prompts_takes_the_speakers_name(tmp_path: Path):
