@@ -7,7 +7,9 @@ Pairs, their order, batches, optimizer and each step's learning rate are equal. 
 * ``TRL, at its best``: reference log-probabilities computed beforehand (not timed), activations kept.
 
 Prints pairs per second, the ratios with 95 % intervals over rounds, and the largest difference of any step's losses.
-The pairs are iteration 1's if there are any, else golden speech against one sample of the policy.
+So that a ratio can be judged, the matrix products of this project's steps (linear layers, forward and backward, nothing
+else) are timed alone: no code with these products is faster than that. The pairs are iteration 1's if there are any,
+else golden speech against one sample of the policy.
 """
 
 from __future__ import annotations
@@ -89,6 +91,21 @@ def trl(
         return time.perf_counter() - started, trainer.losses
 
 
+def products(method: Pairwise, steps: int) -> float:
+    """Return the seconds of the matrix products of ``steps`` steps alone, of the linear layers forward and backward."""
+    layers = [layer for layer in method.model.modules() if isinstance(layer, torch.nn.Linear)]
+    seconds = 0.0
+    for batch in (batch for step in range(steps) for batch in method.batches(step)):
+        positions = batch["tokens"].numel()
+        for layer in layers:
+            x = torch.randn(positions, layer.in_features, requires_grad=True)
+            gradient = torch.randn(positions, layer.out_features)
+            started = time.perf_counter()
+            torch.autograd.grad(layer(x), [x, layer.weight], gradient)
+            seconds += time.perf_counter() - started
+    return seconds
+
+
 def rows_of(pairs: list[Row]) -> list[dict[str, list[int]]]:
     """Return pairs as TRL's collator takes them."""
     contexts, targets = sequences_of(pairs)
@@ -145,7 +162,11 @@ def main(steps: int = 16, rounds: int = 5) -> None:
         fresh = [LlamaForCausalLM.from_pretrained(paths.ar("0")).to(device) for _ in range(2)]
         return trl(*fresh, rows, params, optimization, beta, as_it_comes)
 
+    def alone() -> tuple[float, list[float]]:
+        return products(Pairwise(job()), optimization.steps), []
+
     ways = {"speechalign": ours, "TRL, at its best": lambda: theirs(False), "TRL, as it comes": lambda: theirs(True)}
+    ways["matrix products alone"] = alone
     speeds: dict[str, list[float]] = {name: [] for name in ways}
     curves: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -157,10 +178,12 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     )
     for name, values in speeds.items():
         print(f"{name}: {np.median(values):.1f} pairs/s")
-    for name in list(ways)[1:]:
+    for name in list(ways)[1:3]:
         apart = np.abs(np.subtract(curves["speechalign"], curves[name]))
         print(ratio_line(f"speechalign / {name}", speeds["speechalign"], speeds[name]))
         print(f"loss of a step, largest difference to {name}: {apart.max():.1e} over {len(apart)} steps")
+    bound = speeds["matrix products alone"]
+    print(ratio_line("matrix products alone / TRL, at its best", bound, speeds["TRL, at its best"]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from model.errors import SpeechAlignError
+from tasks.common.runtime import use_deterministic_algorithms
 
 Done = Callable[[int], None]
 Places = Callable[[str], str]
@@ -76,7 +77,7 @@ def prepare(seed: int) -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    use_deterministic_algorithms()
 
 
 def _nothing(_n: int) -> None:
