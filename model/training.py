@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model import processes, saved_state, sharding
+from model import processes, recompute, saved_state, sharding
 from model.batch import Batch
 from model.checkpoint import not_finite
 from model.errors import TrainingError
@@ -118,13 +118,9 @@ def fit(
     if state:
         with saved_state.fitting(state_file):
             model.load_state_dict(state["parts"]["model"])
-    recomputed: list[Any] = (
-        [m for m in model.modules() if hasattr(m, "gradient_checkpointing_enable")] if checkpointing else []
-    )
     if checkpointing:
         return_freed_memory()
-    for part in recomputed:  # of transformers
-        part.gradient_checkpointing_enable({"use_reentrant": False})
+        recompute.enable(model)
     model.train()
     together, trained = prepare(model, loss, accelerator, shard)
     own_optimizers = build(
@@ -213,8 +209,8 @@ def fit(
     if saver:
         saver.finish()
     sharding.join(model)
-    for part in recomputed:
-        part.gradient_checkpointing_disable()
+    if checkpointing:
+        recompute.disable(model)
     return model.eval()
 
 

@@ -222,7 +222,7 @@ def test_blocks_that_are_computed_again_learn_the_same_and_only_during_training(
             model, lambda step: [batch], loss, Optimization(lr=1e-2, steps=2), seed=0, cpu=True,
             checkpointing=checkpointing,
         )  # fmt: skip
-        assert not model.is_gradient_checkpointing
+        assert not model.is_activation_checkpointing
         return model, len(computed)
 
     (plain, once), (recomputed, twice) = trained(False), trained(True)
