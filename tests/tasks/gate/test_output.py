@@ -62,7 +62,7 @@ def test_an_ascii_terminal_gets_its_answer(spoken, tmp_path):
         stdout=subprocess.PIPE, env={"PYTHONIOENCODING": "ascii"},
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert done.stdout.decode("ascii").rstrip().splitlines()[-1].startswith("Not shown: too few texts")
+    assert done.stdout.decode("ascii").rstrip().splitlines()[-1].startswith("Not shown: 4 texts are too few")
     assert "after é" in page.read_text(encoding="utf-8")
 
 
@@ -82,7 +82,7 @@ def test_the_verdict_is_printed_before_a_page_that_can_not_be_written(spoken, mo
 
     monkeypatch.setattr(page, "write", full)
     done = gate(spoken / "a", spoken / "b", "--texts", spoken / "texts.csv", "--no-mos", *JUDGES, "--out", "g.html")
-    assert done.exit_code == 3 and "Not shown: too few texts" in done.stdout
+    assert done.exit_code == 3 and "Not shown: 4 texts are too few" in done.stdout
     assert "--out g.html can't be written: No space left on device; the answer is above" in done.stderr
 
 
