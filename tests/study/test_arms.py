@@ -61,22 +61,25 @@ def test_an_arm_with_a_wrong_setting_is_one_clear_message(changes, message):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "message"),
     [
-        {"arms": {"x": {**ARM, "first": 0}}},  # which makes no iteration 0
-        {"arms": {"x": {**ARM, "first": 3, "last": 2}}},
-        {"arms": {"x": {**ARM, "shares": "pairs", "keep": "erring"}}},
-        {"arms": {"x": {**ARM, "sft_share": 0.5}}},
-        {"arms": {"x": {**ARM, "after": "y"}}, "starts": {"y": LOOP | {"shares": "data"}}},  # need not have run by then
-        {"arms": {"x": {**ARM, "against": "y"}}},
-        {"arms": {"x": ARM}, "single": {"x": ARM}},
-        {"one_seed": [19]},
-        {"loop": {**ARM, "first": 1}},
+        ({"arms": {"x": {**ARM, "first": 0}}}, "first is 0 where the arm makes its own iteration 0"),
+        ({"arms": {"x": {**ARM, "first": 3, "last": 2}}}, r"first \(3\) is after last \(2\)"),
+        ({"arms": {"x": {**ARM, "shares": "pairs", "keep": "erring"}}}, "choose among an arm's own pairs"),
+        ({"arms": {"x": {**ARM, "sft_share": 0.5}}}, "sft_share is of the data that the arm trains its own AR on"),
+        (
+            {"arms": {"x": {**ARM, "after": "y"}}, "starts": {"y": LOOP | {"shares": "data"}}},
+            "x is after y, which need not have run by then",
+        ),
+        ({"arms": {"x": {**ARM, "against": "y"}}}, "x is compared with y, which is no arm"),
+        ({"arms": {"x": ARM}, "single": {"x": ARM}}, "two arms have one name: x"),
+        ({"one_seed": [19]}, r"one_seed is \[19\], but the loops have the seeds"),
+        ({"loop": {**ARM, "first": 1}}, "the loop makes everything itself"),
     ],
 )
-def test_arms_that_contradict_themselves_are_refused(tmp_path, changes):
+def test_arms_that_contradict_themselves_are_refused(tmp_path, changes, message):
     load(written(tmp_path))
-    with pytest.raises(ParamsError, match="1 problem"):
+    with pytest.raises(ParamsError, match=rf"params\.yaml: .*{message}"):
         load(written(tmp_path, **changes))
 
 
