@@ -21,9 +21,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 BETA, LR, RANK, ALPHA = 0.1, 1e-4, 16, 32
-# Freed tensors of more than a megabyte go back to the system at once. Otherwise the C library's heap keeps and splits
+# Freed tensors of more than 256 KB go back to the system at once. Otherwise the C library's heap keeps and splits
 # them, and the peak says more about that than about what a training needs.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 18)}
 SIDES = {"speechalign": "speechalign", "trl": "TRL, as it comes", "trl-cached": "TRL, reference cached"}
 
 

@@ -49,8 +49,7 @@ def by_rows(layer: Callable[..., Any], hidden: torch.Tensor, *args: Any) -> Any:
             likewise; others belong to all rows.
     """
     rows, length = hidden.shape[:2]
-    # PyTorch keeps what a checkpoint of a single masked row computes, so no group is that small.
-    groups = rows // max(2, POSITIONS.get(hidden.device.type, POSITIONS["cuda"]) // length)
+    groups = rows // max(1, POSITIONS.get(hidden.device.type, POSITIONS["cuda"]) // length)
     # A tensor without rows could be taken for one with rows if the numbers were the same.
     if not isinstance(layer, partial) or groups < 2 or rows == length:
         return checkpoint(layer, hidden, *args, use_reentrant=False)

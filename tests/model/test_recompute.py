@@ -46,9 +46,9 @@ def test_the_gradients_are_the_same_and_layers_are_computed_by_groups(family, po
         torch.testing.assert_close(gradient, expected[name], atol=1e-5, rtol=1e-5)
     length = batch["tokens"].shape[1]
     layers = model.config.num_hidden_layers
-    groups = max(1, len(PAIRS) // max(2, positions // length))
+    groups = max(1, len(PAIRS) // max(1, positions // length))
     assert sizes == [len(PAIRS)]  # the layer is entered once, its checkpoints are smaller
-    assert len(calls) == layers * groups and sum(calls) == layers * len(PAIRS) and min(calls) > 1
+    assert len(calls) == layers * groups and sum(calls) == layers * len(PAIRS)
 
 
 def test_two_rows_of_two_positions_are_not_cut_since_a_mask_of_positions_would_look_alike(monkeypatch):
