@@ -6,8 +6,10 @@ Everything heavy is imported inside the subcommands, so that ``--help`` takes le
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -261,6 +263,9 @@ def main() -> None:
     try:
         app(prog_name="speechalign")
     except BaseException as error:
+        if isinstance(error, OSError) and error.errno == errno.EIO:  # of a terminal that is gone: its signal follows
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(0.5)
         if stopping.begun():  # wherever Ctrl-C arrived: what it interrupted may have failed in its own way
             stopping.leave(polite=isinstance(error, SystemExit))
         stopping.finish()

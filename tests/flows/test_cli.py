@@ -269,6 +269,23 @@ def test_what_ctrl_c_breaks_is_not_shown():
     assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
 
 
+def test_a_print_that_fails_before_the_signal_of_a_closed_terminal_comes_is_no_error():
+    """The system closes the terminal first and tells the process then."""
+    code = """if True:
+        import errno, os, signal, threading
+        from flows import cli
+        def printing(**_):
+            HANGUP
+            raise OSError(errno.EIO, "Input/output error")
+        cli.app = printing
+        cli.main()
+    """
+    done = finish(code.replace("HANGUP", "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGHUP)).start()"))
+    assert (done.returncode, done.stderr) == (130, f"{stopping.MESSAGE}\n")
+    done = finish(code.replace("HANGUP", "pass"))
+    assert done.returncode == 1 and "Input/output error" in done.stderr  # of a disk
+
+
 def test_a_terminal_that_closes_ends_the_command():
     """Its SIGHUP comes when nothing can be printed any more."""
     code = """if True:
