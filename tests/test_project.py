@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from tasks.common import params
+from tasks.common.code.closure import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ["requirements.lock", "requirements/build.lock", "requirements/uv.lock", "requirements/gate.lock"]
@@ -158,6 +159,26 @@ def test_every_stage_explains_itself(name):
 
     assert result.exit_code == 0, result.output
     assert "Usage" in result.output
+
+
+def test_a_training_always_has_the_same_number_of_threads(stages):
+    """Its sums, and so its bytes, depend on that: no share that another stage leaves, and in DVC's record."""
+    closures = {command: Project(ROOT).closure(command) for command in stage_modules()}
+    training = [stage for stage in stages if "model.training" in closures.get(command_of(stage), ())]
+    assert {command_of(stage) for stage in training} >= {
+        "tasks.policy",
+        "tasks.nar",
+        "tasks.nar.synthetic",
+        "tasks.align",
+    }
+    for stage in training:
+        assert (stage.meta or {}).get("cores") == "all", stage.addressing
+        names = [name for dep in stage.deps for name in getattr(dep, "params", [])]
+        assert "compute.threads" in names, stage.addressing
+
+
+def command_of(stage):
+    return re.search(r"python -m ([\w.]+)", str(stage.cmd))[1]
 
 
 # --- who may import whom ----------------------------------------------------------------------------------------
