@@ -30,6 +30,7 @@ TOY = "from tasks.common import params; params.load = lambda: None; from flows.c
 
 def heed_ctrl_c() -> None:
     """Undo what tests inherit that a shell runs in the background: Ctrl-C is ignored. At a terminal it is not."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -302,6 +303,7 @@ def test_a_terminal_that_closes_ends_the_command():
     """
     child, terminal = pty.fork()
     if child == 0:
+        heed_ctrl_c()
         os.execve(sys.executable, [sys.executable, "-c", code], {**os.environ, "PYTHONPATH": str(PROJECT)})
     shown = b""
     while b"ready" not in shown:
