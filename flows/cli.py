@@ -59,7 +59,7 @@ def run(
 ) -> None:
     """Run the loop: corpus, policies, evaluation, report, registry.
 
-    The first run takes about 12 minutes on two cores.
+    The first run takes about 9 minutes on two cores.
     Later runs do only what has changed; with no change they take seconds.
 
     Writes data/, runs/ (policies, pairs, metrics), reports/index.html,
