@@ -14,10 +14,11 @@ from types import FrameType
 from typing import NoReturn
 
 from flows import process
+from tasks.common import interrupts
 
 SECONDS = 7.0  # for Prefect to record the end of the run; a server that is gone would be asked for minutes
 LEAVING_SECONDS = 2.5  # for the processes to be killed
-STATUS = 130
+STATUS = interrupts.STATUS
 MESSAGE = "stopped; the next run goes on from the last finished stage"
 
 WITHOUT_STAGES = "stopped"

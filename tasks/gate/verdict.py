@@ -15,7 +15,6 @@ from tasks.gate.phrases import listed, worded
 
 Answer = Literal["better", "worse", "not shown"]
 EXIT: dict[Answer, int] = {"better": 0, "worse": 1, "not shown": 2}
-BAD_INPUT = 3
 TOO_MANY_UNJUDGED = 0.05  # of a system's recordings: word errors of the rest claim nothing
 
 
