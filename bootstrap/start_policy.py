@@ -100,7 +100,7 @@ def measure(start: StartPolicy, loop: Path) -> dict[str, Any]:
     loss: dict[str, float] = {}
     found: dict[str, list[float]] = {}
     for kind in KINDS:
-        golden = Utterances(test_table.filter(pc.equal(test_table["seen"], kind == "seen")))
+        golden = Utterances(test_table.filter(pc.equal(test_table["seen"], kind == "seen")).to_batches())
         sequences = Sequences(Voices(golden, prompt_frames), start.ar.layout)
         loss[kind] = held_out_loss(start.ar.model, sequences, CAPACITY, seed)
         codes = completed(start.nar, golden, prompt_frames, seed)

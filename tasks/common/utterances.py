@@ -1,93 +1,87 @@
-"""Golden utterances of one split, held as Arrow columns: two bytes per code, however large the corpus.
+"""Golden utterances of one split: 31 bytes of memory for each, however long it is, and the rest on disk.
 
-Python lists of the same codes take 27 to 33 bytes per code. Rows and arrays are made when they are asked for.
+Codes, ids and texts are in a file without a name (:mod:`tasks.common.spill`). Rows and arrays are read from it when
+they are asked for.
 """
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 
 from tasks.common import cuts, paths, schemas
-from tasks.common.codes import codes_column
+from tasks.common.codes import Codes, codes_column
 from tasks.common.files import DataError, open_table
+from tasks.common.spill import Cells, Spill, Strings
 
 Row = dict[str, Any]  # of schemas.CODES; "codes" is uint16 (levels, frames)
 ROWS_AT_A_TIME = 1024  # decoded from parquet, which takes ten bytes per code for a moment
-
-
-class Strings(Sequence[str]):
-    """A column of text. Each access makes one Python string."""
-
-    def __init__(self, column: pa.ChunkedArray):
-        self.array = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        return self.array[index].to_pylist() if isinstance(index, slice) else self.array[index].as_py()
-
-    def lengths(self) -> np.ndarray:
-        """Characters of each, int32 ``(utterances,)``."""
-        return pc.utf8_length(self.array).to_numpy()
 
 
 class Utterances(Sequence[Row]):
     """Utterances by position; ``codes`` and ``level1`` by position too.
 
     Args:
-        table: of ``schemas.CODES``.
+        batches: of ``schemas.CODES``.
+        folder: on the disk that holds what is not in memory; None: the system's folder of temporary files.
     """
 
-    def __init__(self, table: pa.Table):
-        facts = table.drop_columns("codes").combine_chunks()
-        self.ids, self.texts, self.speakers = (Strings(facts[name]) for name in ("id", "text", "speaker"))
-        self.seen, self.seconds = (facts[name].to_numpy() for name in ("seen", "seconds"))
-        self._facts = facts
-        self._chunks = [_Chunk.of(chunk) for chunk in table["codes"].chunks if len(chunk)]
-        self._first = np.cumsum([0, *(len(chunk) for chunk in self._chunks)])
+    def __init__(self, batches: Iterable[pa.RecordBatch], folder: Path | None = None):
+        self._spill = Spill(folder)
+        self.ids, self.texts = Strings(self._spill), Strings(self._spill)
+        self._codes, self._voices = Codes(self._spill), Cells(self._spill, 4)
+        self._names: dict[str, int] = {}  # speakers, each with its number
+        speaker, seen, seconds = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0)]
+        for batch in batches:
+            self.ids.add(batch["id"])
+            self.texts.add(batch["text"])
+            self._codes.add(batch["codes"])
+            lengths = pc.fill_null(pc.list_value_length(batch["voice"]), 0).to_numpy()
+            self._voices.add(batch["voice"].flatten().to_numpy(), np.cumsum([0, *lengths]))
+            encoded = batch["speaker"].dictionary_encode()
+            numbers = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
+            speaker.append(np.array(numbers, np.int32)[encoded.indices.to_numpy()])
+            seen.append(batch["seen"].to_numpy(zero_copy_only=False))
+            seconds.append(batch["seconds"].to_numpy(zero_copy_only=False))
+        self._speaker, self.seen, self.seconds = map(np.concatenate, (speaker, seen, seconds))
+        self.speakers = _Named(list(self._names), self._speaker)
 
     @classmethod
     def read(cls, split: str, levels: int | None = None) -> Utterances:
         """Read a split's golden utterances.
 
         Args:
-            levels: keep the codes of this many levels only, to hold less; None: all.
+            levels: keep the codes of this many levels only; None: all.
 
         Raises:
-            DataError: the file is missing, unreadable, or has other columns than ``schemas.CODES``.
+            DataError: the file is missing, unreadable, or has other columns than ``schemas.CODES``; or the disk is
+                full.
         """
-        place, batches = schemas.CODES.get_field_index("codes"), []
         with open_table(paths.codes(split), schemas.CODES) as file:
-            for batch in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
-                if levels is not None:
-                    kept = pc.list_slice(batch.column(place), 0, levels)
-                    batch = batch.set_column(place, schemas.CODES.field(place), kept)
-                batches.append(batch)
-        return cls(pa.Table.from_batches(batches, schemas.CODES))
+            return cls(_batches(file, levels), paths.STATE)
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Utterances:
         """Utterances of rows in memory."""
-        return cls(pa.Table.from_pylist(list(rows), schema=schemas.CODES))
+        return cls(pa.Table.from_pylist(list(rows), schema=schemas.CODES).to_batches())
 
     def with_codes(self, codes: Iterable[Sequence[np.ndarray]]) -> Utterances:
         """The same utterances with other codes ``(levels, frames)``, given a part of them after another."""
-        column = pa.chunked_array([codes_column(part) for part in codes], schemas.CODES.field("codes").type)
-        place = schemas.CODES.get_field_index("codes")
-        return Utterances(self._facts.add_column(place, schemas.CODES.field("codes"), column))
+        other = copy.copy(self)
+        other._codes = Codes(self._spill)
+        for part in codes:
+            other._codes.add(codes_column(part))
+        return other
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,42 +101,41 @@ class Utterances(Sequence[Row]):
             "text": self.texts[index],
             "seen": bool(self.seen[index]),
             "seconds": float(self.seconds[index]),
-            "codes": self._codes(index),
+            "codes": self._codes[index],
             "voice": list(self.voice(index)) or None,
         }
 
-    @cached_property
+    @property
     def frames(self) -> np.ndarray:
         """Frames of each utterance, int32 ``(utterances,)``."""
-        return np.concatenate([np.zeros(0, np.int32), *(chunk.frames() for chunk in self._chunks)])
-
-    def _codes(self, index: int) -> np.ndarray:
-        """Codes of an utterance, uint16 ``(levels, frames)``; a view, not to be written to."""
-        chunk = int(np.searchsorted(self._first, index, side="right")) - 1
-        return self._chunks[chunk].codes(index - int(self._first[chunk]))
+        return self._codes.frames
 
     def voice(self, index: int) -> tuple[float, ...]:
         """What the codec's decoder takes of an utterance's voice; () where it takes nothing."""
-        return tuple(self._facts["voice"][index].as_py() or ())
+        return tuple(np.frombuffer(self._voices.read(index), np.float32).tolist())
+
+    def n_rows(self, index: int) -> int:
+        """Rows of an utterance's codes."""
+        return int(self._codes.rows[index])
 
     def rows(self, index: int) -> np.ndarray:
-        """Codes of an utterance as the table holds them ``(rows, frames)``; a view, not to be written to."""
-        return self._codes(index)
+        """Codes of an utterance as the table holds them, uint16 ``(rows, frames)``; not to be written to."""
+        return self._codes[index]
 
     def codes(self, index: int) -> torch.Tensor:
         """Codes of an utterance for a model, int64 ``(levels, frames)``."""
-        return torch.from_numpy(self._codes(index).astype(np.int64))
+        return torch.from_numpy(self._codes[index].astype(np.int64))
 
     def level1(self, index: int) -> np.ndarray:
-        """Level-1 codes of an utterance, uint16 ``(frames,)``; a view, not to be written to."""
-        return self._codes(index)[0]
+        """Level-1 codes of an utterance, uint16 ``(frames,)``; not to be written to."""
+        return self._codes.first_row(index)
 
     # --- by id ------------------------------------------------------------------------------------------------------
 
     @cached_property
     def order(self) -> np.ndarray:
         """Positions in the order of the ids ``(utterances,)``."""
-        return pc.sort_indices(self.ids.array).to_numpy().astype(np.int32)
+        return pc.sort_indices(self.ids.column()).to_numpy().astype(np.int32)
 
     def find(self, utterance: str) -> int:
         """Position of an id.
@@ -163,23 +156,20 @@ class Utterances(Sequence[Row]):
     # --- voice prompts ----------------------------------------------------------------------------------------------
 
     @cached_property
-    def _voices(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Number of each utterance's speaker, and the positions of each speaker's utterances.
+    def _members(self) -> list[np.ndarray]:
+        """Positions of each speaker's utterances.
 
         Raises:
             DataError: a speaker with a single utterance, which can't be prompted by another.
         """
-        encoded = self.speakers.array.dictionary_encode()
-        speaker, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
-        counts = np.bincount(speaker, minlength=len(names))
-        if alone := sorted(name for name, count in zip(names, counts, strict=True) if count < 2):
+        counts = np.bincount(self._speaker, minlength=len(self._names))
+        if alone := sorted(name for name, count in zip(self._names, counts, strict=True) if count < 2):
             raise DataError(f"speakers with a single utterance have none left for a voice prompt: {alone[:5]}")
-        return speaker, np.split(np.argsort(speaker, kind="stable").astype(np.int32), np.cumsum(counts)[:-1])
+        return np.split(np.argsort(self._speaker, kind="stable").astype(np.int32), np.cumsum(counts)[:-1])
 
     def other(self, index: int, rng: np.random.Generator) -> int:
         """Position of a random other utterance by the speaker of utterance ``index``: its voice prompt."""
-        speaker, members_of = self._voices
-        members = members_of[speaker[index]]
+        members = self._members[self._speaker[index]]
         choice = int(members[rng.integers(len(members) - 1)])
         return int(members[-1]) if choice == index else choice
 
@@ -193,34 +183,38 @@ class Utterances(Sequence[Row]):
         Crops that start anywhere keep a policy from learning where prompts begin.
         """
         other = self.other(index, rng)
-        codes = self._codes(other)
+        codes = self._codes[other]
         if frames is None:
             return other, codes
         start = int(rng.integers(max(0, codes.shape[1] - frames) + 1))
         return other, codes[:, start : start + frames]
 
 
-class _Chunk:
-    """Codes of consecutive utterances: bounds of utterances among lists, of lists among values, and the values."""
+def _batches(file: pq.ParquetFile, levels: int | None) -> Iterator[pa.RecordBatch]:
+    place = schemas.CODES.get_field_index("codes")
+    for batch in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
+        if levels is not None:
+            kept = pc.list_slice(batch.column(place), 0, levels)
+            batch = batch.set_column(place, schemas.CODES.field(place), kept)
+        yield batch
 
-    def __init__(self, outer: np.ndarray, inner: np.ndarray, values: np.ndarray):
-        self.outer, self.inner, self.values = outer, inner, values
 
-    @classmethod
-    def of(cls, column: pa.ListArray) -> _Chunk:
-        lists = column.values
-        return cls(column.offsets.to_numpy(), lists.offsets.to_numpy(), lists.values.to_numpy())
+class _Named(Sequence[str]):
+    """Names by position, as numbers among the names that there are."""
+
+    def __init__(self, names: list[str], numbers: np.ndarray):
+        self._names, self._numbers = names, numbers
 
     def __len__(self) -> int:
-        return len(self.outer) - 1
+        return len(self._numbers)
 
-    def frames(self) -> np.ndarray:
-        first = self.outer[:-1]
-        return self.inner[first + 1] - self.inner[first]
-
-    def codes(self, index: int) -> np.ndarray:
-        first, end = int(self.outer[index]), int(self.outer[index + 1])
-        return self.values[self.inner[first] : self.inner[end]].reshape(end - first, -1)
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        found = self._numbers[index]
+        return self._names[found] if isinstance(index, int | np.integer) else [self._names[i] for i in found]
 
 
 class _ById(Mapping[str, Row]):
@@ -229,6 +223,13 @@ class _ById(Mapping[str, Row]):
 
     def __getitem__(self, utterance: str) -> Row:
         return self._utterances[self._utterances.find(utterance)]
+
+    def __contains__(self, utterance: object) -> bool:
+        try:
+            self._utterances.find(str(utterance))
+        except KeyError:
+            return False
+        return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._utterances.ids)

@@ -49,8 +49,8 @@ class Voices:
 
     def longest_prompt(self, index: int) -> VoicePrompt:
         """Return a prompt with the text of an utterance and as many frames as any prompt may have."""
-        rows, frames = self.golden.rows(index), self.frames or int(self.golden.frames.max())
-        return self._prompt(index, np.zeros((len(rows), frames), rows.dtype))
+        frames = self.frames or int(self.golden.frames.max())
+        return self._prompt(index, np.zeros((self.golden.n_rows(index), frames), np.uint16))
 
     def _prompt(self, index: int, codes: npt.NDArray[np.integer]) -> VoicePrompt:
         golden = self.golden

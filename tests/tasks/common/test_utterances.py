@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from tasks.common import paths, schemas, utterances
+from tasks.common import paths, schemas, spill, utterances
 from tasks.common.codes import codes_column
 from tasks.common.files import DataError, read_table, write_row_groups, write_table
 from tasks.common.utterances import Utterances
@@ -80,17 +83,38 @@ def test_rows_are_found_by_id(train):
     assert {"a-999", train[5]["id"]} - by_id.keys() == {"a-999"}
 
 
-def test_a_code_takes_two_bytes(tmp_path, monkeypatch):
+def test_an_utterance_takes_few_bytes_of_memory_however_long_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    codes = [np.zeros((8, 1000), np.uint16)] * 200
-    facts = [{"id": f"u{i}", "speaker": "s", "text": "one", "seen": True, "seconds": 1.0} for i in range(200)]
+    count = 4000
+    codes = [np.full((8, 100), i, np.uint16) for i in range(count)]
+    facts = [{"id": f"u{i}", "speaker": "s", "text": "one " * 50, "seen": True, "seconds": 1.0} for i in range(count)]
     table = pa.Table.from_pylist(facts, schema=schemas.CODES).set_column(5, schemas.CODES.field(5), codes_column(codes))
     write_row_groups(paths.codes("train"), [table], schemas.CODES)
-    before = pa.total_allocated_bytes()
+    del facts, codes, table
+    Utterances.read("train", 0)  # what is imported and cached at the first use
+    arrow = pa.total_allocated_bytes()
+    tracemalloc.start()
     read = Utterances.read("train")
+    wanted = [read.find(f"u{i}") for i in range(0, count, 7)]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
 
-    assert pa.total_allocated_bytes() - before < 1.01 * 2 * 200 * 8 * 1000
-    assert read.codes(199).shape == (8, 1000)
+    assert held + pa.total_allocated_bytes() - arrow < 45 * count  # the index, and the order of the ids
+    assert wanted == list(range(0, count, 7)) and all((read.codes(i) == i).all() for i in wanted)
+    assert read.codes(3999).shape == (8, 100) and read.texts[3999] == "one " * 50
+    assert list(paths.STATE.iterdir()) == []  # the file has no name: nothing is left of it, even by a kill
+
+
+def test_a_full_disk_is_told_with_the_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(paths.codes("train"), rows(), schemas.CODES)
+
+    def full(_file, _data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spill.Spill, "_write", full)
+    with pytest.raises(DataError, match=r"the disk is full: no room in runs/\.state .* free some space"):
+        Utterances.read("train")
 
 
 def test_a_column_of_codes_makes_the_bytes_that_lists_make(tmp_path):
@@ -147,3 +171,8 @@ def test_a_random_prompt_is_a_crop_of_such_an_utterance():
         codes = np.array(made[other]["codes"])
         start = int(again.integers(max(0, codes.shape[1] - 4) + 1))
         assert crop.tolist() == codes[:, start : start + 4].tolist()
+
+
+def test_texts_may_be_empty():
+    read = Utterances.of([{**row, "text": ""} for row in rows(8)])
+    assert list(read.texts) == [""] * 8 and read.texts.lengths().tolist() == [0] * 8
