@@ -33,6 +33,7 @@ ALLOWANCE = 10.0  # MB, for allocators, the order of the ids, and batches that h
 STEPS = 3
 SETTINGS: dict[str, Any] = {
     "compute": {"device": "cpu", "threads": 1, "precision": "float32"},
+    "policy": {"start": "train"},
     "ar": {"layers": 1, "width": 32, "heads": 2},
     "nar": {"layers": 1, "width": 32},
     "texts": {"sample": "corpus", "long": "none"},

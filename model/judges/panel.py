@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +69,9 @@ class Panel:
         other.recognizer, other.speaker = with_shared_weights(self.recognizer), with_shared_weights(self.speaker)
         return other
 
-    def embed(self, waves: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
-        """Return voices ``(n, 256)`` of mono waveforms."""
-        return speaker.embed(self.speaker, at_judge_rate(waves, sample_rate))
+    def embed(self, waves: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
+        """Return voices ``(n, 256)`` of mono waveforms, each of which is taken when its turn comes."""
+        return speaker.embed(self.speaker, (one for wave in waves for one in at_judge_rate([wave], sample_rate)))
 
     def count_errors(self, waves: Sequence[np.ndarray], sample_rate: int, texts: Sequence[str]) -> list[EditCounts]:
         """Return the word errors of each waveform, without its voice."""

@@ -8,7 +8,7 @@ for seconds at its first call. And the windows of many utterances share a pass t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +42,7 @@ def mel_spectrogram(wave: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], batch_size: int = 64) -> np.ndarray:
+def embed(encoder: VoiceEncoder, waves: Iterable[np.ndarray | torch.Tensor], batch_size: int = 64) -> np.ndarray:
     """Return ``(n, 256)`` float32 L2-normalized embeddings of mono 16 kHz waveforms ``(samples,)``.
 
     A waveform shorter than the encoder's 1.6 s window is padded with silence, as ``embed_utterance`` does. Its
@@ -50,26 +50,43 @@ def embed(encoder: VoiceEncoder, waves: Sequence[np.ndarray | torch.Tensor], bat
     finite, gives a row of NaN; ``model.metrics.count_missing`` counts it as similarity 0.
 
     Args:
+        waves: each is taken when its turn comes; no more of them is kept than the windows of one pass.
         batch_size: windows of 1.6 s per forward pass.
     """
+    windows: list[np.ndarray] = []
+    owners: list[int] = []
+    sums: list[np.ndarray] = []
+
+    def add(count: int) -> None:
+        mels = torch.from_numpy(np.stack(windows[:count])).to(encoder.device)
+        for owner, vector in zip(owners[:count], encoder(mels).cpu().numpy(), strict=True):
+            sums[owner] += vector
+        del windows[:count], owners[:count]
+
+    for index, wave in enumerate(waves):
+        sums.append(np.zeros(encoder.linear.out_features, np.float32))
+        own = _windows(encoder, wave)
+        windows += own
+        owners += [index] * len(own)
+        while len(windows) >= batch_size:
+            add(batch_size)
+    if windows:
+        add(len(windows))
+    found = np.stack(sums) if sums else np.zeros((0, encoder.linear.out_features), np.float32)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.divide(found, norms, out=np.full_like(found, np.nan), where=norms > 0)
+
+
+def _windows(encoder: VoiceEncoder, wave: np.ndarray | torch.Tensor) -> list[np.ndarray]:
+    """Return mel windows ``(160, 40)`` of a waveform; none of one without sound."""
     from resemblyzer.audio import normalize_volume
     from resemblyzer.hparams import audio_norm_target_dBFS
 
-    windows: list[np.ndarray] = []
-    owners: list[int] = []
-    for index, wave in enumerate(waves):
-        if (samples := audible(wave)) is None:
-            continue
-        # As the encoder was trained: at least -30 dBFS.
-        normalized = normalize_volume(samples, audio_norm_target_dBFS, increase_only=True).astype(np.float32)
-        wave_slices, mel_slices = encoder.compute_partial_slices(len(normalized), RATE, MIN_COVERAGE)
-        missing = wave_slices[-1].stop - len(normalized)
-        mel = mel_spectrogram(np.pad(normalized, (0, max(0, missing))))
-        windows += [mel[s] for s in mel_slices]
-        owners += [index] * len(mel_slices)
-    sums = np.zeros((len(waves), encoder.linear.out_features), dtype=np.float32)
-    for start in range(0, len(windows), batch_size):
-        mels = torch.from_numpy(np.stack(windows[start : start + batch_size])).to(encoder.device)
-        np.add.at(sums, owners[start : start + batch_size], encoder(mels).cpu().numpy())
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.divide(sums, norms, out=np.full_like(sums, np.nan), where=norms > 0)
+    if (samples := audible(wave)) is None:
+        return []
+    # As the encoder was trained: at least -30 dBFS.
+    normalized = normalize_volume(samples, audio_norm_target_dBFS, increase_only=True).astype(np.float32)
+    wave_slices, mel_slices = encoder.compute_partial_slices(len(normalized), RATE, MIN_COVERAGE)
+    missing = wave_slices[-1].stop - len(normalized)
+    mel = mel_spectrogram(np.pad(normalized, (0, max(0, missing))))
+    return [mel[s] for s in mel_slices]

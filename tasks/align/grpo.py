@@ -62,7 +62,7 @@ class Grpo(OnPolicy):
         params, device = self.job.params, self.job.device
         folder = paths.ar(params.iteration(self.job.iteration).prev)
         voice = Voice.load(folder, paths.NAR, params.models.codec, device, params.prompt_frames)
-        prompts = [self.pool[i]["prompt_id"] for i in self.order]
+        prompts = self.pool.prompts(self.order)
         judging = Judging(voice, Panel(params.models.recognizer, device))
         return SampleJudge(params, Workers.here(params, judging, device), Utterances.read("train"), prompts)
 

@@ -19,7 +19,7 @@ from model.sampling import sample
 from tasks.align.method import Job, Method, Row
 from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.common.decoding import decoding_of
-from tasks.common.pool import read_pool
+from tasks.common.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class OnPolicy(Method):
     def __init__(self, job: Job, *, rollouts: int, prompts: int, draws: int, inner_epochs: int, texts_per_step: int):
         super().__init__(job)
         self.prompts, self.draws = prompts, draws
-        self.pool = read_pool(job.train_set.golden)
+        self.pool = Pool(job.train_set.golden)
         rng = np.random.default_rng([job.params.seed, 8, *job.iteration.encode()])
         self.order = passes(items=len(self.pool), needed=rollouts * prompts, rng=rng)
         # Lengths of 0: steps are random, not of like length, because their gradients should not differ by length.
@@ -84,7 +84,7 @@ class OnPolicy(Method):
 
     def texts(self, number: int) -> list[Row]:
         """Return the texts of a rollout: rows of ``schemas.TEXTS``."""
-        return [self.pool[i] for i in self.order[number * self.prompts : (number + 1) * self.prompts]]
+        return self.pool.rows(self.order[number * self.prompts : (number + 1) * self.prompts])
 
     def sample(self, number: int) -> list[list[Episode]]:
         """Return the samples of rollout ``number``, those of each text together, from the policy as it is now."""

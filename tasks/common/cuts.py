@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import paths
 from tasks.common.files import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     from lhotse.cut import Cut
 
 
@@ -21,14 +22,21 @@ def read(split: str) -> Iterator[Cut]:
     Raises:
         DataError: as :func:`rows`, or a line is no cut.
     """
-    from lhotse.serialization import deserialize_item  # seconds, which stages that read no audio need not spend
+    return (_cut(split, row) for row in rows(split))
 
-    for row in rows(split):
-        try:
-            cut = deserialize_item(row)
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise _damaged(split, error) from error
-        yield cut
+
+def waves(split: str, ids: Iterable[str]) -> Iterator[np.ndarray]:
+    """Yield the recordings of these utterances in the order given, mono float32 ``(samples,)``, one at a time.
+
+    Raises:
+        DataError: as :func:`read`, or the split lacks an id.
+    """
+    ids = list(ids)
+    wanted = set(ids)
+    found = {row["id"]: json.dumps(row) for row in rows(split) if row.get("id") in wanted}
+    if missing := wanted - found.keys():
+        raise DataError(f"{paths.cuts(split)} lacks {sorted(missing)[:5]}; run `prepare` and `extract` again")
+    return (_cut(split, json.loads(found[id_])).load_audio()[0] for id_ in ids)
 
 
 def rows(split: str) -> Iterator[dict[str, Any]]:
@@ -48,6 +56,15 @@ def rows(split: str) -> Iterator[dict[str, Any]]:
                     raise ValueError(f"a line holds {type(row).__name__}, not a cut")
                 yield row
     except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise _damaged(split, error) from error
+
+
+def _cut(split: str, row: dict[str, Any]) -> Cut:
+    from lhotse.serialization import deserialize_item  # seconds, which stages that read no audio need not spend
+
+    try:
+        return deserialize_item(row)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise _damaged(split, error) from error
 
 

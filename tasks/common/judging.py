@@ -15,10 +15,11 @@ from model.fast.parallel import parallel_map
 from model.judges.panel import Judgement, Panel
 from model.layouts.speech import VoicePrompt
 from model.voice import Voice
+from tasks.common import cuts
 from tasks.common.engine import Workers, cut
 from tasks.common.engine.backend import Done, Places
 from tasks.common.params import Params
-from tasks.common.utterances import Row, Utterances, load_waves
+from tasks.common.utterances import Row, Utterances
 from tasks.common.voices import Voices
 
 PART = 128  # samples judged at a time: their audio is not kept
@@ -73,10 +74,9 @@ class SampleJudge:
     def __init__(self, params: Params, workers: Workers[Judging], train: Utterances, prompt_ids: Iterable[str]):
         self.params, self.workers, self.prompts = params, workers, Voices.of(train, params)
         ids = sorted(set(prompt_ids))
-        waves = load_waves("train", ids)
         self.place = {id_: i for i, id_ in enumerate(ids)}
         state = workers.state
-        self.voices = state.panel.embed([waves[i] for i in ids], state.voice.sample_rate)
+        self.voices = state.panel.embed(cuts.waves("train", ids), state.voice.sample_rate)
 
     def judge(self, samples: list[Row], on_done: Callable[[int], None] | None = None) -> list[Judgement]:
         """Render every sample and judge it against its text and its prompt's voice, in the samples' order.

@@ -244,8 +244,5 @@ def load_waves(split: str, ids: Iterable[str]) -> dict[str, np.ndarray]:
     Raises:
         DataError: damaged cuts, or the split lacks an id.
     """
-    wanted = set(ids)
-    waves = {cut.id: cut.load_audio()[0] for cut in cuts.read(split) if cut.id in wanted}
-    if missing := wanted - waves.keys():
-        raise DataError(f"{paths.cuts(split)} lacks {sorted(missing)[:5]}; run `prepare` and `extract` again")
-    return waves
+    ids = list(dict.fromkeys(ids))
+    return dict(zip(ids, cuts.waves(split, ids), strict=True))

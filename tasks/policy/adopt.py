@@ -96,24 +96,25 @@ def check_room(splits: Sequence[Utterances], params: Params, start: Policy) -> N
             recording, exceed the policy's positions.
     """
     limit, positions = decoding_of(params).max_frames, start.positions
-    needed: list[tuple[int, int, Utterances, int]] = []  # positions, frames of a sample, of which utterance
-    longer = []  # recordings that a sample could not be
+    most: tuple[int, int, Utterances, int] | None = None  # positions, frames of a sample, of which utterance
+    longer, first = 0, ""  # recordings that a sample could not be, and one of them
     for data in splits:
         voices = Voices.of(data, params)
         for i, (text, frames) in enumerate(zip(data.texts, data.frames, strict=True)):
             sampled = limit(text)
             context = start.layout.context(text, voices.longest_prompt(i))
             taken = positions - start.room(context, max(sampled, int(frames)))
-            needed.append((taken, sampled, data, i))
+            if most is None or taken > most[0]:
+                most = (taken, sampled, data, i)
             if frames > sampled:
-                longer.append(data.ids[i])
-    if needed and (most := max(needed, key=lambda found: found[0]))[0] > positions:
+                longer, first = longer + 1, first or data.ids[i]
+    if most and most[0] > positions:
         raise _no_room(*most, params, positions)
     if longer:
         print(
-            f"sft_ar: warning: {len(longer)} of {sum(map(len, splits))} recordings are longer than samples of their "
+            f"sft_ar: warning: {longer} of {sum(map(len, splits))} recordings are longer than samples of their "
             f"texts may be (decoding.max_frames_per_character: {params.decoding.max_frames_per_character:g}), such as "
-            f"{longer[0]}: raise that, or prepare.characters_per_second"
+            f"{first}: raise that, or prepare.characters_per_second"
         )
 
 

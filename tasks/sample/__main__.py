@@ -21,7 +21,7 @@ from tasks.common.engine.backend import Done, Places
 from tasks.common.files import write_table
 from tasks.common.finished import check_finished
 from tasks.common.frame_parallel import check_settings
-from tasks.common.pool import read_pool
+from tasks.common.pool import Pool
 from tasks.common.progress import Bar
 from tasks.common.stage import stage
 from tasks.common.utterances import Utterances
@@ -61,14 +61,14 @@ def main(
     sampled_policy = workers.state
     layout = sampled_policy.layout
     train = Utterances.read("train", sum(layout.code_tokens.per_frame))
-    pool, voices = read_pool(train), Voices.of(train, params)
+    pool, voices = Pool(train), Voices.of(train, params)
     # Each iteration draws other texts: the seed is the loop's with the iteration's name.
     rng = np.random.default_rng([params.seed, 4, *iteration.encode()])
     chosen = rng.permutation(len(pool))[: params.sample.prompts].tolist()
     decoding = decoding_of(params)
     digest = policy.digest(folder)
     rows, requests = [], []
-    for text in (pool[index] for index in chosen):
+    for text in pool.rows(chosen):
         request = sampled_policy.request(text["text"], voices.prompt_of(text["prompt_id"]), decoding=decoding, seed=0)
         for draw in range(params.sample.draws):
             seed = int(rng.integers(2**62))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -50,3 +52,27 @@ def test_silence_is_a_row_of_nan_and_stays_in_place(encoder):
 def test_stereo_is_refused(encoder):
     with pytest.raises(ValueError, match="expected"):
         speaker.embed(encoder, [np.zeros((2, 100), np.float32)])
+
+
+def test_waveforms_are_taken_one_at_a_time_and_let_go(encoder):
+    rng, alive, most = np.random.default_rng(0), 0, 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def made():
+        nonlocal alive, most
+        for _ in range(12):
+            wave = rng.standard_normal(8000).astype(np.float32)
+            weakref.finalize(wave, gone)
+            alive += 1
+            most = max(most, alive)
+            yield wave
+            del wave
+
+    found = speaker.embed(encoder, made(), batch_size=4)
+    rng = np.random.default_rng(0)
+    together = [rng.standard_normal(8000).astype(np.float32) for _ in range(12)]
+
+    assert most <= 2 and np.array_equal(found, speaker.embed(encoder, together, batch_size=4))
