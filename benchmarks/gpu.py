@@ -3,8 +3,9 @@
 Random policies of 0.1, 0.5 and 1 billion parameters, on random pairs and contexts:
 
 * DPO in pairs per second and share of the card's arithmetic (MFU), by turns with TRL at its best;
-* sampling in tokens per second, against ``generate`` of transformers with a static cache, and against the bound that
-  the memory's bandwidth sets: each step reads all weights and the cache once.
+* sampling in tokens per second, with steps recorded as CUDA graphs and without, against ``generate`` of transformers
+  with a static cache, and against the bound that the memory's bandwidth sets: each step reads all weights and the
+  cache once.
 
 Then extraction and judging of synthetic speech by the embedded codec and recognizer, as multiples of real time. From
 all of it follow the hours of speech that the loop samples, judges and learns from per day. Writes
@@ -14,12 +15,14 @@ all of it follow the hours of speech that the loop samples, judges and learns fr
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -29,7 +32,9 @@ from benchmarks import gpu_training
 from model import policy
 from model.codecs.registry import load_codec
 from model.espeak import SAMPLE_RATE, synthesize
+from model.fast import recording
 from model.judges.panel import Panel
+from model.precision import with_weights_in
 from model.sampling import Decoding, Request, sample
 from tasks.common import params as settings
 from tasks.common import runtime
@@ -119,15 +124,16 @@ def sampling(size: Size, device: torch.device, bandwidth: float) -> dict[str, fl
     """Return tokens per second here, by ``generate``, and the bound of the memory's bandwidth."""
     own = policy_of(size, device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = own.model.to(dtype)
+    model = with_weights_in(own.model, dtype)
     rng = np.random.default_rng(0)
     contexts = rng.choice(own.layout.drawable.codes, (size.batch, size.context))
     requests = [Request(tuple(row.tolist()), size.tokens, seed) for seed, row in enumerate(contexts)]
     ids = torch.tensor(contexts, device=device)
     others = sorted({*range(model.config.vocab_size)} - {*own.layout.drawable.codes})
 
-    def ours() -> float:
-        done = sample(model, requests, Decoding(), own.layout.drawable, size.batch)
+    def ours(recorded: bool) -> float:
+        with patch.dict(os.environ, {recording.SWITCH: str(int(recorded))}):
+            done = sample(own.model, requests, Decoding(), own.layout.drawable, size.batch, dtype=dtype)
         return float(sum(len(s.logprobs) for s in done))
 
     def theirs() -> float:
@@ -146,7 +152,12 @@ def sampling(size: Size, device: torch.device, bandwidth: float) -> dict[str, fl
     weights = sum(p.numel() for p in model.parameters())
     cache = size.batch * (size.context + size.tokens / 2) * 2 * size.layers * size.width
     bound = size.batch * bandwidth / (dtype.itemsize * (weights + cache))
-    found = {"tokens_per_second": timed(ours, device), "generate_static": timed(theirs, device), "bound": bound}
+    found = {
+        "tokens_per_second": timed(lambda: ours(recorded=True), device),
+        "without_graphs": timed(lambda: ours(recorded=False), device),
+        "generate_static": timed(theirs, device),
+        "bound": bound,
+    }
     return {**found, "of_bound": found["tokens_per_second"] / bound}
 
 

@@ -8,7 +8,7 @@ draws from its own seeded generator, so a sample depends on its own seed and con
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,15 @@ import torch
 from model.drawable import Drawable
 from model.drawing import Decoding, Drawer
 from model.errors import InputError
+from model.fast import recording
 from model.fast.decoder import Decoder
 from model.fast.parallel import parallel_map
+from model.fast.recording import RecordedDecoder, RecordedDrawer
 from model.fast.supported import unsupported
 from model.frames.adapter import adapter_of
-from model.stuck import is_stuck
+from model.precision import with_weights_in
+from model.running import Rows
+from model.samples import Request, Sampled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,43 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["Decoding", "Drawable", "Request", "Sampled", "sample"]
 
 # Finished rows leave a batch in groups of this size: oneDNN compiles a kernel for each new number of rows, which takes
-# as long as a step.
-ROWS_LEAVE = 8
+# as long as a step; on a GPU a new number of rows is recorded first.
+ROWS_LEAVE = {"cpu": 8, "cuda": 16}
 
 # A GPU runs ahead of the processor that tells it what to do. Asking it which rows have finished makes it wait, so it is
 # asked once in so many steps; what finished rows draw until then is left out. On a CPU asking costs nothing.
 CHECK_EVERY = {"cpu": 1, "cuda": 16}
-
-
-@dataclass(frozen=True)
-class Request:
-    """One utterance to sample: token ids of the context, a limit of tokens and a seed."""
-
-    context: tuple[int, ...]
-    max_tokens: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A sample in the policy's token ids, and two log-probabilities of each token and of the stop, if there is one.
-
-    ``logprobs`` are the policy's own (temperature 1, whole vocabulary), as a teacher-forced pass gives them.
-    ``behavior`` are those of the distribution that was drawn from: drawable tokens only, decoding applied.
-    """
-
-    tokens: np.ndarray  # int32 (tokens,), without the stop
-    logprobs: np.ndarray  # float32 (tokens + 1 if finished else tokens,)
-    behavior: np.ndarray  # float32, likewise
-    finished: bool
-    stop: int | None  # the token that ended it; None if it was cut off
-    stuck: bool = False  # in a loop or silent (model.stuck), after all redraws
-    redrawn: int = 0  # how often it was drawn again because it was stuck
-
-    @property
-    def target(self) -> list[int]:
-        """Token ids with the stop, if there is one: what the log-probabilities belong to."""
-        return self.tokens.tolist() if self.stop is None else [*self.tokens.tolist(), self.stop]
 
 
 @torch.inference_mode()
@@ -79,6 +52,7 @@ def sample(
     drawable: Drawable,
     batch_size: int = 64,
     on_done: Callable[[int], None] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> list[Sampled]:
     """Sample every request and return the results in the order given.
 
@@ -86,11 +60,15 @@ def sample(
     once. All are of one size, so that none is small. Only what is drawable can be drawn in its place, and a code comes
     first. What is stuck is drawn again with seeds that follow from its own (``decoding.redraw_stuck``).
 
+    Args:
+        dtype: of the model's weights while it samples; None: as they are. Scores are float32 from the last layer on.
+
     Raises:
         InputError: a context that leaves no room below the model's position limit, a decoding that is out of its
             bounds, or log-probabilities that are not finite.
     """
     decoding.check()
+    model = model if dtype in (None, model.dtype) else with_weights_in(model, dtype)
     frames = adapter_of(model)
     if frames is None:
         once = _of_one_stream(model, requests, decoding, drawable, batch_size)
@@ -125,12 +103,15 @@ def _of_one_stream(
             )
     decoder: Forward = CausalForward(model) if unsupported(model) else Decoder(model)
     drawer = Drawer(drawable, decoding, decoder.device)
-    return partial(_sample_once, decoder, drawer, batch_size=batch_size)
+    if not recording.is_on(decoder.device):
+        return partial(_sample_once, decoder, drawer, batch_size=batch_size)
+    decoder = RecordedDecoder(decoder) if isinstance(decoder, Decoder) else decoder
+    return partial(_sample_once, decoder, RecordedDrawer(drawer), batch_size=batch_size)
 
 
 def _sample_once(
     decoder: Forward,
-    drawer: Drawer,
+    drawer: Drawer | RecordedDrawer,
     requests: Sequence[Request],
     batch_size: int,
     on_done: Callable[[int], None] | None,
@@ -159,73 +140,38 @@ def by_context(request: Request) -> tuple[int, tuple[int, ...]]:
     return -len(request.context), request.context
 
 
-def _batch(decoder: Forward, drawer: Drawer, requests: list[Request]) -> list[Sampled]:
+def _batch(decoder: Forward, drawer: Drawer | RecordedDrawer, requests: list[Request]) -> list[Sampled]:
     device = decoder.device
-    every = CHECK_EVERY.get(device.type, 1)
+    every, leave = CHECK_EVERY.get(device.type, 1), ROWS_LEAVE.get(device.type, 8)
     most = max(r.max_tokens for r in requests) + 1  # draws: after the last allowed token only a stop counts
-    limits = torch.tensor([r.max_tokens for r in requests], device=device)
-    # Uniform draws of each request's own generator, made up front: inverse-CDF sampling then needs no loop over rows.
-    uniforms = torch.from_numpy(np.stack([np.random.default_rng(r.seed).random(most) for r in requests])).to(device)
     logits, cache = decoder.prefill([r.context for r in requests])
-
-    longest = max(len(r.context) for r in requests)
-    # Contexts and what follows. A context is left-padded with its own first token, which is in it anyway.
-    written = torch.tensor([[r.context[0]] * (longest - len(r.context)) + list(r.context) for r in requests])
-    written = torch.cat([written, torch.zeros(len(requests), most, dtype=torch.long)], dim=1).to(device)
-    tokens = written[:, longest:]
-    logprobs, behavior = torch.zeros(2, len(requests), most, device=device)
-    stops = torch.full((len(requests),), most, device=device)  # step of each request's first stop; most: none yet
-    rows = torch.arange(len(requests), device=device)  # request of each row of the batch
-    positions = torch.tensor([len(r.context) for r in requests], device=device)
-    states = drawer.begin(len(requests))
+    batch = Rows.of(requests, most, drawer.begin(len(requests)), device)
+    found: dict[int, Sampled] = {}
     for step in range(most):
-        recent = written[rows, drawer.first_penalized(longest + step) : longest + step]
-        drawn, ended, own, of_draw = drawer.draw(logits, uniforms[rows, step], recent, step == 0, states)
-        tokens[rows, step], logprobs[rows, step], behavior[rows, step] = drawn, own, of_draw
-        states = None if states is None else drawer.after(states, drawn)
-        stops[rows] = torch.where(ended, stops[rows].clamp(max=step), stops[rows])
+        end = batch.longest + step
+        recent = batch.written[:, drawer.first_penalized(end) : end]
+        drawn, ended, own, of_draw = drawer.draw(logits, batch.uniforms[:, step], recent, step == 0, batch.states)
+        batch.written[:, end], batch.logprobs[:, step], batch.behavior[:, step] = drawn, own, of_draw
+        batch.states = None if batch.states is None else drawer.after(batch.states, drawn)
+        batch.stops = torch.where(ended, batch.stops.clamp(max=step), batch.stops)
         if (step + 1) % every == 0 or step + 1 == most:
-            active = ((stops[rows] > step) & (limits[rows] > step)).cpu()
+            active = ((batch.stops > step) & (batch.limits > step)).cpu()
             n_active = int(active.sum())
-            if n_active == 0:
-                break
-            room = -(-n_active // ROWS_LEAVE) * ROWS_LEAVE
-            if room < len(rows):
+            room = -(-n_active // leave) * leave
+            if n_active == 0 or room < len(active):
                 # Rows from the end take the places of finished ones; no others are copied.
                 keep = torch.arange(room)
                 late = active[room:].nonzero()[:, 0] + room
                 keep[(~active[:room]).nonzero()[: len(late), 0]] = late
+                left = torch.ones(len(active), dtype=torch.bool)
+                left[keep] = False
+                found |= batch.sampled(left.nonzero()[:, 0], drawer.silent)
+                if n_active == 0:
+                    break
                 keep = keep.to(device)
-                rows, drawn, positions = rows[keep], drawn[keep], positions[keep]
-                states = None if states is None else states[keep]
+                batch, drawn = batch.kept(keep), drawn[keep]
                 cache.keep(keep)
         # A finished row that is still in the batch must not run past the model's positions.
-        logits = decoder.step(drawn, positions.clamp(max=decoder.max_positions - 1), cache)
-        positions = positions + 1
-    if not torch.isfinite(logprobs).all():
-        raise InputError(
-            "the policy's log-probabilities are not finite, so nothing can be drawn from it; its weights are damaged "
-            "or were trained at too high a rate: take an earlier policy"
-        )
-    finished = stops <= limits  # a token past the limit is no part of the sample; a stop there is
-    lengths = torch.where(finished, stops + 1, limits)
-    found = (x.cpu() for x in (tokens, logprobs, behavior, lengths, finished))
-    return [
-        _sampled(row[:n], own[:n], of_draw[:n], bool(end), drawer.silent)
-        for row, own, of_draw, n, end in zip(*found, strict=True)
-    ]
-
-
-def _sampled(
-    tokens: torch.Tensor, logprobs: torch.Tensor, behavior: torch.Tensor, finished: bool, silent: frozenset[int]
-) -> Sampled:
-    ids = tokens.to(torch.int32).numpy()
-    without_stop = ids[: len(ids) - finished].copy()
-    return Sampled(
-        tokens=without_stop,
-        logprobs=logprobs.numpy().copy(),
-        behavior=behavior.numpy().copy(),
-        finished=finished,
-        stop=int(ids[-1]) if finished else None,
-        stuck=is_stuck(without_stop, silent),
-    )
+        logits = decoder.step(drawn, batch.positions.clamp(max=decoder.max_positions - 1), cache)
+        batch.positions = batch.positions + 1
+    return [found[i] for i in range(len(requests))]

@@ -185,17 +185,22 @@ class Voice:
         decoding: Decoding,
         batch_size: int = 64,
         on_done: Callable[[int], None] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> list[Sampled]:
-        """Return the tokens of each utterance, as :meth:`synthesize` takes them: the only sample, or the best of N."""
+        """Return the tokens of each utterance, as :meth:`synthesize` takes them: the only sample, or the best of N.
+
+        Args:
+            dtype: of the policy's weights while it samples, as :func:`model.sampling.sample` takes it.
+        """
         requests = [
             self.policy.request(t, p, decoding=decoding, seed=s) for t, p, s in zip(texts, prompts, seeds, strict=True)
         ]
         model, drawable = self.policy.model, self.policy.drawable
         if self.reward is None:
-            return sample(model, requests, decoding, drawable, batch_size, on_done)
+            return sample(model, requests, decoding, drawable, batch_size, on_done, dtype)
         n = policy_lib.best_of_n(model)
         draws = [draw for request in requests for draw in draws_of(request, n)]
-        sampled = sample(model, draws, decoding, drawable, batch_size, reporting_utterances(n, on_done))
+        sampled = sample(model, draws, decoding, drawable, batch_size, reporting_utterances(n, on_done), dtype)
         sequences = [(draw.context, s.target) for draw, s in zip(draws, sampled, strict=True)]
         rewards = reward_lib.score(self.reward, sequences, [text for text in texts for _ in range(n)], batch_size)
         groups = [slice(first, first + n) for first in range(0, len(draws), n)]

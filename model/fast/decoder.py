@@ -118,6 +118,10 @@ class Decoder:
     def step(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache | SharedCache) -> torch.Tensor:
         """Return logits ``(rows, vocabulary)`` after one more token per row, at ``positions (rows,)``."""
         cache.grow()
+        return self.newest(ids, positions, cache)
+
+    def newest(self, ids: torch.Tensor, positions: torch.Tensor, cache: Cache | SharedCache) -> torch.Tensor:
+        """Compute :meth:`step` where the cache has room for the token already: tensors in and out, nothing else."""
         return self._forward(ids[:, None], positions[:, None], cache.attend, torch.zeros_like(ids))
 
     def _forward(

@@ -9,23 +9,25 @@ import torch
 import torch.nn.functional as F
 
 GROWTH = 32  # positions to add when a cache is full: few copies, and little unused memory
+FIXED_GROWTH = 64  # where shapes are fixed: what is added is read at once, but each new shape is recorded again
 
 
 class Cache:
     """Left-padded key/value cache: all rows end together, so a step appends one slice for all of them.
 
     ``layers`` holds one tensor ``(2, rows, heads, capacity, head width)`` per layer, filled up to ``end``.
-    ``blocked (rows, 1, capacity)`` is minus infinity before a row's first position, else 0.
+    ``blocked (rows, 1, capacity)`` is minus infinity before a row's first position and from ``end`` on, else 0.
     """
 
     def __init__(self, layers: list[torch.Tensor], end: int):
         """Take ``layers``; the caller fills them up to ``end`` and calls :meth:`begin` for each row."""
         self.layers, self.end = layers, end
-        self.blocked = layers[0].new_zeros(layers[0].shape[1], 1, layers[0].shape[3])
+        self.place: torch.Tensor | None = None  # of the newest position, where shapes are fixed
+        self.blocked = layers[0].new_full((layers[0].shape[1], 1, layers[0].shape[3]), float("-inf"))
 
     def begin(self, rows: slice, position: int) -> None:
         """Block everything before ``position`` of these rows."""
-        self.blocked[rows, :, :position] = float("-inf")
+        self.blocked[rows, :, position : self.end] = 0.0
         for kv in self.layers:
             kv[:, rows, :, :position] = 0.0  # read with a weight of 0, so it must be a number
 
@@ -34,33 +36,51 @@ class Cache:
         self.layers = [_kept(kv, rows, 1) for kv in self.layers]
         self.blocked = _kept(self.blocked, rows, 0)
 
-    def grow(self) -> None:
-        """Make room for another position."""
-        if self.end == self.blocked.shape[-1]:
-            self.blocked = F.pad(self.blocked, (0, GROWTH))
-            _grow(self.layers)
+    def fix(self) -> None:
+        """Let every step read all of the capacity, so that its shapes stay the same until the memory changes."""
+        self.place = _fixed(self.layers, self.end)
+
+    def grow(self) -> bool:
+        """Make room for another position; return whether that took other memory."""
+        moved = self.end == self.blocked.shape[-1]
+        if moved:
+            more = GROWTH if self.place is None else FIXED_GROWTH
+            self.blocked = F.pad(self.blocked, (0, more), value=float("-inf"))
+            _grow(self.layers, more)
         self.end += 1
+        self.blocked[:, :, self.end - 1] = 0.0
+        if self.place is not None:
+            self.place.fill_(self.end - 1)
+        return moved
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all memory that a step reads or writes."""
+        return [*self.layers, self.blocked, *([] if self.place is None else [self.place])]
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
-        rows, heads, end = len(q), q.shape[1], self.end
-        keys, values = _put(self.layers[layer], k, v, end)
+        rows, heads = len(q), q.shape[1]
+        keys, values = _put(self.layers[layer], k, v, self.end, self.place)
+        length = keys.shape[1]
         # One query per row and head: two batched products, which read the cache faster than fused attention does.
-        scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2)).view(rows, heads, end)
-        weights = torch.softmax(scores.add_(self.blocked[:, :, :end]), dim=-1)
-        return torch.bmm(weights.view(-1, 1, end), values).view(q.shape)
+        scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2)).view(rows, heads, length)
+        weights = torch.softmax(scores.add_(self.blocked[:, :, :length]), dim=-1)
+        return torch.bmm(weights.view(-1, 1, length), values).view(q.shape)
 
 
 class SharedCache:
     """Cache of rows that share contexts: each context is stored once and read once per step for all its rows.
 
-    What was sampled after the context is each row's own. All rows began it together, so none of it is blocked.
+    What was sampled after the context is each row's own. All rows began it together, so none of it is blocked up to
+    ``end``; ``empty (capacity,)`` is minus infinity from there on.
     """
 
     def __init__(self, contexts: Cache, context: torch.Tensor):
         """Start after ``contexts``; ``context (rows,)`` is the index of each row's context."""
         self.contexts, self.end = contexts, 0
+        self.place: torch.Tensor | None = None  # of the newest position, where shapes are fixed
         self.layers = [kv.new_empty(2, len(context), kv.shape[2], GROWTH, kv.shape[4]) for kv in contexts.layers]
+        self.empty = contexts.blocked.new_full((GROWTH,), float("-inf"))
         self._place(context)
 
     def _place(self, context: torch.Tensor) -> None:
@@ -78,23 +98,41 @@ class SharedCache:
             self.contexts.keep(left)
         self._place(context)
 
-    def grow(self) -> None:
-        """Make room for another position."""
-        if self.end == self.layers[0].shape[3]:
-            _grow(self.layers)
+    def fix(self) -> None:
+        """Let every step read all of the capacity, so that its shapes stay the same until the memory changes."""
+        self.place = _fixed(self.layers, self.end)
+
+    def grow(self) -> bool:
+        """Make room for another position; return whether that took other memory."""
+        moved = self.end == len(self.empty)
+        if moved:
+            more = GROWTH if self.place is None else FIXED_GROWTH
+            self.empty = F.pad(self.empty, (0, more), value=float("-inf"))
+            _grow(self.layers, more)
         self.end += 1
+        self.empty[self.end - 1] = 0.0
+        if self.place is not None:
+            self.place.fill_(self.end - 1)
+        return moved
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all memory that a step reads or writes."""
+        place = [] if self.place is None else [self.place]
+        return [*self.layers, self.empty, self.cells, *self.contexts.tensors(), *place]
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
         rows, heads, length = len(q), q.shape[1], self.contexts.end
-        own_keys, own_values = _put(self.layers[layer], k, v, self.end)
+        own_keys, own_values = _put(self.layers[layer], k, v, self.end, self.place)
+        newer = own_keys.shape[1]
         keys, values = self.contexts.layers[layer][:, :, :, :length]
         blocked = self.contexts.blocked[:, None, :, :length]
         shared = self._from_grid(self._to_grid(q[:, :, 0]) @ keys.transpose(2, 3) + blocked)
-        own = torch.bmm(q.flatten(0, 1), own_keys.transpose(1, 2)).view(rows, heads, self.end)
+        own = torch.bmm(q.flatten(0, 1), own_keys.transpose(1, 2)).view(rows, heads, newer)
+        own = own if self.place is None else own.add_(self.empty)
         weights = torch.softmax(torch.cat([shared, own], dim=-1), dim=-1)
         from_context = self._from_grid(self._to_grid(weights[:, :, :length]) @ values)
-        from_own = torch.bmm(weights[:, :, length:].reshape(-1, 1, self.end), own_values).view(from_context.shape)
+        from_own = torch.bmm(weights[:, :, length:].reshape(-1, 1, newer), own_values).view(from_context.shape)
         return (from_context + from_own).unsqueeze(2)
 
     def _to_grid(self, x: torch.Tensor) -> torch.Tensor:
@@ -108,10 +146,26 @@ class SharedCache:
         return grid.transpose(1, 2).flatten(0, 1)[self.cells]
 
 
-def _put(kv: torch.Tensor, k: torch.Tensor, v: torch.Tensor, end: int) -> list[torch.Tensor]:
-    """Store the newest key and value; return all of them as ``(rows * heads, end, head width)``."""
-    kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
-    return [stored[:, :, :end].flatten(0, 1) for stored in kv]
+def _put(
+    kv: torch.Tensor, k: torch.Tensor, v: torch.Tensor, end: int, place: torch.Tensor | None
+) -> list[torch.Tensor]:
+    """Store the newest key and value; return all up to them as ``(rows * heads, length, head width)``.
+
+    Args:
+        place: where to store them, as a tensor ``(1,)``; then all of the capacity is returned.
+    """
+    if place is None:
+        kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
+    else:
+        kv.index_copy_(3, place, torch.stack([k, v]))
+    return [(stored[:, :, :end] if place is None else stored).flatten(0, 1) for stored in kv]
+
+
+def _fixed(layers: list[torch.Tensor], end: int) -> torch.Tensor:
+    """Return the newest position as a tensor ``(1,)``; what lies after it is read with a weight of 0, so make it 0."""
+    for kv in layers:
+        kv[:, :, :, end:] = 0.0
+    return torch.tensor([end - 1], device=layers[0].device)
 
 
 def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:
@@ -124,8 +178,9 @@ def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:
     return x.narrow(axis, 0, len(rows))
 
 
-def _grow(layers: list[torch.Tensor]) -> None:
+def _grow(layers: list[torch.Tensor], more: int) -> None:
     """Enlarge every layer, one after the other, so that only one is held twice."""
     for i, kv in enumerate(layers):
-        layers[i] = kv.new_empty(*kv.shape[:3], kv.shape[3] + GROWTH, kv.shape[4])
+        layers[i] = kv.new_empty(*kv.shape[:3], kv.shape[3] + more, kv.shape[4])
         layers[i][:, :, :, : kv.shape[3]] = kv
+        layers[i][:, :, :, kv.shape[3] :] = 0.0

@@ -27,6 +27,7 @@ from tasks.common.engine.backend import Done, Places
 from tasks.common.evaluation import EvaluationSet, Judges, Row, decoding_columns, judge
 from tasks.common.params import Params
 from tasks.common.progress import Bar
+from tasks.common.runtime import dtype_of
 
 PART = 64  # samples rendered and judged at a time: their audio is not kept
 CHOICE = -1  # a draw of its own, so that no decoding is chosen by the samples that it is then judged by
@@ -186,16 +187,19 @@ def _sample(
         for draw in draws
         for text, prompt, seed in zip(texts.texts, texts.prompts, texts.seeds(draw), strict=True)
     ]
-    work = partial(_drawn, decoding=decoding, batch_size=batch_size)
+    work = partial(_drawn, decoding=decoding, batch_size=batch_size, precision=params.compute.precision)
     with Bar(f"{title} sample", len(items)) as bar:
         return workers.spread(
             work, items, key=lambda item: by_context(item.request), size=batch_size, on_done=bar.advance
         )
 
 
-def _drawn(studio: Studio, items: list[ToDraw], done: Done, *, decoding: Decoding, batch_size: int) -> list[Sampled]:
+def _drawn(
+    studio: Studio, items: list[ToDraw], done: Done, *, decoding: Decoding, batch_size: int, precision: str
+) -> list[Sampled]:
     texts, prompts, seeds = zip(*((item.text, item.prompt, item.seed) for item in items), strict=True)
-    return studio.voice.sample(texts, prompts, seeds, decoding, batch_size, done)
+    dtype = dtype_of(precision, studio.voice.device)
+    return studio.voice.sample(texts, prompts, seeds, decoding, batch_size, done, dtype)
 
 
 def _rendered(

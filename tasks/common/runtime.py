@@ -71,3 +71,8 @@ def precision_of(name: str, device: torch.device) -> str:
         computes_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bf16" if computes_bf16 else "float32"
     return {"float32": "no"}.get(name, name)
+
+
+def dtype_of(name: str, device: torch.device) -> torch.dtype | None:
+    """Return what a policy's weights are cast to while it samples (:func:`precision_of`); None: as they are."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision_of(name, device))

@@ -43,10 +43,11 @@ class PolicyParts:
 
 
 def drawn(
-    of: policy.Policy, requests: list[Request], done: Done, *, decoding: Decoding, batch_size: int
+    of: policy.Policy, requests: list[Request], done: Done, *, decoding: Decoding, batch_size: int, precision: str
 ) -> list[Sampled]:
     """Return the sample of each request."""
-    return sample(of.model, requests, decoding, of.drawable, batch_size, done)
+    dtype = runtime.dtype_of(precision, of.device)
+    return sample(of.model, requests, decoding, of.drawable, batch_size, done, dtype)
 
 
 @stage
@@ -75,7 +76,7 @@ def main(
             rows.append({**{name: text[name] for name in ("id", "text", "prompt_id")}, "draw": draw, "seed": seed})
             requests.append(replace(request, seed=seed))
     batch_size, engine = params.decoding.batch_size, params.sample.engine
-    work = partial(drawn, decoding=decoding, batch_size=batch_size)
+    work = partial(drawn, decoding=decoding, batch_size=batch_size, precision=params.compute.precision)
     with workers, Bar(f"sample@{iteration}", len(requests)) as bar:
         if engine == "own":
             sampled = workers.spread(work, requests, key=by_context, size=batch_size, on_done=bar.advance)
