@@ -1,11 +1,13 @@
 """The stages of a loop that takes seconds, in the frame of the real ones: ``python -m benchmarks.tiny_loop make``.
 
 What a kill may spoil is as in the real loop: tables, folders and JSON written through ``tasks.common.files``, a stage
-that logs to MLflow, two stages side by side. Nothing is learned. ``benchmarks/reliability.py`` runs it.
+that logs to MLflow, two stages side by side. Nothing is learned. ``benchmarks/reliability`` runs it, and
+``benchmarks/outage.py``, which adds a stage that logs its results at its end (:data:`JUDGE`).
 """
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,11 +20,14 @@ from tasks.common import params as settings
 from tasks.common import paths, tracking
 from tasks.common.files import atomic_path, read_table, write_json, write_table
 from tasks.common.stage import stage
+from tasks.common.tracking.client import connect
 
 SCHEMA = pa.schema([("id", pa.int64()), ("value", pa.float64())])
-TABLE, REPORT = Path("data/table.parquet"), Path("reports/tiny.json")
+TABLE, REPORT, SCORES = Path("data/table.parquet"), Path("reports/tiny.json"), Path("runs/scores.json")
 SIDES = ("left", "right")
-PAUSE = 0.05  # seconds of a step, in which a kill may come
+POINTS = 40  # of the curve
+PAUSE = float(os.environ.get("TINY_LOOP_PAUSE") or 0.05)  # seconds of a step, in which a kill may come
+CALLS = "TINY_LOOP_CALLS"  # names a file that gets a line from every stage that runs
 
 PIPELINE: dict[str, Any] = {
     "stages": {
@@ -49,6 +54,11 @@ PIPELINE: dict[str, Any] = {
         },
     }
 }
+JUDGE: dict[str, Any] = {
+    "cmd": "python -m benchmarks.tiny_loop judge",
+    "deps": [str(TABLE), str(paths.tracking("0"))],
+    "outs": [str(SCORES)],
+}
 OWN_IDS = {str(paths.tracking("0"))}  # a run of MLflow has another id every time
 
 
@@ -56,16 +66,29 @@ OWN_IDS = {str(paths.tracking("0"))}  # a run of MLflow has another id every tim
 def main(name: Annotated[str, typer.Argument(help="a stage of the pipeline")]) -> None:
     """Run one stage."""
     params = settings.load()
+    if log := os.environ.get(CALLS):
+        with Path(log).open("a", encoding="utf-8") as calls:
+            print(name, file=calls)
     if name == "make":
         values = np.random.default_rng(params.seed).random(2000)
         write_table(TABLE, [{"id": i, "value": float(value)} for i, value in enumerate(values)], SCHEMA)
     elif name == "track":
         ids = tracking.start_loop(params)
         with tracking.resume(ids, "0") as run:
-            for step, row in enumerate(read_table(TABLE, SCHEMA)[:40]):
+            for step, row in enumerate(read_table(TABLE, SCHEMA)[:POINTS]):
                 run.log_metrics({"value": row["value"]}, step)
                 time.sleep(PAUSE)
         write_json(paths.tracking("0"), ids)
+    elif name == "judge":
+        connect()  # as `evaluate` does before minutes of judging
+        total = 0.0
+        for row in read_table(TABLE, SCHEMA)[:POINTS]:
+            total += row["value"]
+            time.sleep(PAUSE)
+        write_json(SCORES, {"total": total})
+        with tracking.resume(tracking.read("0"), "0") as run:
+            run.log_results({"total": total})
+            run.log_dict({"total": total}, "scores.json")
     elif name in SIDES:
         values = np.array([row["value"] for row in read_table(TABLE, SCHEMA)])
         with atomic_path(Path("runs") / name) as folder:

@@ -72,7 +72,7 @@ def run(
       speechalign run --no-early-stop --jobs 1 --retries 1
     """
     with _command():
-        from flows import results
+        from flows import results, tracked
         from flows.current import current
 
         graph = current()
@@ -82,6 +82,7 @@ def run(
             graph.up_to_date(chosen) and not again
         ):  # said without Prefect, whose temporary server takes most of the time
             print(f"nothing to do: all {len(chosen)} stages are up to date")
+            tracked.deliver(print)
             results.show(results.rows(graph))
             return
 

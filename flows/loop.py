@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from pydantic import Field
 
-from flows import process, results, waiting
+from flows import process, results, server, tracked, waiting
 from flows.current import current
 from flows.graph import Graph, GraphError
 from flows.schedule import Options, Schedule
@@ -69,14 +69,16 @@ def run_chosen(
         What became of each stage, or a failed state that names the errors.
     """
     process.allow()
-    with waiting.turn(get_run_logger().warning):
+    with waiting.turn(get_run_logger().warning), tracked.patiently():
         try:
             graph, chosen = choose()
         except GraphError as error:
             return Failed(message=str(error))
         schedule = Schedule(graph, chosen, options)
         outcomes = schedule.run()
+        tracked.deliver(get_run_logger().warning)
     get_run_logger().info(summary(schedule))
+    server.wait_until_back(get_run_logger().warning)
     if failed := schedule.failed:
         return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
     show(graph, chosen)

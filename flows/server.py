@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import sys
@@ -16,17 +17,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 
-from flows import process
+from flows import process, waiting
 from model.errors import SpeechAlignError
 from tasks.common import secrets
 
 SECONDS_TO_ANSWER = 5.0
 LONGEST_ANSWER = 10_000  # bytes that are read of a server's word that it is well
 LOOPBACK = "127.0.0.1"
+AWAY_SECONDS = 600.0  # for which the end of a run waits for a server, which has to record it
+PAUSE_SECONDS = 2.0
 APP = "prefect.server.api.server:create_app"
 
 
@@ -45,11 +48,65 @@ def api() -> Iterator[str]:
 
     if configured := PREFECT_API_URL.value():
         _check(configured)
-        yield configured
+        with _one_line_for_an_outage(configured):
+            yield configured
         return
     with _temporary() as address, temporary_settings({PREFECT_API_URL: address, PREFECT_UI_URL: ""}):
         yield address
         _deliver()
+
+
+def wait_until_back(show: Callable[[str], None]) -> None:
+    """Wait for a server that has gone away since the run began: it has to record how the run ended.
+
+    Raises:
+        process.StoppedError: the flow is ending.
+    """
+    from prefect.settings import PREFECT_API_URL
+
+    deadline = time.monotonic() + AWAY_SECONDS
+    said = False
+    while (address := PREFECT_API_URL.value()) and time.monotonic() < deadline:
+        try:
+            _check(address)
+            return
+        except ServerError:
+            if not said:
+                show(
+                    f"the stages have ended; waiting for Prefect's server at {secrets.address(address)} to record it, "
+                    f"{AWAY_SECONDS / 60:g} minutes at most"
+                )
+                said = True
+        process.wait(PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _one_line_for_an_outage(address: str) -> Iterator[None]:
+    """Say once a minute that the server is away, where Prefect would print each event that it could not deliver."""
+    said = float("-inf")
+
+    def known(record: logging.LogRecord) -> bool:
+        nonlocal said
+        if not str(record.msg).startswith(("Unable to connect to %r", "Service %r failed to process item")):
+            return True
+        if time.monotonic() - said > waiting.AGAIN:
+            said = time.monotonic()
+            waiting.say(
+                f"Prefect's server at {secrets.address(address)} does not answer; the run goes on, and the server's "
+                "pages will lack what happens meanwhile"
+            )
+        return False
+
+    loggers = [logging.getLogger(name) for name in ("prefect.events.clients", "prefect._internal.concurrency")]
+    errors, logging.raiseExceptions = logging.raiseExceptions, False  # or each batch of log lines would print its own
+    for one in loggers:
+        one.addFilter(known)
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = errors
+        for one in loggers:
+            one.removeFilter(known)
 
 
 def _deliver() -> None:

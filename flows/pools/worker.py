@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,21 +23,19 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows import process
+from flows import process, tracked
 from flows.pools import job, lock, transfer
 from flows.pools.job import Job
 from flows.pools.report import Reporter
 from flows.stage import FAILED, Outcome, machine_threads, repro
 from model.errors import SpeechAlignError
 from tasks.common.secrets import masked
-from tasks.common.stage import failure
-from tasks.common.tracking.outbox import UNSENT
+from tasks.common.tracking import patience
 
 POLL_SECONDS = 5.0
 WORK = "SPEECHALIGN_WORK"  # folder for clones; the system's folder for temporary files without
 CACHE = "SPEECHALIGN_DVC_CACHE"  # folder that keeps data between stages; without, each fetches its inputs again
 _PREFIX = f"speechalign-stage-{socket.gethostname()}-"  # containers may share the folder, but no process numbers
-MLFLOW_AWAY_SECONDS = 600.0  # for which a worker waits until MLflow has taken the points that it missed
 
 
 class CloneError(SpeechAlignError):
@@ -87,6 +84,7 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
             transfer.past_runs(order.stage)
         if order.tracking:
             os.environ.setdefault(job.TRACKING, order.tracking)
+        os.environ.setdefault(patience.SECONDS, f"{patience.AWAY_SECONDS:g}")
         outcome = repro(order.stage, machine_threads(), order.timeout, show, order.force)
         if outcome.how == FAILED:
             full = transfer.disk_full(outcome.message, Path.cwd())
@@ -101,9 +99,9 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
 
 def send_points(show: Callable[[str], None]) -> None:
     """Send MLflow the points that it missed while it was away: they are kept in the clone, which will be removed."""
-    deadline = time.monotonic() + MLFLOW_AWAY_SECONDS
+    deadline = time.monotonic() + patience.AWAY_SECONDS
     said: list[str] = []
-    while any(UNSENT.glob("*.json")) and (reason := _send_points()):
+    while tracked.lacking() and (reason := tracked.send()):
         if time.monotonic() > deadline:
             show(f"warning: MLflow lacks points of this stage's curves: {reason}")
             return
@@ -111,18 +109,6 @@ def send_points(show: Callable[[str], None]) -> None:
             show(f"waiting for MLflow: {reason}")
             said.append(reason)
         process.wait(POLL_SECONDS)
-
-
-def _send_points() -> str | None:
-    """Send what the clone keeps; return why that failed."""
-    errors: list[str] = []
-
-    def note(stream: str, line: str) -> None:
-        if stream == "stderr":
-            errors.append(line)
-
-    code = process.run([sys.executable, "-m", "tasks.common.tracking"], os.environ, note)
-    return (failure(errors) or f"status {code}") if code else None
 
 
 def folder() -> Path:

@@ -17,7 +17,7 @@ from tasks.common import gate, runtime
 from tasks.common.files import DataError
 from tasks.common.params import Params
 from tasks.common.stage import stage
-from tasks.common.tracking.client import connect, failures
+from tasks.common.tracking.client import connect, patiently
 from tasks.common.tracking.place import registry_alone
 from tasks.register import champion as champions
 from tasks.register import versions
@@ -81,7 +81,8 @@ def confirm(client: MlflowClient, version: str, params: Params, evaluate: Evalua
 
 def _give_back(client: MlflowClient, new: ModelVersion, found: dict[str, Any]) -> None:
     """Move the alias to the champion before, unless it has moved meanwhile, and let the stored decision say why."""
-    with failures():
+
+    def move() -> None:
         if str(client.get_registered_model(new.name).aliases.get(CHAMPION)) != str(new.version):
             return
         if DECISION in new.tags:
@@ -89,6 +90,8 @@ def _give_back(client: MlflowClient, new: ModelVersion, found: dict[str, Any]) -
             stored["reason"] = f"on fresh draws: {found['reason']}"
             client.set_model_version_tag(new.name, new.version, DECISION, json.dumps(stored))
         client.set_registered_model_alias(new.name, CHAMPION, str(found["against"]))
+
+    patiently(move)  # minutes of judging are behind it
 
 
 def before(new: ModelVersion, known: dict[str, ModelVersion]) -> ModelVersion | None:
@@ -106,8 +109,7 @@ def _got_the_title_back(version: ModelVersion, known: Any) -> bool:
 
 
 def _note(client: MlflowClient, version: ModelVersion, found: dict[str, Any]) -> dict[str, Any]:
-    with failures():
-        client.set_model_version_tag(version.name, version.version, CONFIRMED, json.dumps(found))
+    patiently(lambda: client.set_model_version_tag(version.name, version.version, CONFIRMED, json.dumps(found)))
     return found
 
 

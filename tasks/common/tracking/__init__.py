@@ -30,6 +30,7 @@ from tasks.common.tracking.client import (
     experiment_id,
     experiment_name,
     failures,
+    patiently,
     tracking_uri,
 )
 from tasks.common.tracking.outbox import send_unsent_quietly
@@ -55,12 +56,15 @@ def start_loop(params: Params) -> dict[str, Any]:
     if not ranks.is_first():
         return {}
     client = connect()
-    experiment = experiment_id(client)
-    with failures():
+
+    def start() -> dict[str, Any]:
+        experiment = experiment_id(client)
         parent = _create(client, experiment, "loop", {WORKSPACE: str(Path.cwd())})
         log_params(client, parent, flatten(params))
-    _supersede_killed(client, experiment, parent)
-    return _start_child(client, experiment, parent, "0", params)
+        _supersede_killed(client, experiment, parent)
+        return _start_child(client, experiment, parent, "0", params)
+
+    return patiently(start)
 
 
 def read(iteration: str) -> dict[str, Any]:
@@ -83,8 +87,12 @@ def start_iteration(iteration: str, prev_ids: Mapping[str, Any], params: Params)
     if not ranks.is_first():
         return {}
     client = connect()
-    experiment = experiment_id(client)
-    return _start_child(client, experiment, _known(client, experiment, prev_ids, None), iteration, params)
+
+    def start() -> dict[str, Any]:
+        experiment = experiment_id(client)
+        return _start_child(client, experiment, _known(client, experiment, prev_ids, None), iteration, params)
+
+    return patiently(start)
 
 
 @contextlib.contextmanager
@@ -99,15 +107,19 @@ def resume(ids: Mapping[str, Any], iteration: str) -> Iterator[Run]:
         return
     client = connect()
     send_unsent_quietly(client)
-    experiment = experiment_id(client)
-    parent = _known(client, experiment, ids, None)
-    child = _known(client, experiment, ids, iteration, parent)
-    make_current(client, experiment, parent, child, iteration)
-    run = Run(client, child, parent, int(ids.get("step", 0)))
-    status = "FINISHED"
-    with failures():
+
+    def reopen() -> tuple[str, str]:
+        experiment = experiment_id(client)
+        parent = _known(client, experiment, ids, None)
+        child = _known(client, experiment, ids, iteration, parent)
+        make_current(client, experiment, parent, child, iteration)
         for run_id in (parent, child):
             client.update_run(run_id, status="RUNNING")
+        return parent, child
+
+    parent, child = patiently(reopen)
+    run = Run(client, child, parent, int(ids.get("step", 0)))
+    status = "FINISHED"
     try:
         yield run
     except BaseException as error:

@@ -12,16 +12,17 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from tasks.common import secrets
-from tasks.common.tracking import database, place
+from tasks.common.tracking import database, patience, place
 from tasks.common.tracking.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+T = TypeVar("T")
 LOCAL_URI = "sqlite:///mlflow.db"
 EXPERIMENT = "speechalign"
 # Otherwise MLflow's pages open on traces of a language-model application, which are empty here.
@@ -41,12 +42,32 @@ def without_database() -> bool:
     return file is not None and not file.exists()
 
 
+def patiently(action: Callable[[], T]) -> T:
+    """Do something with MLflow, and again where its server went away meanwhile and came back: it may be done twice.
+
+    Raises:
+        TrackingError: MLflow refuses, or its server was away for too long (``tracking.patience``).
+    """
+
+    def attempt() -> T:
+        with failures():
+            return action()
+
+    return patience.patiently(attempt, tracking_uri(), answers)
+
+
 def connect() -> MlflowClient:
     """Return a client of the tracking server and registry, after checking that the server answers.
+
+    A server that has answered this process before is waited for.
 
     Raises:
         TrackingError: nothing answers, or MLflow does not know this kind of address.
     """
+    return patiently(_connect)
+
+
+def _connect() -> MlflowClient:
     uri = tracking_uri()
     place.absolute(uri)  # before a file is made
     answers(uri)
@@ -71,6 +92,7 @@ def connect() -> MlflowClient:
         os.environ.update({} if named is None else {"MLFLOW_TRACKING_URI": named})
         client = mlflow.MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)  # opens the database: its errors belong here
+    patience.answered(tracking_uri())
     return client
 
 

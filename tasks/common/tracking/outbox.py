@@ -59,6 +59,11 @@ class Outbox:
             self._thread.join(SECONDS_TO_END)
         if not self._points and not self._failed:
             return True
+        self.keep(status)
+        return False
+
+    def keep(self, status: str) -> None:
+        """Write what the server lacks to a file: the points that are left, and how the run ended."""
         points = [[one.key, one.value, one.timestamp, one.step] for one in self._points]
         kept = {
             "tracking_uri": secrets.address(tracking_uri()),
@@ -72,7 +77,6 @@ class Outbox:
             "them, or `python -m tasks.common.tracking`",
             file=sys.stderr,
         )
-        return False
 
     def _send(self) -> None:
         pause = SECONDS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import digests, secrets
-from tasks.common.tracking.client import TrackingError, answers, failures, tracking_uri
+from tasks.common.tracking.client import TrackingError, answers, failures, patiently, tracking_uri
 from tasks.common.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """The open run of one iteration."""
+    """The open run of one iteration.
+
+    Points are sent in the background. Everything else waits for a server that goes away for some minutes: what a stage
+    logs at its end must not cost its work.
+    """
 
     def __init__(self, client: MlflowClient, run_id: str, parent_run_id: str, position: int):
         self.run_id, self.parent_run_id, self.position = run_id, parent_run_id, position
@@ -38,26 +42,24 @@ class Run:
     def log_results(self, metrics: Mapping[str, float]) -> None:
         """Log an iteration's results to its run and, with the iteration as the step, to the loop's."""
         self.log_metrics(metrics, self.position)
-        with failures():
-            self._client.log_batch(self.parent_run_id, metrics=_points(metrics, self.position))
+        points = _points(metrics, self.position)
+        patiently(lambda: self._client.log_batch(self.parent_run_id, metrics=points))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set or replace tags of the run."""
         from mlflow.entities import RunTag
 
-        with failures():
-            self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        entries = [RunTag(key, str(value)) for key, value in tags.items()]
+        patiently(lambda: self._client.log_batch(self.run_id, tags=entries))
 
     def log_dict(self, content: Any, file: str) -> None:
         """Store ``content`` as the JSON artifact ``file``."""
-        with failures():
-            self._client.log_dict(self.run_id, content, file)
+        patiently(lambda: self._client.log_dict(self.run_id, content, file))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or a folder's contents, below ``folder`` of the run's artifacts."""
         log = self._client.log_artifacts if Path(path).is_dir() else self._client.log_artifact
-        with failures():
-            log(self.run_id, str(path), folder)
+        patiently(lambda: log(self.run_id, str(path), folder))
 
     def log_dataset(self, name: str, path: Path, context: str = "training") -> str:
         """Log which data the run read, by DVC's digest; return the digest."""
@@ -67,7 +69,8 @@ class Run:
         digest = digests.md5(Path(path))
         dataset = Dataset(name, digest, source_type="local", source=json.dumps({"uri": Path(path).as_posix()}))
         inputs = [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])]
-        with failures():
+
+        def log() -> None:
             try:
                 self._client.log_inputs(self.run_id, datasets=inputs)
             except MlflowException as error:
@@ -75,6 +78,8 @@ class Run:
                     raise
                 # Two runs logged the same data at the same moment, and the other was first: now it is found.
                 self._client.log_inputs(self.run_id, datasets=inputs)
+
+        patiently(log)
         return digest
 
     def close(self, status: str) -> None:
@@ -88,6 +93,8 @@ class Run:
                     self._client.set_terminated(run_id, status)
             except TrackingError as error:
                 print(f"warning: {secrets.masked(str(error))}", file=sys.stderr)
+                self._outbox.keep(status)
+                return
 
 
 class Unlogged(Run):

@@ -16,6 +16,7 @@ from flows import process
 from flows.pools import job, lock, transfer, worker
 from flows.stage import FAILED, RAN, RESTORED
 from tasks.common.files import write_json
+from tasks.common.tracking import patience
 from tasks.common.tracking.outbox import UNSENT
 from tests.flows.conftest import PROJECT
 from tests.flows.pools.faulty_s3 import proxy
@@ -177,7 +178,7 @@ def test_points_that_mlflow_missed_are_sent_before_the_clone_is_removed(tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr(worker, "MLFLOW_AWAY_SECONDS", 0)
+    monkeypatch.setattr(patience, "AWAY_SECONDS", 0)
     process.allow()
     address = f"sqlite:///{tmp_path}/mlflow.db"
     client = MlflowClient(address)

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from tasks.common import digests, paths, tracking
 from tasks.common.files import DataError
 from tasks.common.params import Params, load
-from tasks.common.tracking import outbox
+from tasks.common.tracking import outbox, patience
 from tasks.common.tracking.client import TrackingError, connect
 from tasks.common.tracking.run import Run
 from tests.mlflow_server import Forwarder, free_port
@@ -259,6 +259,61 @@ def test_a_server_that_goes_away_slows_no_training_and_gets_what_it_missed_later
     client = connect()
     assert len(client.get_metric_history(ids["run_id"], "loss")) == 1200
     assert {client.get_run(ids[name]).info.status for name in ("run_id", "parent_run_id")} == {"FINISHED"}
+
+
+@pytest.fixture
+def gate(params: Params, mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Forwarder:
+    """The way to a real server, which can be shut."""
+    gate = Forwarder(mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", gate.address)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    return gate
+
+
+def test_what_a_stage_logs_at_its_end_waits_for_a_server_that_went_away(
+    params: Params, gate: Forwarder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked, found_away = patience._away, []
+
+    def asks(*arguments):
+        if away := asked(*arguments):
+            found_away.append(away)
+            if len(found_away) == 3:
+                gate.open()
+        return away
+
+    ids = tracking.start_loop(params)
+    monkeypatch.setattr(patience, "_away", asks)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.01)
+    gate.shut()  # minutes of judging are behind it
+    with tracking.resume(ids, "0") as run:
+        run.log_results({"wer": 0.25})
+        run.log_dict({"wer": 0.25}, "metrics.json")
+    assert len(found_away) == 3
+    assert capsys.readouterr().err.count("waiting for MLflow, 10 minutes at most: expected an MLflow server at ") == 1
+    client = connect()
+    for name in ("run_id", "parent_run_id"):
+        assert [point.value for point in client.get_metric_history(ids[name], "wer")] == [0.25]
+        assert client.get_run(ids[name]).info.status == "FINISHED"
+
+
+def test_a_server_that_stays_away_is_named_in_the_end(
+    params: Params, gate: Forwarder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    ids = tracking.start_loop(params)
+    monkeypatch.setattr(patience, "AWAY_SECONDS", 0.0)
+    gate.shut()
+    with pytest.raises(TrackingError, match="expected an MLflow server at "), tracking.resume(ids, "0"):
+        pass
+
+
+def test_the_end_of_a_run_that_a_server_missed_is_sent_later(params: Params, gate: Forwarder):
+    ids = tracking.start_loop(params)
+    with tracking.resume(ids, "0"):
+        gate.shut()
+    gate.open()
+    assert outbox.send_unsent(connect()) == (0, 1)
+    assert {connect().get_run(ids[name]).info.status for name in ("run_id", "parent_run_id")} == {"FINISHED"}
 
 
 def test_points_of_a_server_that_refuses_are_kept_with_the_status(params: Params, sqlite: str, monkeypatch, capsys):
