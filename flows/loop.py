@@ -76,6 +76,7 @@ def run_chosen(
             return Failed(message=str(error))
         schedule = Schedule(graph, chosen, options)
         outcomes = schedule.run()
+        process.allow()  # the walk ended with everything stopped
         tracked.deliver(get_run_logger().warning)
     get_run_logger().info(summary(schedule))
     server.wait_until_back(get_run_logger().warning)

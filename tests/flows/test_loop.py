@@ -7,10 +7,12 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
-from flows import results, schedule
+from flows import results, schedule, server
 from flows.evaluate import speechalign_evaluate
 from flows.loop import speechalign_loop
-from tests.flows.conftest import gone
+from tasks.common.files import write_json
+from tasks.common.tracking.outbox import UNSENT
+from tests.flows.conftest import PROJECT, gone
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -180,3 +182,23 @@ def test_a_stage_runs_again_where_asked_and_what_it_makes_decides_about_the_rest
     assert finished.calls() == ["prepare"]
     assert outcomes.pop("prepare") == "ran"
     assert set(outcomes.values()) == {"unchanged"}  # the same data as before
+
+
+def test_a_run_whose_servers_are_away_at_its_end_waits_for_prefects_and_keeps_mlflows_points(
+    finished, prefect_api, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.01)
+    write_json(UNSENT / "a.json", {"points": []})
+    check, asked = server._check, []
+
+    def away_at_first(address: str) -> None:
+        asked.append(address)
+        if len(asked) < 3:
+            raise server.ServerError("away")
+        check(address)
+
+    monkeypatch.setattr(server, "_check", away_at_first)
+    assert speechalign_loop(return_state=True).is_completed()
+    assert len(asked) == 3 and (UNSENT / "a.json").is_file()
