@@ -2,7 +2,7 @@
 
 What a kill may spoil is as in the real loop: tables, folders and JSON written through ``tasks.common.files``, a stage
 that logs to MLflow, two stages side by side. Nothing is learned. ``benchmarks/reliability`` runs it, and
-``benchmarks/outage.py``, which adds a stage that logs its results at its end (:data:`JUDGE`).
+``benchmarks/outage``, which adds a stage that logs its results at its end (:data:`JUDGE`).
 """
 
 from __future__ import annotations

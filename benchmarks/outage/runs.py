@@ -19,8 +19,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from benchmarks.outage.project import STAGES, lay_out
-from benchmarks.outage.servers import Servers, Service
+from benchmarks.outage.servers import Servers
 from benchmarks.reliability.checks import contents
+from benchmarks.services import Service
 from benchmarks.tiny_loop import CALLS, POINTS
 from flows.pools.job import FLOW
 from tasks.common import paths

@@ -12,18 +12,59 @@ GROWTH = 32  # positions to add when a cache is full: few copies, and little unu
 FIXED_GROWTH = 64  # where shapes are fixed: what is added is read at once, but each new shape is recorded again
 
 
-class Cache:
-    """Left-padded key/value cache: all rows end together, so a step appends one slice for all of them.
+class _Growing:
+    """Keys and values of rows that end together: a step appends one slice for all of them.
 
     ``layers`` holds one tensor ``(2, rows, heads, capacity, head width)`` per layer, filled up to ``end``.
-    ``blocked (rows, 1, capacity)`` is minus infinity before a row's first position and from ``end`` on, else 0.
+    ``blocked (…, capacity)`` is minus infinity where nothing may be read, as from ``end`` on, else 0.
     """
+
+    def __init__(self, layers: list[torch.Tensor], end: int, blocked: torch.Tensor):
+        self.layers, self.end, self.blocked = layers, end, blocked
+        self.place: torch.Tensor | None = None  # of the newest position ``(1,)``, where shapes are fixed
+
+    def fix(self) -> None:
+        """Let every step read all of the capacity, so that its shapes stay the same until the memory changes."""
+        for kv in self.layers:
+            kv[:, :, :, self.end :] = 0.0  # read with a weight of 0, so it must be a number
+        self.place = torch.tensor([self.end - 1], device=self.blocked.device)
+
+    def grow(self) -> bool:
+        """Make room for another position; return whether that took other memory."""
+        moved = self.end == self.blocked.shape[-1]
+        if moved:
+            more = GROWTH if self.place is None else FIXED_GROWTH
+            self.blocked = F.pad(self.blocked, (0, more), value=float("-inf"))
+            _grow(self.layers, more)
+        self.end += 1
+        self.blocked[..., self.end - 1] = 0.0
+        if self.place is not None:
+            self.place.fill_(self.end - 1)
+        return moved
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all memory that a step reads or writes."""
+        return [*self.layers, self.blocked, *([] if self.place is None else [self.place])]
+
+    def _put(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> list[torch.Tensor]:
+        """Store the newest key and value; return all up to them as ``(rows * heads, length, head width)``.
+
+        Where shapes are fixed, the length is the capacity.
+        """
+        kv, end = self.layers[layer], self.end
+        if self.place is None:
+            kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
+        else:
+            kv.index_copy_(3, self.place, torch.stack([k, v]))
+        return [(stored[:, :, :end] if self.place is None else stored).flatten(0, 1) for stored in kv]
+
+
+class Cache(_Growing):
+    """Left-padded key/value cache. ``blocked (rows, 1, capacity)`` blocks what lies before a row's first position."""
 
     def __init__(self, layers: list[torch.Tensor], end: int):
         """Take ``layers``; the caller fills them up to ``end`` and calls :meth:`begin` for each row."""
-        self.layers, self.end = layers, end
-        self.place: torch.Tensor | None = None  # of the newest position, where shapes are fixed
-        self.blocked = layers[0].new_full((layers[0].shape[1], 1, layers[0].shape[3]), float("-inf"))
+        super().__init__(layers, end, layers[0].new_full((layers[0].shape[1], 1, layers[0].shape[3]), float("-inf")))
 
     def begin(self, rows: slice, position: int) -> None:
         """Block everything before ``position`` of these rows."""
@@ -36,31 +77,10 @@ class Cache:
         self.layers = [_kept(kv, rows, 1) for kv in self.layers]
         self.blocked = _kept(self.blocked, rows, 0)
 
-    def fix(self) -> None:
-        """Let every step read all of the capacity, so that its shapes stay the same until the memory changes."""
-        self.place = _fixed(self.layers, self.end)
-
-    def grow(self) -> bool:
-        """Make room for another position; return whether that took other memory."""
-        moved = self.end == self.blocked.shape[-1]
-        if moved:
-            more = GROWTH if self.place is None else FIXED_GROWTH
-            self.blocked = F.pad(self.blocked, (0, more), value=float("-inf"))
-            _grow(self.layers, more)
-        self.end += 1
-        self.blocked[:, :, self.end - 1] = 0.0
-        if self.place is not None:
-            self.place.fill_(self.end - 1)
-        return moved
-
-    def tensors(self) -> list[torch.Tensor]:
-        """Return all memory that a step reads or writes."""
-        return [*self.layers, self.blocked, *([] if self.place is None else [self.place])]
-
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
         rows, heads = len(q), q.shape[1]
-        keys, values = _put(self.layers[layer], k, v, self.end, self.place)
+        keys, values = self._put(layer, k, v)
         length = keys.shape[1]
         # One query per row and head: two batched products, which read the cache faster than fused attention does.
         scores = torch.bmm(q.flatten(0, 1), keys.transpose(1, 2)).view(rows, heads, length)
@@ -68,22 +88,21 @@ class Cache:
         return torch.bmm(weights.view(-1, 1, length), values).view(q.shape)
 
 
-class SharedCache:
+class SharedCache(_Growing):
     """Cache of rows that share contexts: each context is stored once and read once per step for all its rows.
 
-    What was sampled after the context is each row's own. All rows began it together, so none of it is blocked up to
-    ``end``; ``empty (capacity,)`` is minus infinity from there on.
+    What was sampled after the context is each row's own. All rows began it together, so ``blocked
+    (capacity,)`` is one for all.
     """
 
     def __init__(self, contexts: Cache, context: torch.Tensor):
         """Start after ``contexts``; ``context (rows,)`` is the index of each row's context."""
-        self.contexts, self.end = contexts, 0
-        self.place: torch.Tensor | None = None  # of the newest position, where shapes are fixed
-        self.layers = [kv.new_empty(2, len(context), kv.shape[2], GROWTH, kv.shape[4]) for kv in contexts.layers]
-        self.empty = contexts.blocked.new_full((GROWTH,), float("-inf"))
-        self._place(context)
+        layers = [kv.new_empty(2, len(context), kv.shape[2], GROWTH, kv.shape[4]) for kv in contexts.layers]
+        super().__init__(layers, 0, contexts.blocked.new_full((GROWTH,), float("-inf")))
+        self.contexts = contexts
+        self._arrange(context)
 
-    def _place(self, context: torch.Tensor) -> None:
+    def _arrange(self, context: torch.Tensor) -> None:
         """Give each row a cell in the grid contexts × rows per context."""
         self.context = context
         before = (context[:, None] == context).tril(-1).sum(1)  # earlier rows of the same context
@@ -96,40 +115,22 @@ class SharedCache:
         left, context = self.context[rows].unique(return_inverse=True)
         if len(left) < self.grid[0]:
             self.contexts.keep(left)
-        self._place(context)
-
-    def fix(self) -> None:
-        """Let every step read all of the capacity, so that its shapes stay the same until the memory changes."""
-        self.place = _fixed(self.layers, self.end)
-
-    def grow(self) -> bool:
-        """Make room for another position; return whether that took other memory."""
-        moved = self.end == len(self.empty)
-        if moved:
-            more = GROWTH if self.place is None else FIXED_GROWTH
-            self.empty = F.pad(self.empty, (0, more), value=float("-inf"))
-            _grow(self.layers, more)
-        self.end += 1
-        self.empty[self.end - 1] = 0.0
-        if self.place is not None:
-            self.place.fill_(self.end - 1)
-        return moved
+        self._arrange(context)
 
     def tensors(self) -> list[torch.Tensor]:
         """Return all memory that a step reads or writes."""
-        place = [] if self.place is None else [self.place]
-        return [*self.layers, self.empty, self.cells, *self.contexts.tensors(), *place]
+        return [*super().tensors(), self.cells, *self.contexts.tensors()]
 
     def attend(self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Store a token's key and value and attend to all up to it; all tensors ``(rows, heads, 1, head width)``."""
         rows, heads, length = len(q), q.shape[1], self.contexts.end
-        own_keys, own_values = _put(self.layers[layer], k, v, self.end, self.place)
+        own_keys, own_values = self._put(layer, k, v)
         newer = own_keys.shape[1]
         keys, values = self.contexts.layers[layer][:, :, :, :length]
         blocked = self.contexts.blocked[:, None, :, :length]
         shared = self._from_grid(self._to_grid(q[:, :, 0]) @ keys.transpose(2, 3) + blocked)
         own = torch.bmm(q.flatten(0, 1), own_keys.transpose(1, 2)).view(rows, heads, newer)
-        own = own if self.place is None else own.add_(self.empty)
+        own = own if self.place is None else own.add_(self.blocked)
         weights = torch.softmax(torch.cat([shared, own], dim=-1), dim=-1)
         from_context = self._from_grid(self._to_grid(weights[:, :, :length]) @ values)
         from_own = torch.bmm(weights[:, :, length:].reshape(-1, 1, newer), own_values).view(from_context.shape)
@@ -144,28 +145,6 @@ class SharedCache:
     def _from_grid(self, grid: torch.Tensor) -> torch.Tensor:
         """Invert :meth:`_to_grid`."""
         return grid.transpose(1, 2).flatten(0, 1)[self.cells]
-
-
-def _put(
-    kv: torch.Tensor, k: torch.Tensor, v: torch.Tensor, end: int, place: torch.Tensor | None
-) -> list[torch.Tensor]:
-    """Store the newest key and value; return all up to them as ``(rows * heads, length, head width)``.
-
-    Args:
-        place: where to store them, as a tensor ``(1,)``; then all of the capacity is returned.
-    """
-    if place is None:
-        kv[0, :, :, end - 1 : end], kv[1, :, :, end - 1 : end] = k, v
-    else:
-        kv.index_copy_(3, place, torch.stack([k, v]))
-    return [(stored[:, :, :end] if place is None else stored).flatten(0, 1) for stored in kv]
-
-
-def _fixed(layers: list[torch.Tensor], end: int) -> torch.Tensor:
-    """Return the newest position as a tensor ``(1,)``; what lies after it is read with a weight of 0, so make it 0."""
-    for kv in layers:
-        kv[:, :, :, end:] = 0.0
-    return torch.tensor([end - 1], device=layers[0].device)
 
 
 def _kept(x: torch.Tensor, rows: torch.Tensor, axis: int) -> torch.Tensor:

@@ -76,6 +76,11 @@ class Recording:
         self.replay()
         return self.found
 
+    def finish(self) -> None:
+        """Wait until what was launched has ended, before the recording is dropped."""
+        if self.given[0].device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
+
     def _compute(self) -> None:
         for own, other in zip(self.found, self.function(*self.given), strict=True):
             own.copy_(other)
@@ -120,9 +125,9 @@ class RecordedCache:
         self.own.keep(rows)
 
     def forget(self) -> None:
-        """Drop the recording, once what was launched has ended."""
-        if self.recording is not None and self.own.layers[0].device.type == "cuda":
-            torch.cuda.current_stream().synchronize()
+        """Drop the recording: the memory is to change."""
+        if self.recording is not None:
+            self.recording.finish()
         self.recording = None
 
     def record(self, function: Callable[..., Tensors], ids: torch.Tensor, positions: torch.Tensor) -> None:
@@ -150,14 +155,14 @@ class RecordedDrawer:
     ) -> Tensors:
         """Return what :meth:`Drawer.draw` returns, in memory that the next draw overwrites."""
         given = (logits, uniform) if states is None else (logits, uniform, states)
-        if first or recent.shape[1] or self.plain:
-            return self.drawer.draw(logits, uniform, recent, first, states)
-        if self.recording is None or self.recording.given[0].shape != logits.shape:
-            if self.recording is not None and logits.device.type == "cuda":
-                torch.cuda.current_stream().synchronize()
+        may_record = not first and not recent.shape[1] and not self.plain
+        if self.recording is not None and self.recording.given[0].shape != logits.shape:
+            self.recording.finish()
+            self.recording = None
+        if self.recording is None and may_record:
             self.recording = recorded(partial(self._draw, recent), given, [recent])
             self.plain = self.recording is None
-        if self.recording is None:
+        if self.recording is None or not may_record:
             return self.drawer.draw(logits, uniform, recent, first, states)
         return self.recording(*given)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import threading
 from collections.abc import Iterator
+
+from tests.loopback import running
 
 
 class _Well(http.server.BaseHTTPRequestHandler):
@@ -20,10 +21,5 @@ class _Well(http.server.BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serving(port: int = 0) -> Iterator[str]:
     """Answer while the block lasts; yield the address."""
-    server = http.server.HTTPServer(("127.0.0.1", port), _Well)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(http.server.HTTPServer(("127.0.0.1", port), _Well)) as address:
+        yield address

@@ -12,6 +12,7 @@ import pytest
 from model.drawable import Drawable
 from model.sampling import Decoding, Request, sample
 from model.vllm_server import Server, ServerError, check_same_policy
+from tests.loopback import running
 from tests.model.causal_models import causal
 
 DRAWABLE = Drawable(range(40, 97), (2, 5))
@@ -47,13 +48,8 @@ def serving(complete, models=("policy",)):
             else:
                 self.reply(200, {"object": "text_completion", "model": body["model"], "choices": [answer]})
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        yield address
 
 
 def choice(ids, logprobs, reason, stop=None):

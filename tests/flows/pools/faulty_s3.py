@@ -6,10 +6,11 @@ import contextlib
 import http.client
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+
+from tests.loopback import running
 
 Fault = Literal["none", "500", "reset", "corrupt"]
 DATA = "/files/md5/"  # in the address of what DVC keeps
@@ -88,9 +89,5 @@ class _Handler(BaseHTTPRequestHandler):
 def proxy(target: str) -> Iterator[Proxy]:
     """Run the proxy in the background while the block lasts."""
     server = Proxy(target)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
