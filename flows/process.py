@@ -99,6 +99,21 @@ def wait(seconds: float) -> None:
 
 
 @contextlib.contextmanager
+def variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment for the block's processes, and put back what was there before."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
 def service(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[Service]:
     """Run a command in the background, its output in a file; it ends with the block, or with this process."""
     with log.open("ab") as output, _watched(command, env, _services, stdout=output, stderr=output) as child:

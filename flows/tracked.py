@@ -28,11 +28,8 @@ def patiently() -> Iterator[None]:
     except TrackingError:
         yield
         return
-    os.environ[patience.SECONDS] = f"{patience.AWAY_SECONDS:g}"
-    try:
+    with process.variables({patience.SECONDS: f"{patience.AWAY_SECONDS:g}"}):
         yield
-    finally:
-        os.environ.pop(patience.SECONDS, None)
 
 
 def deliver(show: Callable[[str], None]) -> None:

@@ -29,6 +29,24 @@ def real_speech(name: str) -> Path:
     return root / name
 
 
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Put back this project's settings after each test, and refuse code that left one for later tests."""
+    before = _settings()
+    yield
+    left = dict(_settings().items() ^ before.items())
+    for name in left:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            os.environ.pop(name, None)
+    assert not left, f"left in the environment: {', '.join(sorted(left))}"
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(("SPEECHALIGN_", "MLFLOW_TRACKING_"))}
+
+
 @pytest.fixture(scope="session")
 def _s3() -> Iterator[S3Server]:
     from tests.s3 import serve  # late, because moto is slow to import and few tests need it

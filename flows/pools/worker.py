@@ -76,15 +76,12 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
     Raises:
         SpeechAlignError: the commit or the data are out of reach, or the disk is full.
     """
-    with _clone(order, show):
+    with _clone(order, show), process.variables(_settings(order)):
         lock.replace(json.loads(order.lock))
         show(f"fetching {', '.join(order.inputs) or 'no inputs'}")
         transfer.pull(order.inputs)
         if not order.force:
             transfer.past_runs(order.stage)
-        if order.tracking:
-            os.environ.setdefault(job.TRACKING, order.tracking)
-        os.environ.setdefault(patience.SECONDS, f"{patience.AWAY_SECONDS:g}")
         outcome = repro(order.stage, machine_threads(), order.timeout, show, order.force)
         if outcome.how == FAILED:
             full = transfer.disk_full(outcome.message, Path.cwd())
@@ -95,6 +92,14 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
         transfer.push(outs, run_cache=True)
         send_points(show)
         return outcome, json.dumps(entry)
+
+
+def _settings(order: Job) -> dict[str, str]:
+    """Return what the stage is told about MLflow, where the worker has no settings of its own."""
+    wanted = {patience.SECONDS: f"{patience.AWAY_SECONDS:g}"} | (
+        {job.TRACKING: order.tracking} if order.tracking else {}
+    )
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def send_points(show: Callable[[str], None]) -> None:

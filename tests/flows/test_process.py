@@ -77,6 +77,14 @@ def test_what_a_finished_child_leaves_running_is_ended():
     gone(sleeping())
 
 
+def test_variables_are_those_of_the_block_and_put_back(monkeypatch):
+    monkeypatch.setenv("SPEECHALIGN_ONE", "1")
+    with process.variables({"SPEECHALIGN_ONE": "2", "SPEECHALIGN_TWO": "2"}):
+        _, lines = run_python("import os; print(os.environ['SPEECHALIGN_ONE'], os.environ['SPEECHALIGN_TWO'])")
+    assert lines == [("stdout", "2 2")]
+    assert os.environ["SPEECHALIGN_ONE"] == "1" and "SPEECHALIGN_TWO" not in os.environ
+
+
 def test_stop_all_ends_running_children_and_starts_no_other():
     raised: list[BaseException] = []
 
