@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from model.errors import SpeechAlignError
 
 BUFFER = 1 << 20  # bytes read ahead; without a limit, parquet reads a whole column of a row group
+ROWS_AT_A_TIME = 8192  # of short columns, and of tables that are written part by part
 # Arrow's own allocator keeps what it frees: half as much again as a corpus takes.
 pa.set_memory_pool(pa.system_memory_pool())
 

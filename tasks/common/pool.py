@@ -10,10 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.common import paths, schemas
-from tasks.common.files import DataError, open_table
+from tasks.common.files import ROWS_AT_A_TIME, DataError, open_table
 from tasks.common.utterances import Utterances
-
-ROWS_AT_A_TIME = 8192
 
 
 class Pool(Sized):

@@ -22,6 +22,7 @@ import torch
 from tasks.common import cuts, paths, schemas
 from tasks.common.codes import Codes, codes_column
 from tasks.common.files import DataError, open_table
+from tasks.common.named import Named
 from tasks.common.spill import Cells, Spill, Strings
 
 Row = dict[str, Any]  # of schemas.CODES; "codes" is uint16 (levels, frames)
@@ -54,7 +55,7 @@ class Utterances(Sequence[Row]):
             seen.append(batch["seen"].to_numpy(zero_copy_only=False))
             seconds.append(batch["seconds"].to_numpy(zero_copy_only=False))
         self._speaker, self.seen, self.seconds = map(np.concatenate, (speaker, seen, seconds))
-        self.speakers = _Named(list(self._names), self._speaker)
+        self.speakers = Named(list(self._names), self._speaker)
 
     @classmethod
     def read(cls, split: str, levels: int | None = None) -> Utterances:
@@ -197,24 +198,6 @@ def _batches(file: pq.ParquetFile, levels: int | None) -> Iterator[pa.RecordBatc
             kept = pc.list_slice(batch.column(place), 0, levels)
             batch = batch.set_column(place, schemas.CODES.field(place), kept)
         yield batch
-
-
-class _Named(Sequence[str]):
-    """Names by position, as numbers among the names that there are."""
-
-    def __init__(self, names: list[str], numbers: np.ndarray):
-        self._names, self._numbers = names, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        found = self._numbers[index]
-        return self._names[found] if isinstance(index, int | np.integer) else [self._names[i] for i in found]
 
 
 class _ById(Mapping[str, Row]):

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tasks.common import paths, schemas
-from tasks.common.files import DataError, open_table
+from tasks.common.files import ROWS_AT_A_TIME, DataError, open_table
+from tasks.common.named import Named
+from tasks.common.spill import Spill, Strings
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Utterances of one split: ids, texts, and each speaker's utterances as positions."""
+    """Utterances of one split: ids, texts, and each speaker's utterances as positions. Its strings lie on disk."""
 
     split: str
-    ids: list[str]
-    texts: list[str]
-    speakers: list[str]
-    members: dict[str, list[int]]
-    seen: dict[str, bool]  # by speaker
+    ids: Sequence[str]
+    texts: Sequence[str]
+    speakers: Sequence[str]
+    members: Mapping[str, Sequence[int] | np.ndarray]
+    seen: Mapping[str, bool]  # by speaker
 
     @classmethod
     def read(cls, split: str) -> Recorded:
@@ -29,17 +31,27 @@ class Recorded:
         Raises:
             DataError: the file is missing or damaged, or a speaker has one utterance only.
         """
+        spill = Spill(paths.STATE)
+        ids, texts = Strings(spill), Strings(spill)
+        numbers: dict[str, int] = {}  # of speakers
+        seen: dict[str, bool] = {}
+        parts = [np.zeros(0, np.int32)]
         with open_table(paths.codes(split), schemas.CODES) as file:
-            columns = file.read(columns=["id", "text", "speaker", "seen"])
-        ids, texts, speakers, seen = (columns[name].to_pylist() for name in ("id", "text", "speaker", "seen"))
-        members = defaultdict(list)
-        for index, speaker in enumerate(speakers):
-            members[speaker].append(index)
-        if alone := sorted(speaker for speaker, own in members.items() if len(own) < 2):
+            for batch in file.iter_batches(ROWS_AT_A_TIME, columns=["id", "text", "speaker", "seen"]):
+                ids.add(batch["id"])
+                texts.add(batch["text"])
+                speakers = batch["speaker"].to_pylist()
+                seen |= zip(speakers, batch["seen"].to_pylist(), strict=True)
+                parts.append(np.array([numbers.setdefault(name, len(numbers)) for name in speakers], np.int32))
+        speaker = np.concatenate(parts)
+        order = np.argsort(speaker, kind="stable").astype(np.int32)
+        ends = np.cumsum(np.bincount(speaker, minlength=len(numbers)))
+        members = dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if numbers else {}
+        if alone := sorted(name for name, own in members.items() if len(own) < 2):
             raise DataError(
                 f"speakers with a single utterance in {split} have none left for a voice prompt: {alone[:5]}"
             )
-        return cls(split, ids, texts, speakers, dict(members), dict(zip(speakers, seen, strict=True)))
+        return cls(split, ids, texts, Named(list(numbers), speaker), members, seen)
 
     def prompt(self, speaker: str, rng: np.random.Generator, other_than: int | None = None) -> str:
         """Return the id of a random utterance by the speaker, not at the position ``other_than``."""

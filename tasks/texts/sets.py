@@ -5,7 +5,7 @@ No text of a long set occurs in what trains a policy: neither among train's reco
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ Row = dict[str, Any]  # of schemas.TEXTS
 STREAMS = {"train": 20, "dev": 21, "test": 22}  # keep the splits' random numbers apart
 
 
-def make_sets(params: Params, recorded: Mapping[str, Recorded]) -> dict[str, list[Row]]:
-    """Return the texts of every split.
+def make_sets(params: Params, recorded: Mapping[str, Recorded]) -> dict[str, Iterable[Row]]:
+    """Return the texts of every split, each once: train's are made while they are read.
 
     Args:
         recorded: the utterances of each split.
@@ -34,7 +34,7 @@ def make_sets(params: Params, recorded: Mapping[str, Recorded]) -> dict[str, lis
     """
     rngs = {split: np.random.default_rng([params.seed, STREAMS[split]]) for split in paths.SPLITS}
     long = _long_texts(params, recorded, rngs)
-    sets = {
+    sets: dict[str, Iterable[Row]] = {
         split: _read_by_turns(texts, recorded[split], rngs[split], f"{split}-long") for split, texts in long.items()
     }
     held_out = {text for texts in long.values() for text in texts}
@@ -52,8 +52,9 @@ def _long_texts(
     if p.long == "digits":
         _check_words(recorded["train"], "texts.long", "file or none")
         return {split: draw_texts(p.long_utterances, split, *p.long_words, rngs[split]) for split in ("dev", "test")}
-    known = {text for split in paths.SPLITS for text in recorded[split].texts}
     lines = read_lines(Path(p.long_file), "texts.long_file", params.spelling.rules())
+    asked = set(lines)
+    known = {text for split in paths.SPLITS for text in recorded[split].texts if text in asked}
     new = [text for text in lines if text not in known]
     if len(new) < 2 * p.long_utterances:
         fewer = f", or set texts.long_utterances to at most {len(new) // 2}" if len(new) >= 4 else ""
@@ -65,15 +66,16 @@ def _long_texts(
     return {"dev": chosen[: p.long_utterances], "test": chosen[p.long_utterances :]}
 
 
-def _pool(params: Params, train: Recorded, held_out: set[str], rng: np.random.Generator) -> list[Row]:
+def _pool(params: Params, train: Recorded, held_out: set[str], rng: np.random.Generator) -> Iterable[Row]:
     """Return what ``sample@k`` draws from, without the texts of dev and test."""
     p = params.texts
     if p.sample == "corpus":
-        return [
-            _row(train, train.ids[i], train.texts[i], speaker, train.prompt(speaker, rng, other_than=i))
-            for i, speaker in enumerate(train.speakers)
-            if train.texts[i] not in held_out
-        ]
+        utterances = zip(train.ids, train.texts, train.speakers, strict=True)
+        return (
+            _row(train, id_, text, speaker, train.prompt(speaker, rng, other_than=i))
+            for i, (id_, text, speaker) in enumerate(utterances)
+            if text not in held_out
+        )
     if p.sample == "digits":
         _check_words(train, "texts.sample", "corpus or file")
         texts = draw_texts(p.sample_pool, "train", *p.sample_words, rng)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 
 from model import policy
 from model.layouts.files import layout_file
 from tasks.common import params, paths, schemas
-from tasks.common.files import DataError, read_table, write_table
+from tasks.common.files import DataError, open_table, read_table, write_table
 from tasks.common.finished import check_finished, golden_instead, why_alike
 from tasks.sample import __main__ as stage
 from tests.model.test_vllm_server import serving, small_vllm
@@ -51,6 +52,24 @@ def test_all_draws_of_a_text_are_of_one_temperature_and_carry_its_text(small):
         assert row["policy"] == policy.digest(paths.ar("0"))
     assert len({row["seed"] for row in rows}) == 12
     assert drawn("1") == rows
+
+
+def test_samples_are_the_same_however_many_are_in_memory_at_a_time(small, monkeypatch, capsys):
+    rows, said = drawn("1"), capsys.readouterr().out
+    monkeypatch.setattr(stage, "WAVE", 3)
+    waves = drawn("1")
+
+    with open_table(paths.samples("1")) as file:
+        assert file.num_row_groups == 4
+    assert capsys.readouterr().out == said
+    rounded = ("logprobs", "behavior")  # a batch of other rows rounds otherwise
+    assert [{k: v for k, v in row.items() if k not in rounded} for row in waves] == [
+        {k: v for k, v in row.items() if k not in rounded} for row in rows
+    ]
+    for name in rounded:
+        np.testing.assert_allclose(
+            np.concatenate([r[name] for r in waves]), np.concatenate([r[name] for r in rows]), atol=1e-5
+        )
 
 
 def test_each_iteration_draws_texts_of_its_own(small):

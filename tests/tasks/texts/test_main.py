@@ -35,6 +35,17 @@ def test_the_stage_writes_every_split_or_nothing(workspace, capsys):
     assert {split: paths.texts(split).read_bytes() for split in paths.SPLITS} == before
 
 
+def test_the_texts_are_the_same_however_many_rows_are_written_at_a_time(workspace, monkeypatch):
+    workspace({"texts": {"sample": "corpus", "long_utterances": 6}})
+    for split in paths.SPLITS:
+        write_codes(split)
+    stage.main()
+    before = {split: read_table(paths.texts(split), schemas.TEXTS) for split in paths.SPLITS}
+    monkeypatch.setattr(stage, "ROWS_AT_A_TIME", 2)
+    stage.main()
+    assert {split: read_table(paths.texts(split), schemas.TEXTS) for split in paths.SPLITS} == before
+
+
 def test_a_speaker_with_one_utterance_is_named(workspace, capsys):
     workspace({})
     for split in paths.SPLITS:

@@ -9,8 +9,12 @@ import pytest
 
 from tasks.common.digits import split_of
 from tasks.common.files import DataError
-from tasks.texts.sets import make_sets
+from tasks.texts import sets
 from tests.tasks.texts.made import TEXTS, corpus, params
+
+
+def make_sets(*of):
+    return {split: list(rows) for split, rows in sets.make_sets(*of).items()}
 
 
 def texts(rows):
