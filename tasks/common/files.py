@@ -8,9 +8,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -157,6 +159,12 @@ def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, An
         return file.read().to_pylist()
 
 
+def _cells(lists: pa.ListArray) -> Iterator[np.ndarray]:
+    """Yield each list as a view of one array: an Arrow object per list would take more memory than its numbers."""
+    values, bounds = lists.values.to_numpy(), lists.offsets.to_numpy()
+    return (values[first:end] for first, end in pairwise(bounds.tolist()))
+
+
 def read_token_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     """Rows of a parquet file, with lists of numbers as NumPy arrays: samples and pairs.
 
@@ -170,6 +178,7 @@ def read_token_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
     for name in lists:
         if table[name].null_count:
             raise DataError(f"{path} has rows without {name}; run the stage that writes it again")
-        for row, scalar in zip(rows, table[name], strict=True):
-            row[name] = scalar.values.to_numpy()
+        cells = (cell for chunk in table[name].chunks for cell in _cells(chunk))
+        for row, cell in zip(rows, cells, strict=True):
+            row[name] = cell
     return rows
