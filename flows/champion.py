@@ -16,6 +16,7 @@ from prefect.states import Completed, Failed
 from flows import QUIET, process, waiting
 from tasks.common.secrets import masked
 from tasks.common.stage import failure
+from tasks.common.tracking import patience
 
 
 @flow(name="speechalign-champion", flow_run_name="champion {version}")
@@ -36,8 +37,10 @@ def speechalign_champion(version: str) -> State[None]:
 
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "tasks.register.confirm", "--version", version]
+    # MLflow called a moment ago: if it is away now, it is waited for.
+    patient = {patience.SECONDS: f"{patience.AWAY_SECONDS:g}"}
     with waiting.turn(logger.warning):
-        code = process.run(command, {**QUIET, **os.environ, "PATH": path}, show)
+        code = process.run(command, {**QUIET, **patient, **os.environ, "PATH": path}, show)
     if code:
         return Failed(message=masked(failure(errors)) or f"ended with status {code}")
     return Completed(message=masked(said[-1]) if said else None)

@@ -49,7 +49,7 @@ class Source:
             raise DataError(missing)
         from mlflow.exceptions import MlflowException
 
-        client = connect()
+        client = connect(patient=False)  # whoever watches should know at once, and a stop should not wait
         try:
             with failures():
                 if self.alias is None:
@@ -77,6 +77,9 @@ async def follow(source: Source, pool: Pool, metrics: Metrics, seconds: float) -
         try:
             version = await asyncio.to_thread(source.version)
             metrics.registry_up.set(1)
+            if said and version == pool.version:
+                print(f"serve: the registry answers again, and names version {version}, which is served", flush=True)
+                said = ""
             if version == pool.version or (version == failed and loop.time() < again):
                 continue
             failed, again = version, loop.time() + AGAIN_SECONDS

@@ -11,7 +11,7 @@ from tasks.common.changes import comparable
 from tasks.common.files import DataError, read_table
 from tasks.common.judges import held_out_names, load_held_out, recognizer_name
 from tasks.common.params import Params
-from tasks.common.tracking.client import TrackingError, failures
+from tasks.common.tracking.client import TrackingError, failures, patiently
 from tasks.register.versions import DEV, DIGEST, HELD_OUT, Candidate, codec
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def evaluate_again(version: ModelVersion, params: Params, device: torch.device) 
     title = f"champion v{version.version}"
     print(f"register: {title} was judged on other data or by another judge; evaluating it again", flush=True)
     try:
-        with failures():
-            uri = f"models:/{version.name}/{version.version}"
-            loaded = mlflow.pyfunc.load_model(uri, model_config={"device": str(device)})
+        uri = f"models:/{version.name}/{version.version}"
+        # Minutes of judging another version may be behind it.
+        loaded = patiently(lambda: mlflow.pyfunc.load_model(uri, model_config={"device": str(device)}))
         model = loaded.unwrap_python_model()
         voice, decoding = model.voice, Decoding(**model.config["decoding"])
         params = params.model_copy(update={"prompt_frames": model.config.get("prompt_frames")})

@@ -56,15 +56,16 @@ def patiently(action: Callable[[], T]) -> T:
     return patience.patiently(attempt, tracking_uri(), answers)
 
 
-def connect() -> MlflowClient:
+def connect(patient: bool = True) -> MlflowClient:
     """Return a client of the tracking server and registry, after checking that the server answers.
 
-    A server that has answered this process before is waited for.
+    Args:
+        patient: wait for a server that has answered this process before.
 
     Raises:
         TrackingError: nothing answers, or MLflow does not know this kind of address.
     """
-    return patiently(_connect)
+    return patiently(_connect) if patient else _connect()
 
 
 def _connect() -> MlflowClient:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import mlflow
 import pytest
 import torch
 
 from tasks.common.files import DataError
+from tasks.common.tracking import patience
 from tasks.common.tracking.client import connect
 from tasks.register import __main__ as register
+from tasks.register import champion as champions
 from tasks.register import confirm
+from tests.mlflow_server import Forwarder
 from tests.tasks.register import tiny
 
 CPU = torch.device("cpu")
@@ -88,3 +93,30 @@ def test_the_first_champion_has_nobody_to_give_the_title_to(sqlite, tmp_path):
 def test_a_version_that_does_not_exist_is_named(two):
     with pytest.raises(DataError, match="has no version 9; its versions are: 1, 2"):
         confirm.confirm(connect(), "9", two, fresh()[0])
+
+
+def test_a_server_that_is_away_when_a_version_is_loaded_is_waited_for(
+    tmp_path: Path, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+):
+    gate = Forwarder(mlflow_server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", gate.address)
+    monkeypatch.setattr(patience, "PAUSE_SECONDS", 0.01)
+    connect()
+    gate.shut()  # while another version was judged
+    asked, loads = patience._away, []
+
+    def asks(*arguments):
+        if away := asked(*arguments):
+            gate.open()
+        return away
+
+    def load(*_, **__):
+        loads.append(1)
+        raise ConnectionError if len(loads) == 1 else ValueError("it is back")
+
+    monkeypatch.setattr(patience, "_away", asks)
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", load)
+    version = SimpleNamespace(name=NAME, version="1", tags={})
+    with pytest.raises(DataError, match="could not be evaluated: it is back"):
+        champions.evaluate_again(version, tiny.params(tmp_path, iterations=1), CPU)
+    assert len(loads) == 2
