@@ -38,9 +38,8 @@ def speechalign_champion(version: str) -> State[None]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "tasks.register.confirm", "--version", version]
     # MLflow called a moment ago: if it is away now, it is waited for.
-    patient = {patience.SECONDS: f"{patience.AWAY_SECONDS:g}"}
     with waiting.turn(logger.warning):
-        code = process.run(command, {**QUIET, **patient, **os.environ, "PATH": path}, show)
+        code = process.run(command, {**QUIET, **patience.setting(), **os.environ, "PATH": path}, show)
     if code:
         return Failed(message=masked(failure(errors)) or f"ended with status {code}")
     return Completed(message=masked(said[-1]) if said else None)

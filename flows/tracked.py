@@ -28,7 +28,7 @@ def patiently() -> Iterator[None]:
     except TrackingError:
         yield
         return
-    with process.variables({patience.SECONDS: f"{patience.AWAY_SECONDS:g}"}):
+    with process.variables(patience.setting()):
         yield
 
 

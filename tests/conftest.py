@@ -55,6 +55,15 @@ def _s3() -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real MLflow server."""
+    from tests.mlflow_server import serve
+
+    with serve(tmp_path_factory.mktemp("mlflow")) as address:
+        yield address
+
+
 @pytest.fixture
 def s3_server(_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty S3 on loopback, with the ``AWS_*`` environment pointing there and nowhere else."""

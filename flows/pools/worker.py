@@ -96,9 +96,7 @@ def work(order: Job, show: Callable[[str], None]) -> tuple[Outcome, str]:
 
 def _settings(order: Job) -> dict[str, str]:
     """Return what the stage is told about MLflow, where the worker has no settings of its own."""
-    wanted = {patience.SECONDS: f"{patience.AWAY_SECONDS:g}"} | (
-        {job.TRACKING: order.tracking} if order.tracking else {}
-    )
+    wanted = patience.setting() | ({job.TRACKING: order.tracking} if order.tracking else {})
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 

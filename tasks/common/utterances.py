@@ -41,21 +41,18 @@ class Utterances(Sequence[Row]):
         self._spill = Spill(folder)
         self.ids, self.texts = Strings(self._spill), Strings(self._spill)
         self._codes, self._voices = Codes(self._spill), Cells(self._spill, 4)
-        self._names: dict[str, int] = {}  # speakers, each with its number
-        speaker, seen, seconds = [np.zeros(0, np.int32)], [np.zeros(0, bool)], [np.zeros(0)]
+        self.speakers = Named()
+        seen, seconds = [np.zeros(0, bool)], [np.zeros(0)]
         for batch in batches:
             self.ids.add(batch["id"])
             self.texts.add(batch["text"])
             self._codes.add(batch["codes"])
             lengths = pc.fill_null(pc.list_value_length(batch["voice"]), 0).to_numpy()
             self._voices.add(batch["voice"].flatten().to_numpy(), np.cumsum([0, *lengths]))
-            encoded = batch["speaker"].dictionary_encode()
-            numbers = [self._names.setdefault(name, len(self._names)) for name in encoded.dictionary.to_pylist()]
-            speaker.append(np.array(numbers, np.int32)[encoded.indices.to_numpy()])
+            self.speakers.add(batch["speaker"])
             seen.append(batch["seen"].to_numpy(zero_copy_only=False))
             seconds.append(batch["seconds"].to_numpy(zero_copy_only=False))
-        self._speaker, self.seen, self.seconds = map(np.concatenate, (speaker, seen, seconds))
-        self.speakers = Named(list(self._names), self._speaker)
+        self.seen, self.seconds = np.concatenate(seen), np.concatenate(seconds)
 
     @classmethod
     def read(cls, split: str, levels: int | None = None) -> Utterances:
@@ -163,14 +160,14 @@ class Utterances(Sequence[Row]):
         Raises:
             DataError: a speaker with a single utterance, which can't be prompted by another.
         """
-        counts = np.bincount(self._speaker, minlength=len(self._names))
-        if alone := sorted(name for name, count in zip(self._names, counts, strict=True) if count < 2):
+        members = self.speakers.members()
+        if alone := sorted(name for name, own in members.items() if len(own) < 2):
             raise DataError(f"speakers with a single utterance have none left for a voice prompt: {alone[:5]}")
-        return np.split(np.argsort(self._speaker, kind="stable").astype(np.int32), np.cumsum(counts)[:-1])
+        return list(members.values())
 
     def other(self, index: int, rng: np.random.Generator) -> int:
         """Position of a random other utterance by the speaker of utterance ``index``: its voice prompt."""
-        members = self._members[self._speaker[index]]
+        members = self._members[self.speakers.numbers[index]]
         choice = int(members[rng.integers(len(members) - 1)])
         return int(members[-1]) if choice == index else choice
 

@@ -33,25 +33,19 @@ class Recorded:
         """
         spill = Spill(paths.STATE)
         ids, texts = Strings(spill), Strings(spill)
-        numbers: dict[str, int] = {}  # of speakers
-        seen: dict[str, bool] = {}
-        parts = [np.zeros(0, np.int32)]
+        speakers, seen = Named(), dict[str, bool]()
         with open_table(paths.codes(split), schemas.CODES) as file:
             for batch in file.iter_batches(ROWS_AT_A_TIME, columns=["id", "text", "speaker", "seen"]):
                 ids.add(batch["id"])
                 texts.add(batch["text"])
-                speakers = batch["speaker"].to_pylist()
-                seen |= zip(speakers, batch["seen"].to_pylist(), strict=True)
-                parts.append(np.array([numbers.setdefault(name, len(numbers)) for name in speakers], np.int32))
-        speaker = np.concatenate(parts)
-        order = np.argsort(speaker, kind="stable").astype(np.int32)
-        ends = np.cumsum(np.bincount(speaker, minlength=len(numbers)))
-        members = dict(zip(numbers, np.split(order, ends[:-1]), strict=True)) if numbers else {}
+                speakers.add(batch["speaker"])
+                seen |= zip(batch["speaker"].to_pylist(), batch["seen"].to_pylist(), strict=True)
+        members = speakers.members()
         if alone := sorted(name for name, own in members.items() if len(own) < 2):
             raise DataError(
                 f"speakers with a single utterance in {split} have none left for a voice prompt: {alone[:5]}"
             )
-        return cls(split, ids, texts, Named(list(numbers), speaker), members, seen)
+        return cls(split, ids, texts, speakers, members, seen)
 
     def prompt(self, speaker: str, rng: np.random.Generator, other_than: int | None = None) -> str:
         """Return the id of a random utterance by the speaker, not at the position ``other_than``."""

@@ -12,14 +12,12 @@ from tasks.common.files import DataError
 from tasks.common.tracking import patience
 from tasks.common.tracking.client import TrackingError
 from tests.mlflow_server import Forwarder
-from tests.tasks.conftest import mlflow_server  # noqa: F401  (a fixture)
 
 SOURCE = Source.parse("models:/speechalign-policy@champion")
 
 
 def test_a_registry_that_has_answered_and_goes_away_is_not_waited_for(
-    mlflow_server: str,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ):
     gate = Forwarder(mlflow_server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", gate.address)

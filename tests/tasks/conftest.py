@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests import mlflow_server as servers
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real MLflow server."""
-    with servers.serve(tmp_path_factory.mktemp("mlflow")) as address:
-        yield address
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,11 @@ PAUSE_SECONDS = 2.0
 _known: set[str] = set()
 
 
+def setting() -> dict[str, str]:
+    """Return the environment of a process that is to wait for a server which was there when its run began."""
+    return {SECONDS: f"{AWAY_SECONDS:g}"}
+
+
 def answered(uri: str) -> None:
     """Note that a server has answered this process."""
     _known.add(uri)
