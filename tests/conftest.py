@@ -56,12 +56,22 @@ def _s3() -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real MLflow server."""
+def _mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from tests.mlflow_server import serve
 
     with serve(tmp_path_factory.mktemp("mlflow")) as address:
         yield address
+
+
+@pytest.fixture
+def mlflow_server(_mlflow: str) -> str:
+    """Address of a real MLflow server, which other tests have used, with an empty registry."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=_mlflow, registry_uri=_mlflow)
+    for model in client.search_registered_models():
+        client.delete_registered_model(model.name)
+    return _mlflow
 
 
 @pytest.fixture
