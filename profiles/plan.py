@@ -71,7 +71,7 @@ def read_speeds(path: Path = SPEEDS) -> dict[str, Any]:
     try:
         Speeds.model_validate(content)
     except ValidationError as error:
-        raise settings.invalid(path, error, Speeds) from error
+        raise settings.invalid(path, content, error, Speeds) from error
     return content
 
 

@@ -109,7 +109,7 @@ def load(path: Path = FILE) -> Study:
     except (OSError, yaml12.YAMLError) as error:
         raise ParamsError(f"{path} should hold the study's arms: {error}") from error
     except ValidationError as error:
-        raise invalid(path, error, Study) from error
+        raise invalid(path, content, error, Study) from error
 
 
 def merged(arm: Arm, base: dict[str, Any], common: Mapping[str, Any], seed: int) -> dict[str, Any]:

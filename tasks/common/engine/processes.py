@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import spawn
 from typing import Any
 
 import torch
@@ -71,7 +73,7 @@ class Processes(Backend):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         gpus = torch.cuda.device_count() if self._device.type == "cuda" else 0
-        first = (self._seed, context.Value("i", 0), gpus)
+        first = (self._seed, context.Value("i", 0), gpus, _own_main())
         pool = ProcessPoolExecutor(self.count, mp_context=context, initializer=_begin, initargs=first)
         return pool, lambda: [child for child in multiprocessing.active_children() if child not in before]
 
@@ -106,7 +108,14 @@ def number_of(params: Params, device: torch.device) -> int:
     return max(1, torch.cuda.device_count()) if device.type == "cuda" else torch.get_num_threads()
 
 
-def _begin(seed: int, started: Any, gpus: int) -> None:
+def _own_main() -> str | None:
+    """Return the file of the stage's module, where this process was started as ``python -m tasks.NAME``."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return main.__file__ if spec is not None and spec.name.startswith("tasks.") else None
+
+
+def _begin(seed: int, started: Any, gpus: int, main: str | None) -> None:
     """Set up a worker process. It ends with the stage, even if that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the stage's, which ends its workers
     threading.Thread(target=ranks.end_with_parent, args=[os.getppid()], daemon=True).start()
@@ -115,6 +124,8 @@ def _begin(seed: int, started: Any, gpus: int) -> None:
     if gpus:
         torch.cuda.set_device(number % gpus)
     prepare(seed)
+    if main is not None:  # a pool leaves out a package's __main__.py, since many run their program unasked
+        spawn.import_main_path(main)
 
 
 def _run(token: str, parts: Any, device: str, work: Callable[..., Any], shard: Any) -> Any:

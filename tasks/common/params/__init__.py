@@ -7,6 +7,7 @@ before any work. One message names the key, what was expected and what was found
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -224,7 +225,7 @@ def load(path: str | Path = "params.yaml") -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise invalid(path, error, Params) from error
+        raise invalid(path, content, error, Params) from error
 
 
 def _with_credentials(content: object, where: str, seen: set[int]) -> list[str]:
@@ -238,27 +239,45 @@ def _with_credentials(content: object, where: str, seen: set[int]) -> list[str]:
     return [name for key, value in inner for name in _with_credentials(value, f"{where}.{key}".strip("."), seen)]
 
 
-def invalid(path: Path, error: ValidationError, model: type[BaseModel]) -> ParamsError:
+def invalid(path: Path, content: object, error: ValidationError, model: type[BaseModel]) -> ParamsError:
     """Return the error with one line per problem: where, what was expected, what was found.
 
     Args:
+        content: of the file.
         model: what the file was read as, for the keys that it should have.
     """
-    problems = []
+    problems: dict[tuple[str, str], list[str]] = {}  # place, value as shown -> what each type that it may have says
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
+        place = _place(item["loc"], content)
+        where = ".".join(map(str, place))
+        said, found = item["msg"].removeprefix("Value error, "), f" (found {_short(item['input'])})"
         if item["type"] == "extra_forbidden":
-            *block, key = item["loc"]
-            problems.append(f"  {where}: unknown key; {instead(str(key), keys_at(model, block))}")
-            continue
-        of_block = isinstance(item["input"], dict) and item["type"] == "value_error"  # the message says what matters
-        found = "" if item["type"] == "missing" or of_block else f" (found {_short(item['input'])})"
-        problems.append(
-            f"  {where}: {item['msg']}{found}" if where else f"  {item['msg'].removeprefix('Value error, ')}"
-        )
-    if len(problems) == 1:
-        return ParamsError(f"{path}: {problems[0].strip()}")
-    return ParamsError(f"{path} has {len(problems)} problems:\n" + "\n".join(problems))
+            said, found = f"unknown key; {instead(str(place[-1]), keys_at(model, place[:-1]))}", ""
+        elif item["type"] == "missing" or (isinstance(item["input"], dict) and item["type"] == "value_error"):
+            found = ""  # the message says what matters
+        problems.setdefault((where, found), []).append(said)
+    lines = [f"  {where}{': ' if where else ''}{_any_of(said)}{found}" for (where, found), said in problems.items()]
+    if len(lines) == 1:
+        return ParamsError(f"{path}: {lines[0].strip()}")
+    return ParamsError(f"{path} has {len(lines)} problems:\n" + "\n".join(lines))
+
+
+def _place(loc: Sequence[str | int], content: object) -> list[str | int]:
+    """Return where a value is; below it pydantic's ``loc`` names the types that the value may have."""
+    place: list[str | int] = []
+    for part in loc:
+        if not isinstance(content, (dict, list)):
+            break
+        place.append(part)
+        known = content if isinstance(content, dict) else dict(enumerate(content))
+        content = known.get(part)
+    return place
+
+
+def _any_of(said: list[str]) -> str:
+    """Return ``Input should be 'auto' or greater than 0`` for what both types of a value say."""
+    first, *others = said
+    return " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
 
 
 def _short(value: object) -> str:

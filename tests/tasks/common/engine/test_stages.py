@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from tasks.common.files import write_table
 from tasks.extract import __main__ as extract
 from tasks.prefer import __main__ as prefer
 from tasks.sample import __main__ as sample
+from tests.conftest import REPOSITORY
 from tests.tasks import sampled
 
 pytestmark = pytest.mark.slow
@@ -73,3 +77,21 @@ def test_what_stages_make_is_the_same_bytes_by_workers(workspace, monkeypatch):
     local = made(monkeypatch)
     computed_by(workspace, "processes", 2)
     assert made(monkeypatch) == local
+
+
+@pytest.mark.parametrize(
+    ("command", "table"), [(["extract"], paths.codes("dev")), (["sample", "1"], paths.samples("1"))]
+)
+def test_a_stage_that_is_started_by_its_command_finds_its_workers(workspace, command, table):
+    """Its module is ``__main__`` then, which workers do not have by themselves."""
+    room, *iteration = command
+    line = [sys.executable, "-m", f"tasks.{room}", *(["--iteration", *iteration] if iteration else [])]
+    found = []
+    for engine in ("local", "processes"):
+        computed_by(workspace, engine, 2 if engine == "processes" else "auto")
+        table.unlink(missing_ok=True)
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        found.append(table.read_bytes())
+    assert found[0] == found[1]
