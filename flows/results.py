@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from rich.table import Table
 
 from flows.graph import Graph
 from model.statistics import Interval
-from tasks.common import paths
+from tasks.common import paths, secrets
 from tasks.common.files import read_json
 from tasks.common.scores import METRICS, SYSTEMS, sets_of, table_of
+from tasks.common.tracking.client import tracking_uri
+from tasks.common.tracking.database import file_of
 from tasks.common.wording import decoding_text, policy_text
 
 TITLE = "Test, each policy at its own best decoding"
@@ -67,9 +70,21 @@ def show(table: list[dict[str, str]], console: Console | None = None) -> None:
         console.print(shown)
     if paths.REPORT.is_file():
         console.print(f"report      {paths.REPORT}", highlight=False, soft_wrap=True)
-    if Path("mlflow.db").is_file():
-        console.print("MLflow      mlflow ui --backend-store-uri sqlite:///mlflow.db", highlight=False, soft_wrap=True)
-    console.print("Prefect     PREFECT_HOME=.prefect prefect server start", highlight=False, soft_wrap=True)
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        console.print(f"MLflow      {secrets.address(uri)}", highlight=False, soft_wrap=True)
+    elif (file := file_of(uri)) and file.is_file():
+        console.print(f"MLflow      mlflow ui --backend-store-uri {uri}", highlight=False, soft_wrap=True)
+    console.print(f"Prefect     {_prefect()}", highlight=False, soft_wrap=True)
+
+
+def _prefect() -> str:
+    """Return the address of the configured server's pages, or the command that shows the runs without one."""
+    if "PREFECT_API_URL" not in os.environ:
+        return "PREFECT_HOME=.prefect prefect server start"
+    from prefect.settings import PREFECT_UI_URL
+
+    return secrets.address(str(PREFECT_UI_URL.value()))
 
 
 def _row(texts: str, system: str, decoding: str, scores: dict[str, Any]) -> dict[str, str]:
