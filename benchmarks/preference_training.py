@@ -30,11 +30,11 @@ from model.pairs.sequences import sequences_of
 from model.policy import Policy
 from model.sampling import Decoding, sample
 from model.training import Optimization, fit
-from tasks.align.method import Job, Row
+from tasks.align.method import Job
 from tasks.align.pairwise import Pairwise
 from tasks.common import paths, runtime, schemas
-from tasks.common.files import read_token_rows
 from tasks.common.params import Params, own
+from tasks.common.rows import Row, read_rows
 from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
 
@@ -124,7 +124,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
     start = policy.load(paths.ar("0"), device)
     use_onednn(start.model)
     if paths.pairs("1").is_file():
-        pairs = read_token_rows(paths.pairs("1"), schemas.PAIRS)[:n]
+        pairs = read_rows(paths.pairs("1"), schemas.PAIRS)[:n]
     else:
         pairs = golden_against_sampled(start, params, n)
     pairs = pairs[: len(pairs) // align.batch_pairs * align.batch_pairs]  # whole batches, wherever the order puts them
@@ -155,7 +155,7 @@ def main(steps: int = 16, rounds: int = 5) -> None:
         )
         return time.perf_counter() - started, losses
 
-    rows = rows_of([pair for step in job().pair_schedule(1) for pair in step])
+    rows = rows_of([pairs[place] for step in job().pair_schedule(1) for place in step])
 
     def theirs(as_it_comes: bool) -> tuple[float, list[float]]:
         # As transformers loads it, without oneDNN's matrix products.

@@ -15,7 +15,7 @@ from model.judges.waves import at_judge_rate, cosine
 from model.metrics import EditCounts, count_missing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """Scores of one utterance. Similarity is 0.0 where there is no sound to compare."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One rendering of a text in a voice, judged."""
 
@@ -18,7 +18,7 @@ class Candidate:
     logprob: float  # mean over the tokens, in nats, under the policy that sampled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preference:
     """The two sides and, in words, why the first is preferred."""
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -22,14 +23,15 @@ from tasks.align.methods import METHODS
 from tasks.align.pairwise import reward_gap
 from tasks.common import environment, paths, runtime, schemas, tracking
 from tasks.common.digests import md5
-from tasks.common.files import DataError, atomic_path, read_token_rows, write_json
+from tasks.common.files import DataError, atomic_path, write_json
 from tasks.common.frame_parallel import check_settings
 from tasks.common.launch import part, train_together
+from tasks.common.rows import Row, read_rows
 from tasks.common.stage import stage
 from tasks.common.training import state_of, train
 
 
-def check(pairs: list[dict[str, Any]], method: str, layout: Layout) -> None:
+def check(pairs: Sequence[Row], method: str, layout: Layout) -> None:
     """Refuse pairs that cannot teach anything, before the first step.
 
     Args:
@@ -82,7 +84,7 @@ def main(iteration: Annotated[str, typer.Option(help="iteration to align")]) -> 
     train_together(params, device)
     align, block = params.align, params.iteration(iteration)
     check_settings(paths.ar(block.prev), params)
-    pairs = read_token_rows(paths.pairs(iteration), schemas.PAIRS)
+    pairs = read_rows(paths.pairs(iteration), schemas.PAIRS)
     previous = policy.load(paths.ar(block.prev), device)
     ar = use_onednn(previous.model)
     check(pairs, align.method, previous.layout)

@@ -12,7 +12,8 @@ from model.objectives.kto import kto_loss, reference_point
 from model.objectives.logprobs import collate, decided, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.training import Metrics
-from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
+from tasks.align.method import Job, PairMethod, pair_ids, preference_metrics
+from tasks.common.rows import Row
 
 
 class Kto(PairMethod):
@@ -24,7 +25,7 @@ class Kto(PairMethod):
 
     def batches(self, step: int) -> list[Batch]:
         with sharding.whole(self.model):
-            z0 = self.z0(self.schedule[step])
+            z0 = self.z0(self.pairs(self.schedule[step]))
         batches = super().batches(step)
         for batch in batches:
             batch.tensors["z0"] = z0

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,10 +25,9 @@ from tasks.align.train_set import TrainSet
 from tasks.common import paths
 from tasks.common.params import Params, own
 from tasks.common.params.aligning import Align
+from tasks.common.rows import Row
 from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class Job:
     """One iteration to align: the policy to train (in place), its pairs, and the settings."""
 
     policy: Policy
-    pairs: list[Row]  # of schemas.PAIRS, checked
+    pairs: Sequence[Row]  # of schemas.PAIRS, checked
     params: Params
     iteration: str
     device: torch.device
@@ -81,17 +79,23 @@ class Job:
             return lora.Unadapted(self.ar)
         return use_onednn(policy.load(paths.ar(anchor), self.device).model).requires_grad_(False)
 
-    def pair_schedule(self, epochs: int) -> list[list[Row]]:
-        """Return steps of ``align.batch_pairs`` pairs: this iteration's once per epoch, those of like length together.
+    def pair_schedule(self, epochs: int) -> list[list[int]]:
+        """Return positions of the pairs of each step, ``align.batch_pairs`` of them.
+
+        This iteration's pairs come once per epoch, those of like length together.
 
         A share ``prefer.replay`` of each step are pairs of earlier iterations, where there are any. So the number of
         steps follows that of the fresh pairs: an iteration that found few of them moves the policy little.
         """
-        fresh = [pair for pair in self.pairs if pair["iteration"] == self.iteration]
-        earlier = [pair for pair in self.pairs if pair["iteration"] != self.iteration]
+        fresh, earlier, lengths = [], [], []
+        for place, pair in enumerate(self.pairs):
+            if pair["iteration"] == self.iteration:
+                fresh.append(place)
+                lengths.append(codes_in(pair))
+            else:
+                earlier.append(place)
         size, seed = self.align.batch_pairs, self.params.seed
         replayed = min(round(self.params.prefer.replay * size), size - 1) if earlier else 0
-        lengths = [codes_in(pair) for pair in fresh]
         steps = [
             [fresh[i] for i in step]
             for step in schedule_of(lengths, epochs=epochs, batch_size=size - replayed, seed=seed)
@@ -157,7 +161,11 @@ class PairMethod(Method):
         self.steps = len(self.schedule)
 
     def batches(self, step: int) -> list[Batch]:
-        return micro_batches(self.schedule[step], self.align.micro_pairs, self.batch)
+        return micro_batches(self.schedule[step], self.align.micro_pairs, lambda places: self.batch(self.pairs(places)))
+
+    def pairs(self, places: Sequence[int]) -> list[Row]:
+        """Return the pairs at these positions."""
+        return [self.job.pairs[place] for place in places]
 
     @abstractmethod
     def batch(self, pairs: Sequence[Row]) -> Batch:

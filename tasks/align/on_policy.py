@@ -16,10 +16,11 @@ from model import lora, processes, sharding
 from model.batch import Batch
 from model.errors import TrainingError
 from model.sampling import sample
-from tasks.align.method import Job, Method, Row
+from tasks.align.method import Job, Method
 from tasks.align.schedule import chunks, passes, schedule_of
 from tasks.common.decoding import decoding_of
 from tasks.common.pool import Pool
+from tasks.common.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)

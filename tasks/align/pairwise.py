@@ -11,7 +11,8 @@ from model.fast.shared_context import collate_pairs, pair_logprobs, scored_token
 from model.objectives.pair_logprobs import PairLogprobs
 from model.objectives.pairwise import PAIRWISE_LOSSES, PairwiseOptions
 from model.training import Metrics
-from tasks.align.method import Job, PairMethod, Row, pair_ids, preference_metrics
+from tasks.align.method import Job, PairMethod, pair_ids, preference_metrics
+from tasks.common.rows import Row
 
 
 def reward_gap(pair: Row) -> float:

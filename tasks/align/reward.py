@@ -16,9 +16,10 @@ from model.objectives.reward_model import reward_loss
 from model.pairs.sequences import sequences_of
 from model.reward import RewardModel
 from model.training import Metrics, Optimization
-from tasks.align.method import Job, PairMethod, Row, pair_ids
+from tasks.align.method import Job, PairMethod, pair_ids
 from tasks.common import paths, runtime
 from tasks.common.digests import md5
+from tasks.common.rows import Mapped, Row
 from tasks.common.training import train
 
 SIDES = ("chosen", "rejected")
@@ -36,10 +37,11 @@ class RewardTraining(PairMethod):
         ids = sorted({pair["id"] for pair in job.pairs})
         rng = np.random.default_rng([job.params.seed, 13, *job.iteration.encode()])
         out = {ids[i] for i in rng.permutation(len(ids))[: int(job.align.reward_model.held_out * len(ids))]}
-        self.held_out = [pair for pair in job.pairs if pair["id"] in out]
-        super().__init__(
-            replace(job, pairs=[pair for pair in job.pairs if pair["id"] not in out]), job.align.reward_model.epochs
-        )
+        places: tuple[list[int], list[int]] = [], []
+        for place, pair in enumerate(job.pairs):
+            places[pair["id"] in out].append(place)
+        trained_on, self.held_out = (Mapped(own, job.pairs.__getitem__) for own in places)
+        super().__init__(replace(job, pairs=trained_on), job.align.reward_model.epochs)
         self.model = RewardModel.from_policy(job.ar)
         self.lr = self.align.reward_model.lr
 
@@ -72,17 +74,31 @@ class RewardTraining(PairMethod):
         """
         if not self.held_out:
             return {}
-        sequences = list(zip(*sequences_of(self.held_out), strict=True))
-        names = pair_ids(self.held_out) * 2
-        rewards = reward_lib.score(self.model, sequences, names, self.job.params.decoding.batch_size)
-        logprobs = torch.tensor([pair[f"{side}_logprob"] for side in SIDES for pair in self.held_out])
-        means = logprobs / torch.tensor([len(target) for _, target in sequences])
-        accuracies = [(a > b).float().mean().item() for a, b in (rewards.chunk(2), means.chunk(2))]
+        rewards = rewards_of(self.held_out, self.model, self.job.params.decoding.batch_size)
+        means = torch.tensor(
+            [
+                [pair[f"{side}_logprob"] / (len(pair[side]) - pair[f"{side}_from"]) for pair in self.held_out]
+                for side in SIDES
+            ]
+        )
+        accuracies = [(chosen > rejected).float().mean().item() for chosen, rejected in (rewards, means)]
         return {
             "held_out_accuracy": accuracies[0],
             "free_accuracy": accuracies[1],
             "held_out_pairs": len(self.held_out),
         }
+
+
+def rewards_of(pairs: Sequence[Row], reward: RewardModel, batch_size: int) -> torch.Tensor:
+    """Return the rewards of all chosen sides and of all rejected ones, float32 ``(2, pairs)``."""
+
+    def sequence(number: int) -> tuple[list[int], list[int]]:
+        side, place = divmod(number, len(pairs))
+        contexts, targets = sequences_of([pairs[place]])
+        return contexts[side], targets[side]
+
+    sides = Mapped(range(2 * len(pairs)), sequence)
+    return reward_lib.score(reward, sides, pair_ids(pairs) * 2, batch_size).view(2, -1)
 
 
 def train_reward(job: Job) -> tuple[RewardModel, Metrics]:

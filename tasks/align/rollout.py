@@ -10,11 +10,11 @@ from model.actor_critic import ActorCritic
 from model.objectives.advantages import generalized_advantages, whiten
 from model.objectives.logprobs import IGNORE, collate
 from model.objectives.ppo import token_rewards
-from model.pairs.sequences import sequences_of
 from model.reward import RewardModel, score
 from tasks.align.grid import off_grid, on_grid, target_logprobs
-from tasks.align.method import Job, pair_ids
+from tasks.align.method import Job
 from tasks.align.on_policy import Episode
+from tasks.align.reward import rewards_of
 from tasks.align.schedule import chunks
 from tasks.common.params.aligning import Ppo
 
@@ -75,6 +75,5 @@ def with_advantages(
 
 def reward_mean_and_std(reward: RewardModel, job: Job) -> tuple[float, float]:
     """Return the mean and standard deviation of both sides' rewards, because a reward's zero and scale are free."""
-    sequences = list(zip(*sequences_of(job.pairs), strict=True))
-    rewards = score(reward, sequences, pair_ids(job.pairs) * 2, job.params.decoding.batch_size)
+    rewards = rewards_of(job.pairs, reward, job.params.decoding.batch_size)
     return float(rewards.mean()), max(float(rewards.std()), 1e-6)

@@ -14,8 +14,9 @@ from model.objectives.logprobs import collate, decided, label_logprobs
 from model.pairs.sequences import sequences_of
 from model.processes import micro_batches
 from model.training import Metrics
-from tasks.align.method import Job, Method, PairMethod, Row, pair_ids
+from tasks.align.method import Job, Method, PairMethod, pair_ids
 from tasks.align.schedule import passes
+from tasks.common.rows import Row
 
 
 class Supervised(Method):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import paths
 from tasks.common.files import DataError
+from tasks.common.rows import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +34,28 @@ def waves(split: str, ids: Iterable[str]) -> Iterator[np.ndarray]:
     """
     ids = list(ids)
     wanted = set(ids)
-    found = {row["id"]: json.dumps(row) for row in rows(split) if row.get("id") in wanted}
-    if missing := wanted - found.keys():
+    found = Rows(row for row in rows(split) if row.get("id") in wanted)
+    places = {row["id"]: place for place, row in enumerate(found)}
+    if missing := wanted - places.keys():
         raise DataError(f"{paths.cuts(split)} lacks {sorted(missing)[:5]}; run `prepare` and `extract` again")
-    return (_cut(split, json.loads(found[id_])).load_audio()[0] for id_ in ids)
+    return (_cut(split, found[places[id_]]).load_audio()[0] for id_ in ids)
+
+
+def waves_in_order(split: str, ids: Iterable[str]) -> Iterator[np.ndarray]:
+    """Yield the recordings of a split's utterances as :func:`waves` does, however many they are.
+
+    Args:
+        ids: in the order in which the cuts are, which the tables that ``extract`` writes have too.
+
+    Raises:
+        DataError: as :func:`read`; or an id that the split lacks, or has before another that came first.
+    """
+    left = rows(split)
+    for id_ in ids:
+        row = next((row for row in left if row.get("id") == id_), None)
+        if row is None:
+            raise DataError(f"{paths.cuts(split)} lacks {id_}, or has it elsewhere; run `prepare` and `extract` again")
+        yield _cut(split, row).load_audio()[0]
 
 
 def rows(split: str) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def judge(
     judgements = judges.panel.judge(waves, sample_rate, texts, voices[0])
     opinions = judges.held_out.judge(waves, sample_rate, texts, voices[1])
     return [
-        {**row, **vars(judgement), "seconds": len(wave) / sample_rate, **_held_out_columns(opinion)}
+        {**row, **asdict(judgement), "seconds": len(wave) / sample_rate, **_held_out_columns(opinion)}
         for row, wave, judgement, opinion in zip(rows, waves, judgements, opinions, strict=True)
     ]
 

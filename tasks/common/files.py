@@ -8,11 +8,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +19,7 @@ from model.errors import SpeechAlignError
 
 BUFFER = 1 << 20  # bytes read ahead; without a limit, parquet reads a whole column of a row group
 ROWS_AT_A_TIME = 8192  # of short columns, and of tables that are written part by part
+GROUP = 1024  # rows of a row group, with lists of tokens some megabytes
 # Arrow's own allocator keeps what it frees: half as much again as a corpus takes.
 pa.set_memory_pool(pa.system_memory_pool())
 
@@ -115,9 +115,14 @@ def _no_number(name: str) -> None:
     raise ValueError(f"it holds {name}, which is no number")
 
 
-def write_table(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written."""
-    write_row_groups(path, [pa.Table.from_pylist(rows, schema=schema)], schema)
+def write_table(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write rows as parquet under ``schema``; a row that does not fit raises and nothing is written.
+
+    Rows are taken when their turn comes, a row group of them at a time.
+    """
+    rest = iter(rows)
+    parts = iter(lambda: list(islice(rest, GROUP)), [])
+    write_row_groups(path, (pa.Table.from_pylist(part, schema=schema) for part in parts), schema)
 
 
 def write_row_groups(path: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
@@ -150,35 +155,10 @@ def open_table(path: Path, schema: pa.Schema | None = None) -> Iterator[pq.Parqu
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
-    """Rows of a parquet file. Lists of numbers are Python lists: :func:`read_token_rows` suits long ones better.
+    """Rows of a parquet file, in memory. :func:`tasks.common.rows.read_rows` suits long lists and many rows better.
 
     Raises:
         DataError: as for :func:`open_table`.
     """
     with open_table(path, schema) as file:
         return file.read().to_pylist()
-
-
-def _cells(lists: pa.ListArray) -> Iterator[np.ndarray]:
-    """Yield each list as a view of one array: an Arrow object per list would take more memory than its numbers."""
-    values, bounds = lists.values.to_numpy(), lists.offsets.to_numpy()
-    return (values[first:end] for first, end in pairwise(bounds.tolist()))
-
-
-def read_token_rows(path: Path, schema: pa.Schema) -> list[dict[str, Any]]:
-    """Rows of a parquet file, with lists of numbers as NumPy arrays: samples and pairs.
-
-    Raises:
-        DataError: as for :func:`open_table`.
-    """
-    with open_table(path, schema) as file:
-        table = file.read()
-    lists = [field.name for field in schema if pa.types.is_list(field.type)]
-    rows = table.drop_columns(lists).to_pylist()
-    for name in lists:
-        if table[name].null_count:
-            raise DataError(f"{path} has rows without {name}; run the stage that writes it again")
-        cells = (cell for chunk in table[name].chunks for cell in _cells(chunk))
-        for row, cell in zip(rows, cells, strict=True):
-            row[name] = cell
-    return rows

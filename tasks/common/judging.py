@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from math import nan
 
 import numpy as np
@@ -19,10 +20,12 @@ from tasks.common import cuts
 from tasks.common.engine import Workers, cut
 from tasks.common.engine.backend import Done, Places
 from tasks.common.params import Params
-from tasks.common.utterances import Row, Utterances
+from tasks.common.rows import Mapped, Row, Rows
+from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
 
 PART = 128  # samples judged at a time: their audio is not kept
+PROMPTS = 1024  # voice prompts embedded at a time
 
 
 @dataclass(frozen=True)
@@ -75,28 +78,26 @@ class SampleJudge:
         self.params, self.workers, self.prompts = params, workers, Voices.of(train, params)
         ids = sorted(set(prompt_ids))
         self.place = {id_: i for i, id_ in enumerate(ids)}
-        state = workers.state
-        self.voices = state.panel.embed(cuts.waves("train", ids), state.voice.sample_rate)
+        state, waves = workers.state, cuts.waves("train", ids)
+        embedded = (state.panel.embed(islice(waves, n), state.voice.sample_rate) for n in map(len, cut(ids, PROMPTS)))
+        self.voices = Rows({"voice": voice} for part in embedded for voice in part)
 
-    def judge(self, samples: list[Row], on_done: Callable[[int], None] | None = None) -> list[Judgement]:
+    def judge(self, samples: Sequence[Row], on_done: Callable[[int], None] | None = None) -> list[Judgement]:
         """Render every sample and judge it against its text and its prompt's voice, in the samples' order.
 
         Args:
             samples: each with ``text``, ``prompt_id`` and ``tokens``.
         """
-        items = [
-            ToJudge(
-                s["text"],
-                np.asarray(s["tokens"]),
-                self.prompts.prompt_of(s["prompt_id"]),
-                self.voices[self.place[s["prompt_id"]]],
-            )
-            for s in samples
-        ]
+        items = Mapped(samples, self._to_judge)
         work = partial(judge_samples, batch_size=self.params.decoding.batch_size)
         judged = self.workers.spread(work, items, key=_length, size=PART, on_done=on_done or _nothing)
         # A voice that nobody asked for is compared with none.
         return judged if self.prompts.kind != "none" else [replace(one, similarity=nan) for one in judged]
+
+    def _to_judge(self, sample: Row) -> ToJudge:
+        prompt_id = sample["prompt_id"]
+        voice = self.voices[self.place[prompt_id]]["voice"]
+        return ToJudge(sample["text"], np.asarray(sample["tokens"]), self.prompts.prompt_of(prompt_id), voice)
 
 
 def judge_samples(state: Judging, samples: list[ToJudge], done: Done, *, batch_size: int) -> list[Judgement]:

@@ -1,4 +1,4 @@
-"""Columns on disk instead of in memory, for what a stage reads at random: a corpus's codes and texts.
+"""Columns on disk instead of in memory, for what a stage reads at random: a corpus's codes and texts, samples, pairs.
 
 A column takes four bytes of memory per cell: where the cell begins. Its bytes are in a file without a name, which ends
 with the process. They are read, not mapped, so that none of them counts as this process's memory.
@@ -48,8 +48,8 @@ class Spill:
             if error.errno != errno.ENOSPC:
                 raise
             raise DataError(
-                f"the disk is full: no room in {self._folder} for the corpus's codes, two bytes each, which a stage "
-                "keeps there while it runs; free some space and run again"
+                f"the disk is full: no room in {self._folder} for what a stage keeps there while it runs (codes of the "
+                "corpus, samples, pairs); free some space and run again"
             ) from error
         self._size += items.nbytes
         return start

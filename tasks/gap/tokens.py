@@ -12,8 +12,9 @@ from model.fast.onednn import use_onednn
 from model.gap.representation import Basis, pooled
 from model.layouts.layout import Layout
 from tasks.common import paths, schemas
-from tasks.common.files import DataError, read_token_rows
+from tasks.common.files import DataError
 from tasks.common.params import Params
+from tasks.common.rows import read_rows
 from tasks.common.utterances import Row, Utterances
 
 
@@ -72,7 +73,7 @@ def read_compared(iteration: str, params: Params, device: torch.device) -> Compa
 
 
 def _samples(iteration: str, test: Utterances) -> dict[str, Row]:
-    found = {row["id"]: row for row in read_token_rows(paths.test_samples(iteration), schemas.SAMPLES)}
+    found = {row["id"]: row for row in read_rows(paths.test_samples(iteration), schemas.SAMPLES)}
     if different := found.keys() ^ set(test.ids):
         raise DataError(
             f"{paths.test_samples(iteration)} and {paths.codes('test')} differ in {len(different)} utterances; "

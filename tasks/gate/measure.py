@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def _similarities(
 
 def _counts(text: str, hypothesis: str | None) -> Row:
     """Return the counts of what was read; how many words were asked for is known in any case."""
-    found = vars(judgement_of(text, hypothesis or "", 0.0))
+    found = asdict(judgement_of(text, hypothesis or "", 0.0))
     return {name: found[name] if hypothesis is not None or name in _ASKED else None for name in _COUNTS}
 
 

@@ -18,20 +18,21 @@ from model.fast.onednn import use_onednn
 from model.gap.synthetic_codes import resampled
 from model.judges.panel import Panel
 from model.layouts.layout import Layout
-from tasks.common import judges, paths, runtime, schemas
+from tasks.common import cuts, judges, paths, runtime, schemas
 from tasks.common.evaluation import EvaluationSet, Judges, judge, seed_of
-from tasks.common.files import atomic_path, read_table, read_token_rows, write_json
+from tasks.common.files import atomic_path, read_table, write_json
 from tasks.common.launch import part, train_together
 from tasks.common.params import Params
 from tasks.common.progress import Bar
+from tasks.common.rows import read_rows
 from tasks.common.scores import compare, first_draws, summarize, to_json
 from tasks.common.training import state_of
-from tasks.common.utterances import Utterances, load_waves
+from tasks.common.utterances import Utterances
 from tasks.common.voices import Voices
 from tasks.nar.training import Examples, train
 
 SHOWN = ("wer", "similarity")  # the columns of the paper's Table 1
-CHUNK = 256  # utterances whose audio is in memory at a time
+CHUNK = 256  # utterances whose codes are drawn and made at a time
 
 
 def train_and_judge() -> None:
@@ -61,7 +62,7 @@ def synthetic_codes(golden: Utterances, params: Params, device: torch.device) ->
     """Yield codes ``(levels, frames)`` of a part of the utterances at a time, level 1 drawn by the start policy."""
     start, codec = policy.load(paths.ar("0"), device), load_codec(params.models.codec, device)
     use_onednn(start.model)
-    voices = Voices.of(golden, params)
+    voices, waves = Voices.of(golden, params), cuts.waves_in_order("train", golden.ids)
     with Bar("nar_synthetic codes", len(golden)) as bar:
         for first in range(0, len(golden), CHUNK):
             part = range(len(golden))[first : first + CHUNK]
@@ -75,12 +76,11 @@ def synthetic_codes(golden: Utterances, params: Params, device: torch.device) ->
                 params.decoding.temperature,
                 params.decoding.top_k,
             )
-            waves = load_waves("train", [golden.ids[i] for i in part])
-            found = []
-            for i, codes, tokens in zip(part, own, level1, strict=True):
-                wave = torch.from_numpy(waves[golden.ids[i]])
-                found.append(codec.requantize(wave, tokens, codes.shape[0]).numpy())
-            yield found
+            both = zip(own, level1, strict=True)
+            yield [
+                codec.requantize(torch.from_numpy(next(waves)), tokens, codes.shape[0]).numpy()
+                for codes, tokens in both
+            ]
             bar.advance(len(part))
 
 
@@ -93,7 +93,7 @@ def share_of_golden_codes(golden: Utterances, synthetic: Utterances) -> float:
 def scores_of(model: nar.Nar, params: Params, device: torch.device) -> dict[str, Any]:
     """Scores of the start policy's test samples through ``model``, and the paired difference to the golden NAR's."""
     test = EvaluationSet.read("test", params, ["recorded"])
-    by_id = {row["id"]: row for row in read_token_rows(paths.test_samples("0"), schemas.SAMPLES)}
+    by_id = {row["id"]: row for row in read_rows(paths.test_samples("0"), schemas.SAMPLES)}
     before = first_draws(read_table(paths.utterances("0"), schemas.UTTERANCES))
     sampled = [by_id[row["id"]] for row in test.rows]
     layout = Layout.of_policy(paths.ar("0"))

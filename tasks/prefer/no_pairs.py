@@ -8,7 +8,7 @@ from model.judges.panel import Judgement
 from tasks.common.finished import golden_instead, why_alike
 from tasks.common.params import Params
 from tasks.common.params.aligning import CHOOSE_FINISHED
-from tasks.common.utterances import Row
+from tasks.common.rows import Row
 
 
 def why_no_pair(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from math import nan
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.pairs import golden, likelihood, longest, own_samples, random_labels,
 from model.pairs.candidate import Candidate, Preference
 from model.pairs.segment import first_frames
 from tasks.common.params import Params
-from tasks.common.utterances import Row
+from tasks.common.rows import Row
 from tasks.prefer.golden import Golden
 from tasks.prefer.votes import ballots
 from tasks.prefer.votes.ballots import GOLDEN, Ballots
@@ -44,7 +45,7 @@ class Source:
 
 
 def source_of(
-    params: Params, iteration: str, samples: list[Row], golden_sides: Mapping[str, Sequence[int]], judge: str
+    params: Params, iteration: str, samples: Sequence[Row], golden_sides: Mapping[str, Sequence[int]], judge: str
 ) -> Source:
     """Return the source that ``prefer.source`` names. Votes are read and checked here, before minutes of judging.
 
@@ -80,74 +81,79 @@ def _voted(cast: Ballots, utterance: str, gold: Candidate, drawn: list[Candidate
 
 def pair_up(
     source: Source,
-    samples: list[Row],
-    judgements: list[Judgement],
+    samples: Sequence[Row],
+    judgements: Sequence[Judgement],
     golden_sides: Golden,
     params: Params,
     iteration: str,
-) -> list[Row]:
-    """Rows of schemas.PAIRS without the reference log-probabilities, in the order of the samples.
+) -> Iterator[Row]:
+    """Yield rows of schemas.PAIRS without the reference log-probabilities, in the order of the samples.
 
     Args:
+        samples: those of a text are neighbors.
         golden_sides: in the layout of the policy that was sampled.
     """
-    voices, layout = golden_sides.voices, golden_sides.layout
-    sides: dict[str, list[Candidate]] = defaultdict(list)
-    for index, (sample, judgement) in enumerate(zip(samples, judgements, strict=True)):
-        sides[sample["id"]].append(_candidate(index, sample, judgement))
 
-    golds = {id_: Candidate(GOLDEN, len(golden_sides.get(id_, ())), True, True, nan, nan, nan) for id_ in sides}
+    def preferences(rule: Rule) -> Iterator[tuple[str, Preference]]:
+        judged = zip(samples, judgements, strict=True)
+        sides = ((sample["id"], _candidate(i, sample, found)) for i, (sample, found) in enumerate(judged))
+        for id_, drawn in groupby(sides, key=itemgetter(0)):
+            gold = Candidate(GOLDEN, len(golden_sides.get(id_, ())), True, True, nan, nan, nan)
+            for preference in rule(id_, gold, [side for _, side in drawn]):
+                if preference is not None:
+                    yield id_, preference
 
-    def preferences(rule: Rule) -> list[tuple[str, Preference]]:
-        found = ((id_, p) for id_, drawn in sides.items() for p in rule(id_, golds[id_], drawn))
-        return [(id_, preference) for id_, preference in found if preference is not None]
-
-    kept = preferences(source.prefer)
+    kept: Iterable[tuple[str, Preference]] = preferences(source.prefer)
     if source.compared_with:
-        wanted = len(preferences(source.compared_with))
-        order = np.random.default_rng([params.seed, 11, *iteration.encode()]).permutation(len(kept))
-        kept = [kept[i] for i in sorted(order[:wanted])]
+        wanted, found = sum(1 for _ in preferences(source.compared_with)), list(kept)
+        order = np.random.default_rng([params.seed, 11, *iteration.encode()]).permutation(len(found))
+        kept = [found[i] for i in sorted(order[:wanted])]
         if len(kept) < wanted:
             print(f"prefer@{iteration}: warning: {len(kept)} control pairs, but own_samples gives {wanted}")
-    pairs = []
     for id_, preference in kept:
-        golden_side: Row = {"tokens": golden_sides.get(id_, []), "stop": layout.stops[0]}
+        golden_side: Row = {"tokens": golden_sides.get(id_, []), "stop": golden_sides.layout.stops[0]}
         golden_side |= {"seed": None, "temperature": None}
-        chosen, rejected = (
-            golden_side if side.key == GOLDEN else samples[side.key]
-            for side in (preference.chosen, preference.rejected)
-        )
+        both = preference.chosen, preference.rejected
+        chosen, rejected = (golden_side if side.key == GOLDEN else samples[side.key] for side in both)
         if np.array_equal(chosen["tokens"], rejected["tokens"]):
             continue  # nothing to prefer
-        sampled = samples[max(preference.chosen.key, preference.rejected.key)]  # one side at least is no golden one
+        sampled = samples[max(side.key for side in both)]  # one side at least is no golden one
         first = (0, 0)
         if params.prefer.credit == "segment":
-            keys = preference.chosen.key, preference.rejected.key
-            said = [compare(sampled["text"], judgements[key].hypothesis) for key in keys]
-            slots = len(layout.code_tokens.slots)
-            lengths = len(chosen["tokens"]) // slots, len(rejected["tokens"]) // slots
-            frames = first_frames(said[0].wanted, (said[0].transcribed, said[1].transcribed), lengths)
-            first = frames[0] * slots, frames[1] * slots
-        pairs.append(
-            {
-                "id": id_,
-                "prompt_id": sampled["prompt_id"],
-                "iteration": iteration,
-                "text": sampled["text"],
-                "context": layout.context(sampled["text"], voices.prompt_of(sampled["prompt_id"])),
-                **_columns("chosen", preference.chosen, chosen),
-                **_columns("rejected", preference.rejected, rejected),
-                "chosen_from": first[0],
-                "rejected_from": first[1],
-                "reason": preference.reason,
-                "source": params.prefer.source,
-                "policy": sampled["policy"],
-                "top_k": sampled["top_k"],
-                "max_frames_per_character": sampled["max_frames_per_character"],
-                "judge": source.judge,
-            }
-        )
-    return pairs
+            said = [judgements[side.key].hypothesis for side in both]
+            lengths = len(chosen["tokens"]), len(rejected["tokens"])
+            first = _segment(sampled["text"], said, lengths, len(golden_sides.layout.code_tokens.slots))
+        yield {
+            "id": id_,
+            "prompt_id": sampled["prompt_id"],
+            "iteration": iteration,
+            "text": sampled["text"],
+            "context": golden_sides.layout.context(
+                sampled["text"], golden_sides.voices.prompt_of(sampled["prompt_id"])
+            ),
+            **_columns("chosen", preference.chosen, chosen),
+            **_columns("rejected", preference.rejected, rejected),
+            "chosen_from": first[0],
+            "rejected_from": first[1],
+            "reason": preference.reason,
+            "source": params.prefer.source,
+            "policy": sampled["policy"],
+            "top_k": sampled["top_k"],
+            "max_frames_per_character": sampled["max_frames_per_character"],
+            "judge": source.judge,
+        }
+
+
+def _segment(text: str, said: Sequence[str], lengths: tuple[int, int], slots: int) -> tuple[int, int]:
+    """Return the token from which on each side of a pair is about the words that were read differently.
+
+    Args:
+        said: each side's transcription. lengths: each side's tokens. slots: tokens per frame.
+    """
+    chosen, rejected = (compare(text, hypothesis) for hypothesis in said)
+    frames = lengths[0] // slots, lengths[1] // slots
+    first = first_frames(chosen.wanted, (chosen.transcribed, rejected.transcribed), frames)
+    return first[0] * slots, first[1] * slots
 
 
 def _candidate(key: int, sample: Row, judgement: Judgement) -> Candidate:

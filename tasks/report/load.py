@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from model.statistics import Interval
 from tasks.common import cuts, digests, paths, schemas
-from tasks.common.files import DataError, read_json, read_table, read_token_rows
+from tasks.common.files import DataError, read_json, read_table
 from tasks.common.params import Params
+from tasks.common.rows import read_rows
 from tasks.common.scores import METRICS, Scores, rows_at, sets_of
 from tasks.common.wording import decoding_text
 
@@ -46,7 +47,7 @@ class Run:
     content: dict[str, Any]  # of metrics.json
     tables: dict[tuple[str, str, str], Judged]  # by split, decoding and set of texts
     utterances: Rows  # of test, at both decodings
-    pairs: Rows | None  # None: there is no such file
+    pairs: Sequence[dict[str, Any]] | None  # None: there is no such file
     audio: dict[str, Path]  # by utterance id
 
     @property
@@ -150,7 +151,7 @@ def _run(name: str, previous: str | None) -> Run:
         content=content,
         tables=tables,
         utterances=_utterances(paths.utterances(name)),
-        pairs=read_token_rows(pairs, schemas.PAIRS) if pairs.is_file() else None,
+        pairs=read_rows(pairs, schemas.PAIRS) if pairs.is_file() else None,
         audio={path.stem: path for path in paths.audio(name).glob("*.flac")},
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -24,6 +24,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 State = TypeVar("State")
 Loaded = TypeVar("Loaded", covariant=True)
+PARTS_PER_THREAD = 8  # of a shard, so that threads which share one are idle at its end only
 Work = Callable[[State, S, Done], R]
 
 
@@ -111,16 +112,18 @@ class Workers(Generic[State]):
 
         Args:
             work: takes items and returns as many results. It sorts by ``key`` itself, if it is given many.
+            items: those of a few shards are in memory at a time, if they are on disk.
             key: items are sorted by it.
             size: items per shard, as many as ``work`` batches together at most. It cuts by :func:`cut`, too.
         """
         order = sorted(range(len(items)), key=lambda i: key(items[i]))
-        threads = torch.get_num_threads()
+        parts, threads = cut(order, size), torch.get_num_threads()
         if self._params.compute.engine == "local":
             if len(items) <= size:
                 torch.set_num_threads(1)  # as a worker, and as each of several threads
-            size = max(size, len(items))  # one shard: work's own threads share it
-        shards = [[items[i] for i in part] for part in cut(order, size)]
+            # Work's own threads share a shard, and cut it into the same parts: several, or one part had all threads.
+            parts = [list(chain.from_iterable(group)) for group in cut(parts, PARTS_PER_THREAD * threads)]
+        shards = ([items[i] for i in part] for part in parts)
         try:
             results = [result for part in self.map(work, shards, on_done) for result in part]
         finally:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,16 +186,16 @@ def check(
     print(f"{cast.describe()}\n{cast.rater_agreement()}")
 
 
-def _sampled(iteration: str, params: Params) -> tuple[list[dict[str, Any]], Golden]:
+def _sampled(iteration: str, params: Params) -> tuple[Sequence[dict[str, Any]], Golden]:
     """Return the iteration's samples, and train's recordings in the layout of the policy that was sampled."""
     from model.layouts.layout import Layout
     from tasks.common import paths, schemas
-    from tasks.common.files import read_token_rows
+    from tasks.common.rows import read_rows
     from tasks.common.utterances import Utterances
     from tasks.common.voices import Voices
     from tasks.prefer.golden import Golden
 
-    samples = read_token_rows(paths.samples(iteration), schemas.SAMPLES)
+    samples = read_rows(paths.samples(iteration), schemas.SAMPLES)
     layout = Layout.of_policy(paths.ar(params.iteration(iteration).prev))
     return samples, Golden(Voices.of(Utterances.read("train"), params), layout)
 

@@ -82,7 +82,7 @@ class Ballots:
 
 
 def load(
-    path: Path, iteration: str, samples: list[Row], golden: Recordings, iterations: Collection[str] = ()
+    path: Path, iteration: str, samples: Sequence[Row], golden: Recordings, iterations: Collection[str] = ()
 ) -> Ballots:
     """Read the votes on this iteration. A line without the column ``iteration`` counts as one of it.
 
@@ -163,7 +163,7 @@ def _unknown(line: Line, iteration: str, draws: dict[str, dict[str, int]], golde
     return f"A and B are both {line.a}" if line.a.lower() == line.b.lower() else None
 
 
-def _check_audio(line: Line, a: int, b: int, samples: list[Row], golden: Recordings) -> tuple[bool, list[str]]:
+def _check_audio(line: Line, a: int, b: int, samples: Sequence[Row], golden: Recordings) -> tuple[bool, list[str]]:
     """Return whether the line says which audio was heard, and where that differs from the samples."""
     facts = [("policy", line.policy, samples[max(a, b)]["policy"])]
     for title, key, seed, digest in (("A", a, line.a_seed, line.a_tokens), ("B", b, line.b_seed, line.b_tokens)):
@@ -175,7 +175,7 @@ def _check_audio(line: Line, a: int, b: int, samples: list[Row], golden: Recordi
     return all(then for _, then, _ in facts), other[:1]
 
 
-def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], golden: Recordings) -> int:
+def _count_without_pair(votes: dict[str, list[Vote]], samples: Sequence[Row], golden: Recordings) -> int:
     """Count the majorities that ``prefer@k`` leaves out: the two sides have equal tokens, or one side has none."""
     count = 0
     for id_, cast in votes.items():
@@ -185,7 +185,7 @@ def _count_without_pair(votes: dict[str, list[Vote]], samples: list[Row], golden
     return count
 
 
-def tokens_of(samples: list[Row], golden: Recordings, id_: str, key: int) -> list[int]:
+def tokens_of(samples: Sequence[Row], golden: Recordings, id_: str, key: int) -> list[int]:
     """Return the tokens of a sample by its position, or of the golden utterance."""
     return np.asarray(golden[id_] if key == GOLDEN else samples[key]["tokens"]).tolist()
 
@@ -195,7 +195,7 @@ def token_digest(tokens: list[int]) -> str:
     return "md5:" + hashlib.md5(np.asarray(tokens, np.int32).tobytes(), usedforsecurity=False).hexdigest()[:8]
 
 
-def _digest(votes: dict[str, list[Vote]], samples: list[Row]) -> str:
+def _digest(votes: dict[str, list[Vote]], samples: Sequence[Row]) -> str:
     def draw(key: int | None) -> int | None:
         return key if key is None or key == GOLDEN else samples[key]["draw"]
 

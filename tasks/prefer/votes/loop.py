@@ -22,7 +22,7 @@ Render = Callable[[str, Sequence[int] | None], np.ndarray]
 
 
 def draw_pairs(
-    samples: list[Row],
+    samples: Sequence[Row],
     golden: Recordings,
     with_golden: bool,
     rng: np.random.Generator,
@@ -60,7 +60,7 @@ def draw_pairs(
     return pairs
 
 
-def _take(samples: list[Row], golden: Recordings, id_: str, key: int, prompt_id: str, render: Render) -> Take:
+def _take(samples: Sequence[Row], golden: Recordings, id_: str, key: int, prompt_id: str, render: Render) -> Take:
     tokens = tokens_of(samples, golden, id_, key)
     is_golden = key == GOLDEN
     details = {

@@ -24,7 +24,8 @@ def test_the_steps_follow_the_fresh_pairs_and_earlier_ones_are_replayed_in_each(
     settings = settings.model_copy(update={"prefer": prefer, "iterations": chain})
 
     def steps(pairs):
-        return Job(policy=None, pairs=pairs, params=settings, iteration="2", device=None).pair_schedule(2)
+        schedule = Job(policy=None, pairs=pairs, params=settings, iteration="2", device=None).pair_schedule(2)
+        return [[pairs[place] for place in step] for step in schedule]
 
     schedule = steps(new + old)
     assert len(schedule) == 2 * 12 / 3  # of 4 pairs, 3 are fresh

@@ -6,11 +6,12 @@ import pyarrow as pa
 import pytest
 
 from tasks.common.files import (
+    GROUP,
     DataError,
     atomic_path,
+    open_table,
     read_json,
     read_table,
-    read_token_rows,
     write_json,
     write_row_groups,
     write_table,
@@ -75,21 +76,6 @@ def test_json_refuses_what_is_not_a_number(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_long_lists_are_read_as_arrays(tmp_path):
-    schema = pa.schema([("id", pa.string()), ("tokens", pa.list_(pa.int16())), ("logprobs", pa.list_(pa.float32()))])
-    rows = [{"id": "a", "tokens": [1, 300], "logprobs": [-0.5]}, {"id": "b", "tokens": [], "logprobs": []}]
-    write_table(tmp_path / "lists", rows, schema)
-    read = read_token_rows(tmp_path / "lists", schema)
-
-    assert [r["id"] for r in read] == ["a", "b"]
-    assert [r["tokens"].dtype for r in read] == [np.int16] * 2 and [r["logprobs"].dtype for r in read] == [
-        np.float32
-    ] * 2
-    assert [r["tokens"].tolist() for r in read] == [[1, 300], []]
-    write_table(tmp_path / "arrays", read, schema)
-    assert (tmp_path / "arrays").read_bytes() == (tmp_path / "lists").read_bytes()
-
-
 def test_a_file_can_be_written_in_parts(tmp_path):
     parts = [pa.Table.from_pylist([{"id": name, "n": 1}], schema=SCHEMA) for name in "ab"]
     write_row_groups(tmp_path / "t", iter(parts), SCHEMA)
@@ -102,6 +88,29 @@ def test_a_file_can_be_written_in_parts(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         write_row_groups(tmp_path / "other", torn(), SCHEMA)
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
+
+
+def test_rows_are_taken_when_their_turn_comes(tmp_path):
+    made = []
+
+    def rows():
+        for number in range(3 * GROUP):
+            made.append(number)
+            yield {"id": str(number), "n": number if number < 2 * GROUP + 5 else "no number"}
+
+    with pytest.raises(pa.ArrowInvalid, match="no number"):
+        write_table(tmp_path / "t", rows(), SCHEMA)
+    assert not list(tmp_path.iterdir())
+    write_table(tmp_path / "t", ({"id": str(n), "n": n} for n in range(2 * GROUP + 5)), SCHEMA)
+    with open_table(tmp_path / "t", SCHEMA) as file:
+        groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    assert groups == [GROUP, GROUP, 5]
+    assert [row["n"] for row in read_table(tmp_path / "t", SCHEMA)] == made[: 2 * GROUP + 5]
+
+
+def test_a_table_without_rows_has_its_columns(tmp_path):
+    write_table(tmp_path / "t", [], SCHEMA)
+    assert read_table(tmp_path / "t", SCHEMA) == []
 
 
 def test_a_torn_json_file_is_named(tmp_path):

@@ -30,7 +30,7 @@ def pairs_of(tmp_path, monkeypatch):
         samples = [{**s, "finished": True, "stop": stop} for s in sampled.samples()]
         golden = sampled.golden()
         kind = source_of(params, "1", samples, golden, "judge")
-        return pair_up(kind, samples, [j for text in judgements for j in text], golden, params, "1")
+        return list(pair_up(kind, samples, [j for text in judgements for j in text], golden, params, "1"))
 
     return make
 

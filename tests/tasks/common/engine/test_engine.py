@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import weakref
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,43 @@ def test_parts_are_few_and_even_as_the_samplers_batches(n, size):
     parts = cut(range(n), size)
     assert parts == ([part.tolist() for part in np.array_split(range(n), -(-n // size))] if n else [])
     assert all(0 < len(part) <= size for part in parts)
+
+
+@pytest.mark.parametrize("together", [1, 2, 8])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
+def test_some_parts_together_are_cut_into_the_same_parts(size, together):
+    for n in range(1, 80):
+        parts = cut(range(n), size)
+        groups = cut(parts, together)
+        assert [part for group in groups for part in cut(list(chain.from_iterable(group)), size)] == parts
+
+
+@pytest.mark.parametrize("engine", ["local", "processes"])
+def test_items_on_disk_are_read_a_few_shards_at_a_time(parts, engine):
+    alive = weakref.WeakSet()
+    most = 0
+
+    class Number(float):
+        """A number that can be watched."""
+
+        def __reduce__(self):
+            return float, (float(self),)
+
+    class Disk(Sequence):
+        def __len__(self):
+            return 1000
+
+        def __getitem__(self, index):
+            nonlocal most
+            number = Number(index)
+            alive.add(number)
+            most = max(most, len(alive))
+            return number
+
+    with Workers(computed_by(engine, 1), parts, CPU) as workers:
+        found = workers.spread(squares.powers, Disk(), key=lambda n: -n, size=4, on_done=lambda _: None)
+    assert found == [n * n for n in range(1000)]
+    assert most < 200
 
 
 @pytest.mark.parametrize(("engine", "count"), [("local", 1), ("processes", 1), ("processes", 3)])
@@ -82,6 +121,24 @@ def test_a_worker_computes_with_one_thread_and_so_does_this_process_with_one_sha
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [3, 34, 35, 66])
+def test_threads_that_share_a_shard_have_several_parts_of_it(parts, count):
+    """A part by itself would be computed with all threads, so with other rounding."""
+    before, sizes = torch.get_num_threads(), []
+
+    def work(_state, shard, _done):
+        sizes.append(len(shard))
+        return shard
+
+    torch.set_num_threads(2)
+    try:
+        with Workers(computed_by("local"), parts, CPU) as workers:
+            assert workers.spread(work, range(count), key=int, size=2, on_done=print) == list(range(count))
+    finally:
+        torch.set_num_threads(before)
+    assert min(sizes) > 2 and max(sizes) <= 2 * 16
 
 
 def test_a_killed_workers_shards_are_done_again(parts, tmp_path):
