@@ -8,13 +8,14 @@ Works without a server (Prefect starts a temporary one) and as a deployment (``p
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows import process, results, server, tracked, waiting
@@ -69,21 +70,31 @@ def run_chosen(
         What became of each stage, or a failed state that names the errors.
     """
     process.allow()
-    with waiting.turn(get_run_logger().warning), tracked.patiently():
-        try:
-            graph, chosen = choose()
-        except GraphError as error:
-            return Failed(message=str(error))
-        schedule = Schedule(graph, chosen, options)
-        outcomes = schedule.run()
-        process.allow()  # the walk ended with everything stopped
-        tracked.deliver(get_run_logger().warning)
+    try:
+        with waiting.turn(get_run_logger().warning, _work()), tracked.patiently():
+            try:
+                graph, chosen = choose()
+            except GraphError as error:
+                return Failed(message=str(error))
+            schedule = Schedule(graph, chosen, options)
+            outcomes = schedule.run()
+            process.allow()  # the walk ended with everything stopped
+            tracked.deliver(get_run_logger().warning)
+    except waiting.NeedlessError as needless:
+        return Completed(name="Needless", message=str(needless))
     get_run_logger().info(summary(schedule))
     server.wait_until_back(get_run_logger().warning)
     if failed := schedule.failed:
         return Failed(message="; ".join(f"{name}: {outcome.message}" for name, outcome in failed.items()))
     show(graph, chosen)
     return {name: outcome.how for name, outcome in outcomes.items()}
+
+
+def _work() -> str | None:
+    """Return what a run of a deployment is going to do; None for a run that a person waits for at a terminal."""
+    if runtime.deployment.id is None:
+        return None
+    return json.dumps([runtime.deployment.id, runtime.flow_run.parameters], sort_keys=True, default=str)
 
 
 def show_results(graph: Graph, _chosen: set[str]) -> None:

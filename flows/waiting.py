@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sys
 import time
@@ -26,11 +27,20 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+class NeedlessError(RuntimeError):
+    """A run that another one, which waits already, makes needless."""
+
+
 @contextlib.contextmanager
-def turn(show: Callable[[str], None] | None = None) -> Iterator[None]:
+def turn(show: Callable[[str], None] | None = None, work: str | None = None) -> Iterator[None]:
     """Hold the workspace for a run; wait for another one, however long it takes, and say for which.
 
+    Args:
+        work: what the run is going to do, where one run of several that want it is enough. Of these, one waits: it
+            looks at the data when its turn has come, so it sees what the others were started for.
+
     Raises:
+        NeedlessError: a run with the same ``work`` waits already.
         process.StoppedError: the flow is ending.
     """
     if not Path(".dvc").is_dir():  # what comes next says so
@@ -42,12 +52,33 @@ def turn(show: Callable[[str], None] | None = None) -> Iterator[None]:
     def take() -> None:
         lock.acquire(timeout=0)
 
-    patiently(take, Timeout, lambda _: f"another run in this folder, {_holder()}", show)
+    with _alone(work) as alone:
+        if not alone:
+            raise NeedlessError(f"another run waits to do the same, once {_holder()} has ended")
+        patiently(take, Timeout, lambda _: f"another run in this folder, {_holder()}", show)
     try:
         HOLDER.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M')}", encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _alone(work: str | None) -> Iterator[bool]:
+    """Hold the place of the one run that waits with this work; yield whether it was free."""
+    if work is None:
+        yield True
+        return
+    place = FileLock(LOCK.with_name(f"speechalign-{hashlib.md5(work.encode()).hexdigest()}.lock").absolute())
+    try:
+        place.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        place.release()
 
 
 def patiently(
