@@ -188,7 +188,7 @@ def profile(context: typer.Context) -> None:
 
 @app.command(rich_help_panel=SETTINGS, context_settings=FORWARD)
 def plan(context: typer.Context) -> None:
-    """Print what a run would take: tokens, steps, pairs, memory, disk and hours. Starts nothing."""
+    """Print what a run would take: tokens, steps, pairs, memory, disk and time. Starts nothing."""
     _forward("profiles.plan", context)
 
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from tasks.common.files import DataError
 from tasks.common.params import Params
+from tasks.prepare import splits
+from tasks.prepare.items import Item
 from tasks.prepare.readers.corpora import READERS
 
 HEADERS = 200  # audio files whose length is read
@@ -25,12 +28,19 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Size:
-    """Utterances of the whole corpus, their mean seconds and characters, and how that is known."""
+    """Utterances of the whole corpus, their mean seconds and characters, and how that is known.
+
+    Attributes:
+        train: utterances of train, where the splits could be drawn.
+        refused: why ``prepare`` will refuse the corpus, and what to set, if that can be told.
+    """
 
     utterances: int
     seconds: float
     characters: float
     how: str
+    train: int | None = None
+    refused: str = ""
 
     @property
     def hours(self) -> float:
@@ -41,7 +51,7 @@ def size_of(params: Params, speeds: dict[str, Any]) -> Size:
     """Return the corpus's size: counted where its folder is here, else by the settings, else as published.
 
     Raises:
-        DataError: the folder is not what the corpus should be.
+        DataError: the folder is not what the corpus should be, or none of its audio can be opened.
     """
     p = params.prepare
     if p.corpus in MADE:
@@ -60,15 +70,37 @@ def size_of(params: Params, speeds: dict[str, Any]) -> Size:
 
 
 def _counted(params: Params, root: Path) -> Size:
-    items = [item for item in READERS[params.prepare.corpus](params, root).items if item.problem is None and item.text]
+    corpus = READERS[params.prepare.corpus](params, root)
+    items = [item for item in corpus.items if item.problem is None and item.text]
     chosen = [items[i] for i in np.linspace(0, len(items) - 1, min(HEADERS, len(items))).astype(int)] if items else []
-    lengths = []
+    lengths, problem = [], ""
     for item in chosen:
         try:
             lengths.append(soundfile.info(str(item.path)).duration)
-        except (soundfile.LibsndfileError, OSError):
-            continue  # prepare rejects it, with the reason
+        except (soundfile.LibsndfileError, OSError) as error:  # prepare rejects it, with the reason
+            problem = problem or f"; the first: {error}"
     if not lengths:
-        return Size(0, 0.0, 0.0, "counted; no readable audio")
-    characters = float(np.mean([len(item.text or "") for item in items]))
-    return Size(len(items), float(np.mean(lengths)), characters, f"counted; length from {len(lengths)} headers")
+        raise DataError(
+            f"expected speech in {root}, but of its {corpus.total} utterances {len(items)} have audio and text, and "
+            f"none of the {len(chosen)} audio files tried can be read{problem}. Check prepare.corpus and prepare.path"
+        )
+    train, refused = _train(params, items)
+    return Size(
+        utterances=len(items),
+        seconds=float(np.mean(lengths)),
+        characters=float(np.mean([len(item.text or "") for item in items])),
+        how=f"counted; length from {len(lengths)} of {len(chosen)} headers",
+        train=train,
+        refused=refused,
+    )
+
+
+def _train(params: Params, items: list[Item]) -> tuple[int | None, str]:
+    """Return the utterances of train as ``prepare`` would draw them, or why it would refuse to."""
+    p = params.prepare
+    utterances = [splits.Utterance(i.id, i.speaker, (i.text or "").casefold(), i.split) for i in items]
+    try:
+        drawn, _ = splits.split(utterances, p.test_utterances, p.dev_utterances, p.unseen_speakers, params.seed)
+    except DataError as error:
+        return None, str(error)
+    return sum(utterance.split == "train" for utterance in drawn), ""

@@ -15,6 +15,7 @@ from profiles.adopted import adopted
 from profiles.corpus_size import Size
 from tasks.common.params import Params
 from tasks.common.params.models import TRAIN
+from tasks.texts.lines import read_lines
 
 FRAME_RATES = {"snac": 12.0, "mimi": 12.5, "xcodec2": 50.0, "neucodec": 50.0}  # per second; others have hops of 320
 # Millions of parameters, from Whisper's own card.
@@ -103,8 +104,12 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What the plan does not know of the adopted policy."""
+        """What the plan does not know of the adopted policy, and what of the settings will not come true."""
         start, found = self.p.policy.start, []
+        if self.size.refused:
+            found.append(f"prepare will refuse this corpus: {self.size.refused}")
+        elif self.texts < self.p.sample.prompts:
+            found.append(f"an iteration samples {self.texts:,} texts, all there are: fewer than sample.prompts")
         if start != TRAIN and (self.start is None or self.start.sizes is None):
             found.append(f"{start} is not on this machine: planned with the size of params.yaml's block ar")
         if self.pairs_per_text == 1:
@@ -114,7 +119,18 @@ class Plan:
     @property
     def train(self) -> float:
         """Utterances of train."""
+        if self.size.train is not None:
+            return self.size.train
         return max(0, self.size.utterances - self.p.prepare.dev_utterances - self.p.prepare.test_utterances)
+
+    @property
+    def texts(self) -> float:
+        """Texts that an iteration samples: no more than there are."""
+        p = self.p.texts
+        there: float = self.train if p.sample == "corpus" else p.sample_pool
+        if p.sample == "file":
+            there = len(read_lines(Path(p.sample_file), "texts.sample_file", self.p.spelling.rules()))
+        return min(self.p.sample.prompts, there)
 
     @property
     def spoken(self) -> float:
@@ -174,7 +190,7 @@ class Plan:
                               utterances=self.train)  # fmt: skip
 
     def _sample(self, key: str) -> Row:
-        samples = self.p.sample.prompts * self.p.sample.draws
+        samples = self.texts * self.p.sample.draws
         return Row(stage=f"sample@{key}", utterances=samples, **self._drawn(samples))
 
     def _drawn(self, samples: float) -> dict[str, Any]:
@@ -196,12 +212,12 @@ class Plan:
                    hours=hours, speed=f"{times:.3g} × real time", **row)  # fmt: skip
 
     def _prefer(self, key: str) -> Row:
-        return self._judged(f"prefer@{key}", self.p.sample.prompts * self.p.sample.draws, 0, pairs=self.pairs)
+        return self._judged(f"prefer@{key}", self.texts * self.p.sample.draws, 0, pairs=self.pairs)
 
     @property
     def pairs(self) -> float:
         """Pairs that an iteration finds."""
-        return self.p.sample.prompts * self.pairs_per_text
+        return self.texts * self.pairs_per_text
 
     @property
     def pairs_per_text(self) -> float:
@@ -250,4 +266,4 @@ class Plan:
 
     def _fixed(self, stage: str) -> Row:
         seconds = self.speeds["fixed"][stage]
-        return Row(stage=stage, memory=BASE["cpu"], hours=seconds / 3600, speed=f"{seconds} s, at any size")
+        return Row(stage=stage, memory=BASE["cpu"], hours=seconds / 3600, speed=f"{seconds} s of one core, at any size")

@@ -1,6 +1,6 @@
 """``speechalign plan``: what a run would take, per stage, before anything starts.
 
-The speeds that the hours rest on are in ``results/speeds.yaml``. It reads settings and counts the corpus, no more.
+The speeds that the times rest on are in ``results/speeds.yaml``. It reads settings and counts the corpus, no more.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Speeds(Block):
 
 
 def read_speeds(path: Path = SPEEDS) -> dict[str, Any]:
-    """Return the speeds that the hours rest on.
+    """Return the speeds that the times rest on.
 
     Raises:
         ParamsError: a number that is missing, not above zero or not finite.
@@ -76,16 +76,16 @@ def read_speeds(path: Path = SPEEDS) -> dict[str, Any]:
 
 
 def shown(rows: list[Row], cores: int) -> Table:
-    """Return the rows as a table; hours are divided by the cores that share the work."""
+    """Return the rows as a table; the time is divided by the cores that share the work."""
     table = Table(box=None, pad_edge=False)
-    for name in ("stage", "utterances", "speech h", "tokens", "steps", "pairs", "memory GiB", "disk GiB", "hours"):
+    for name in ("stage", "utterances", "speech h", "tokens", "steps", "pairs", "memory GiB", "disk GiB", "time"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     table.add_column("at")
     for r in rows:
-        numbers = (r.utterances, r.speech, r.tokens, r.steps, r.pairs, r.memory, r.disk, r.hours / cores)
-        table.add_row(r.stage, *map(_number, numbers), r.speed)
+        numbers = (r.utterances, r.speech, r.tokens, r.steps, r.pairs, r.memory, r.disk)
+        table.add_row(r.stage, *map(_number, numbers), _time(r.hours / cores), r.speed)
     table.add_row("all", "", "", "", "", "", _number(max(r.memory for r in rows)), _number(sum(r.disk for r in rows)),
-                  _number(sum(r.hours for r in rows) / cores), "")  # fmt: skip
+                  _time(sum(r.hours for r in rows) / cores), "")  # fmt: skip
     return table
 
 
@@ -100,6 +100,14 @@ def _number(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+
+
+def _time(hours: float) -> str:
+    """Return a length of time in the unit that a person would name it in."""
+    for unit, size in (("days", 24.0), ("h", 1.0), ("min", 1 / 60)):
+        if hours >= 1.5 * size:
+            return f"{hours / size:.2g} {unit}" if hours < 100 * size else f"{hours / size:,.0f} {unit}"
+    return f"{3600 * hours:.2g} s" if hours else ""
 
 
 def _with(profile: str, path: str | None) -> Params:
@@ -130,7 +138,7 @@ def main(
     path: Annotated[str | None, typer.Option(help="location of the corpus, with a profile")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; else compute.device")] = None,
 ) -> None:
-    """Print what a run would take, per stage: speech, tokens, steps, pairs, memory, disk and hours. Starts nothing."""
+    """Print what a run would take, per stage: speech, tokens, steps, pairs, memory, disk and time. Starts nothing."""
     with one_message():
         if path is not None:
             _check(profile, path)
@@ -153,7 +161,7 @@ def main(
         console.print(shown(plan.rows(), cores))
         known = speeds[kind]["measured"] or "guessed for one H100, not measured"
         shared = f"{cores} core(s)" if kind == "cpu" else "one GPU"
-        console.print(f"hours: {shared}; speeds: {known} (results/speeds.yaml)")
+        console.print(f"time: on {shared}; speeds: {known} (results/speeds.yaml)")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from model.errors import CheckpointError
 from profiles.corpus_size import Size, size_of
 from profiles.estimate import Plan
-from profiles.plan import main, read_speeds
+from profiles.plan import _time, main, read_speeds
 from tasks.common import params, yaml12
 from tasks.common.epochs import Epochs
 from tests.conftest import REPOSITORY
@@ -169,11 +169,53 @@ def test_a_folder_is_counted_and_only_headers_are_read(folder: Path) -> None:
     folder_corpus(corpus, [*good_rows(corpus), ("gone", "gone.wav", "no audio", "s0")])
     done = call("folder", "--path", str(corpus))
     assert done.exit_code == 0, done.output
-    assert "folder: 31 utterances, 0.0 h (counted; length from 30 headers)" in done.output
+    assert "folder: 31 utterances, 0.0 h (counted; length from 30 of 31 headers)" in done.output
     settings = params.load()
     prepare = settings.prepare.model_copy(update={"corpus": "folder", "path": str(corpus)})
     size = size_of(settings.model_copy(update={"prepare": prepare}), {})
     assert size.seconds == pytest.approx(0.3, abs=0.01)
+
+
+def of_a_folder(corpus: Path, **prepare: int) -> params.Params:
+    settings = params.load()
+    named = settings.prepare.model_copy(update={"corpus": "folder", "path": str(corpus), **prepare})
+    texts = settings.texts.model_copy(update={"sample": "corpus", "long": "none"})
+    return settings.model_copy(update={"prepare": named, "texts": texts})
+
+
+def test_an_iteration_samples_no_more_texts_than_train_has(folder: Path) -> None:
+    folder_corpus(folder / "corpus", good_rows(folder / "corpus"))
+    plan = plan_of(of_a_folder(folder / "corpus", unseen_speakers=0, test_utterances=6, dev_utterances=4))
+    rows = {row.stage: row for row in plan.rows()}
+    assert 0 < plan.train <= 20
+    assert rows["sample@1"].utterances == plan.train * plan.p.sample.draws
+    assert plan.notes == [f"an iteration samples {plan.train} texts, all there are: fewer than sample.prompts"]
+
+
+def test_a_corpus_that_prepare_will_refuse_is_said_to_be_too_small_with_what_to_set(folder: Path) -> None:
+    folder_corpus(folder / "corpus", good_rows(folder / "corpus"))
+    done = call("folder", "--path", str(folder / "corpus"))
+    output = " ".join(done.output.split())
+    assert done.exit_code == 0
+    assert "note: prepare will refuse this corpus: prepare." in output
+    assert "These values of prepare would work: unseen_speakers: " in output
+
+
+def test_a_folder_without_readable_audio_has_no_plan(folder: Path) -> None:
+    corpus = folder / "corpus"
+    folder_corpus(corpus, [("gone", "gone.wav", "one", "s0"), ("noise", "noise.wav", "two", "s0")])
+    (corpus / "noise.wav").write_bytes(bytes(100))
+    done = call("folder", "--path", str(corpus))
+    assert done.exit_code == 1
+    assert "of its 2 utterances 2 have audio and text, and none of the 2 audio files" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, ""), (0.4, "0.4 s"), (80, "80 s"), (600, "10 min"), (3600 * 30, "30 h"), (8.64e7, "1,000 days")],
+)
+def test_a_time_has_the_unit_that_a_person_would_name(seconds: float, shown: str) -> None:
+    assert _time(seconds / 3600) == shown
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

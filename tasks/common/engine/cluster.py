@@ -35,7 +35,7 @@ class Cluster(Backend):
             import ray
         except ImportError:
             raise ParamsError(
-                "compute.engine is ray, but the package ray is not installed here; run: pip install ray"
+                "compute.engine is ray, but the package ray is not installed here; run: pip install 'speechalign[ray]'"
             ) from None
         self._ray, self._own = ray, not ray.is_initialized()
         address = params.compute.address
