@@ -46,11 +46,19 @@ def pull(paths: list[str]) -> None:
 def push(paths: list[str], run_cache: bool = False) -> None:
     """Copy outputs to the remote and, with ``run_cache``, the records of past runs.
 
+    A file of a folder is stored with the whole folder. DVC would store it alone with the folder's list of files, and
+    whoever finds that list takes all the others for stored, too.
+
     Raises:
         TransferError: the remote fails.
     """
+
+    def store(repo: Repo) -> None:
+        whole = {out.fs_path for path in paths for out in repo.find_outs_by_path(path, strict=False)}
+        repo.push(sorted(whole), run_cache=run_cache)
+
     if paths:
-        _patiently("store", ", ".join(paths), lambda repo: repo.push(paths, run_cache=run_cache))
+        _patiently("store", ", ".join(paths), store)
 
 
 def past_runs(stage: str) -> None:

@@ -92,6 +92,17 @@ def test_a_remote_that_takes_nothing_is_one_message_with_its_cause(faulty, proje
     assert "train" in Path("data/train.txt").read_text()
 
 
+def test_files_of_a_folder_that_are_stored_one_after_the_other_are_all_there(remote, project, patient):
+    with Repo(".") as repo:
+        repo.reproduce("prepare")
+    for file in ("data/test.txt", "data/train.txt"):  # as two stages on pools read them, each one file
+        transfer.push([file])
+    for left in ("data", ".dvc/cache"):
+        shutil.rmtree(left)
+    transfer.pull(["data/train.txt"])
+    assert "train" in Path("data/train.txt").read_text()
+
+
 def test_a_remote_that_fails_once_is_asked_again(made, faulty, patient):
     faulty.fault, faulty.left = "500", 1
     transfer.pull(["data"])
