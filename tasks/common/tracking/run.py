@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from tasks.common.tracking.outbox import Outbox
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
+
+_REFUSED = re.compile(r"[^\w.\- :/]")
 
 
 class Run:
@@ -125,9 +128,9 @@ def _points(metrics: Mapping[str, float], step: int) -> list[Metric]:
 
 
 def log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
-    """Log any number of parameters to a run."""
+    """Log any number of parameters to a run. Signs that MLflow refuses in a name become "_": ``evaluate@2``."""
     from mlflow.entities import Param
 
-    entries = [Param(key, str(value)) for key, value in values.items()]
+    entries = [Param(_REFUSED.sub("_", key), str(value)) for key, value in values.items()]
     for start in range(0, len(entries), 100):  # MLflow's limit per request
         client.log_batch(run_id, params=entries[start : start + 100])

@@ -89,6 +89,15 @@ def test_a_loop_is_one_parent_with_a_child_an_iteration(params: Params, store: s
     assert child.data.tags["torch"]
 
 
+def test_a_stage_of_one_iteration_on_a_pool_is_logged_though_mlflow_refuses_its_name(params: Params, store: str):
+    pools = {"align": "gpu", "evaluate@2": "gpu"}  # of docs/pools.md
+    chosen = params.model_copy(update={"compute": params.compute.model_copy(update={"pools": pools})})
+    ids = tracking.start_loop(chosen)
+
+    logged = connect().get_run(ids["run_id"]).data.params
+    assert (logged["compute.pools.align"], logged["compute.pools.evaluate_2"]) == ("gpu", "gpu")
+
+
 def test_artifacts_come_back_as_they_were_logged(params: Params, store: str, tmp_path: Path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio/one.flac").write_bytes(b"fLaC one")
