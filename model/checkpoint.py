@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from model.checkpoint_size import check_size
 from model.config import read as read_config
 from model.errors import CheckpointError
+from model.writing import disk_errors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched yet
@@ -29,7 +30,9 @@ def save(module: torch.nn.Module, config: dict[str, Any], folder: Path, dtype: t
     """Write ``config`` and the weights; ``dtype`` narrows the file, not the module."""
     folder.mkdir(parents=True, exist_ok=True)
     state = module.state_dict()
-    save_file({name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}, folder / WEIGHTS)
+    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    with disk_errors(folder / WEIGHTS):
+        save_file(weights, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 

@@ -25,6 +25,7 @@ from model.layouts.layout import NO_VOICE, Layout
 from model.layouts.sampled import check_codes_alone, given_starts
 from model.layouts.speech import VoicePrompt
 from model.sampling import Decoding, Request
+from model.writing import disk_errors
 
 KEPT = (".json", ".jinja", ".txt", ".model")  # endings of what a family's folder holds besides weights
 
@@ -128,7 +129,8 @@ def save(policy: Policy, folder: Path, dtype: torch.dtype | None = None) -> None
     """
     kept = {} if policy.folder is None else _files_of(policy.folder)  # read first: it may be the same folder
     written = policy.model if dtype is None else copy.deepcopy(policy.model).to(dtype)
-    written.save_pretrained(folder, safe_serialization=True)
+    with disk_errors(folder):
+        written.save_pretrained(folder, safe_serialization=True)
     if policy.folder is None:
         own.save_tokenizer(policy.layout.tokenizer.backend, folder)
     for name, content in kept.items():

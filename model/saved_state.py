@@ -16,6 +16,7 @@ import torch
 from model import sharding
 from model.checkpoint import all_finite
 from model.errors import TrainingError
+from model.writing import disk_errors
 
 
 class Saver:
@@ -61,7 +62,12 @@ class Saver:
     def _write(self, saved: dict[str, Any], step: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
-        torch.save({"fingerprint": self.fingerprint, "step": step, "parts": saved}, temporary)
+        try:
+            with disk_errors(temporary), temporary.open("wb") as file:
+                torch.save({"fingerprint": self.fingerprint, "step": step, "parts": saved}, file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         os.replace(temporary, self.path)
 
 
