@@ -25,6 +25,8 @@ from tasks.common import ranks
 from tasks.common.params import Params, ParamsError
 
 SECONDS_TO_END = 5  # between SIGTERM and SIGKILL
+# They say of every failure, and of Ctrl-C, what the error says once more. The second has a level of its own.
+NOISY = ("torch.distributed.elastic", "torch.distributed.elastic.agent.server.api")
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -133,13 +135,14 @@ def _environment(processes: int) -> Iterator[None]:
         wanted["GLOO_SOCKET_IFNAME"] = loopback[0]
     before = dict(os.environ)
     os.environ.update(wanted)
-    noisy = logging.getLogger("torch.distributed.elastic")
-    level = noisy.level
-    noisy.setLevel(logging.CRITICAL)  # it says of every failure what the error says once more
+    levels = {noisy: noisy.level for noisy in map(logging.getLogger, NOISY)}
+    for noisy in levels:
+        noisy.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        noisy.setLevel(level)
+        for noisy, level in levels.items():
+            noisy.setLevel(level)
         os.environ.clear()
         os.environ.update(before)
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -68,14 +69,17 @@ def stage(function: Callable[..., Any]) -> Callable[..., Any]:
         with one_message():
             if "iteration" in kwargs:
                 kwargs["iteration"] = iteration_of(kwargs["iteration"])
-            if ranks.is_worker():
-                with ranks.quiet():
-                    return function(*args, **kwargs)
-            orphans.end_with_dvc()
             try:
+                if ranks.is_worker():
+                    with ranks.quiet():
+                        return function(*args, **kwargs)
+                orphans.end_with_dvc()
                 return _checked(lambda: function(*args, **kwargs), started)
             except KeyboardInterrupt:
-                print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)
+                if ranks.is_worker():
+                    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the launcher hands the same Ctrl-C on
+                else:
+                    print("stopped; nothing half-written; run again to go on", file=sys.stderr, flush=True)
                 raise SystemExit(interrupts.STATUS) from None
 
     return run

@@ -157,6 +157,17 @@ def test_workers_end_with_the_command_that_started_them(tmp_path):
     assert psutil.wait_procs(workers, timeout=30)[1] == []
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_with_one_line(tmp_path):
+    stage = start(tmp_path, 2, pause=1.0)
+    workers = [worker(stage, tmp_path, rank) for rank in (0, 1)]
+    for process in (*workers, stage):  # as a terminal does
+        process.send_signal(signal.SIGINT)
+    code, _, errors = end(stage)
+    assert (code, errors) == (130, "stopped; nothing half-written; run again to go on\n")
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
 def test_auto_is_one_process_per_gpu_and_one_on_a_cpu(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert (processes_of("auto", cpu), processes_of(3, cpu)) == (1, 3)
