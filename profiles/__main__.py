@@ -7,7 +7,8 @@ A profile is a YAML file in ``profiles/`` with only the keys that differ. ``spee
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
@@ -46,7 +47,13 @@ def use(
 
 
 def _describe(changes: list[Change]) -> str:
-    return "\n".join(f"  {key}: {before} -> {after}" for key, before, after in changes) or "  nothing differs"
+    lines = [f"  {key}: {_as_yaml(before)} -> {_as_yaml(after)}" for key, before, after in changes]
+    return "\n".join(lines) or "  nothing differs"
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a value as params.yaml has it: null, not None."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 if __name__ == "__main__":

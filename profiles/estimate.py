@@ -26,6 +26,7 @@ FROZEN = 4  # bytes per parameter that is not trained
 LINEARS = 9  # a block's linear layers, as so many square ones: four of attention, three of a wider MLP
 STATE = 16  # bytes per parameter in training: weight, gradient and Adam's two moments in float32
 ACTIVATIONS = 34  # numbers per position, layer and unit of width that a backward pass needs (arXiv 2205.05198, eq. 2)
+LEAST_IN_GAP = 10  # utterances of test: two per fold of its classifier test
 FULL = 0.9  # share of a batch that isn't padding
 BASE = {"cuda": 1.5, "cpu": 0.7}  # GiB that libraries and judges take
 
@@ -108,7 +109,12 @@ class Plan:
         start, found = self.p.policy.start, []
         if self.size.refused:
             found.append(f"prepare will refuse this corpus: {self.size.refused}")
-        elif self.texts < self.p.sample.prompts:
+        if self.p.prepare.test_utterances < LEAST_IN_GAP and not self.whole:
+            found.append(
+                f"gap will refuse this run: prepare.test_utterances is {self.p.prepare.test_utterances}, but it needs "
+                f"{LEAST_IN_GAP}; set it to more, as some may not be usable"
+            )
+        if not self.size.refused and self.texts < self.p.sample.prompts:
             found.append(f"an iteration samples {self.texts:,} texts, all there are: fewer than sample.prompts")
         if start != TRAIN and (self.start is None or self.start.sizes is None):
             found.append(f"{start} is not on this machine: planned with the size of params.yaml's block ar")

@@ -149,7 +149,9 @@ def main() -> None:
     with registry_alone():
         report = register(params, device)
     write_json(paths.REGISTRATION, report)
-    print(f"register: {report['model']}@champion is version {report['champion']}")
+    champion = report["champion"]
+    is_now = "is no version: none has passed the gate" if champion is None else f"is version {champion}"
+    print(f"register: {report['model']}@champion {is_now}")
 
 
 if __name__ == "__main__":

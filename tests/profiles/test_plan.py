@@ -14,8 +14,9 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from model.errors import CheckpointError
+from model.gap.two_sample import FOLDS
 from profiles.corpus_size import Size, size_of
-from profiles.estimate import Plan
+from profiles.estimate import LEAST_IN_GAP, Plan
 from profiles.plan import _time, main, read_speeds
 from tasks.common import params, yaml12
 from tasks.common.epochs import Epochs
@@ -185,7 +186,7 @@ def of_a_folder(corpus: Path, **prepare: int) -> params.Params:
 
 def test_an_iteration_samples_no_more_texts_than_train_has(folder: Path) -> None:
     folder_corpus(folder / "corpus", good_rows(folder / "corpus"))
-    plan = plan_of(of_a_folder(folder / "corpus", unseen_speakers=0, test_utterances=6, dev_utterances=4))
+    plan = plan_of(of_a_folder(folder / "corpus", unseen_speakers=0, test_utterances=10, dev_utterances=4))
     rows = {row.stage: row for row in plan.rows()}
     assert 0 < plan.train <= 20
     assert rows["sample@1"].utterances == plan.train * plan.p.sample.draws
@@ -199,6 +200,15 @@ def test_a_corpus_that_prepare_will_refuse_is_said_to_be_too_small_with_what_to_
     assert done.exit_code == 0
     assert "note: prepare will refuse this corpus: prepare." in output
     assert "These values of prepare would work: unseen_speakers: " in output
+
+
+def test_too_few_utterances_for_the_gap_are_said_before_the_trainings() -> None:
+    assert LEAST_IN_GAP == 2 * FOLDS
+    settings = params.load()
+    for few, said in ((LEAST_IN_GAP - 1, True), (LEAST_IN_GAP, False)):
+        prepare = settings.prepare.model_copy(update={"test_utterances": few})
+        notes = plan_of(settings.model_copy(update={"prepare": prepare})).notes
+        assert any("gap will refuse this run: prepare.test_utterances is 9" in note for note in notes) == said
 
 
 def test_a_folder_without_readable_audio_has_no_plan(folder: Path) -> None:

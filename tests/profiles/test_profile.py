@@ -54,6 +54,7 @@ def test_show_changes_nothing(folder: Path) -> None:
     before = (folder / "params.yaml").read_bytes()
     assert "fsdd" in call("show").output
     assert "prepare.corpus: synthetic -> fsdd" in call("show", "fsdd").output
+    assert "prepare.path: null -> corpora/fsdd" in call("show", "fsdd").output
     assert (folder / "params.yaml").read_bytes() == before
 
 
