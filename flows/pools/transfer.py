@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -98,12 +98,12 @@ def past_runs(stage: str) -> None:
 
 
 def disk_full(text: str, folder: Path) -> str | None:
-    """Return what to do, where a message says that a disk is full; else None."""
+    """Return what to do, where a message says that a disk is full; else None. What filled it may be gone already."""
     if not _FULL.search(text):
         return None
     usage = shutil.disk_usage(folder)
     return (
-        f"the disk with {folder} is full: {usage.free / 1e6:.0f} of {usage.total / 1e6:.0f} MB are free. "
+        f"the disk with {folder} was full: {usage.free / 1e6:.1f} of {usage.total / 1e6:.1f} MB are free now. "
         "Free some space or use another folder, then run again"
     )
 
@@ -139,7 +139,8 @@ def _patiently(verb: str, what: str, action: Callable[[Repo], object]) -> None:
                     raise TransferError(full) from error
                 if attempt + 1 == TRIES:
                     raise TransferError(
-                        f"cannot {verb} {what}: DVC's remote {name} was asked {TRIES} times; {masked(cause)}"
+                        f"cannot {verb} {what}: DVC's remote {name} was asked {TRIES} times; {masked(cause)}. Are its "
+                        "address, bucket and credentials right on this machine? (docs/s3.md)"
                     ) from error
         time.sleep(PAUSE_SECONDS * 2**attempt)
 
@@ -179,7 +180,7 @@ def _errors() -> Iterator[list[str]]:
 
 
 def main(
-    verb: Annotated[str, typer.Argument(help="pull or push")],
+    verb: Annotated[Literal["pull", "push"], typer.Argument()],
     paths: Annotated[list[str], typer.Argument(help="outputs of stages, or files in them")],
 ) -> None:
     """Exchange outputs of stages with DVC's remote."""

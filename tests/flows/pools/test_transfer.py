@@ -103,6 +103,14 @@ def test_files_of_a_folder_that_are_stored_one_after_the_other_are_all_there(rem
     assert "train" in Path("data/train.txt").read_text()
 
 
+def test_a_bucket_that_is_not_there_is_named_with_what_to_look_at(remote, project, patient):
+    with Repo(".") as repo:
+        repo.reproduce("prepare")
+    Path(".dvc/config.local").write_text("['remote \"storage\"']\n    url = s3://nowhere/dvc\n")
+    with pytest.raises(transfer.TransferError, match=r"bucket does not exist.*address, bucket and credentials"):
+        transfer.push(["data"])
+
+
 def test_a_remote_that_fails_once_is_asked_again(made, faulty, patient):
     faulty.fault, faulty.left = "500", 1
     transfer.pull(["data"])
@@ -181,7 +189,7 @@ def test_a_full_disk_is_one_message(made, patient, small_disk):
     with pytest.raises(transfer.TransferError) as refused:
         worker.work(order("policy", "data"), lambda _: None)
     message = str(refused.value)
-    assert message.startswith("the disk with ") and "MB are free" in message and "\n" not in message
+    assert message.startswith("the disk with ") and "of 0.3 MB are free now" in message and "\n" not in message
     assert not list(small_disk.iterdir())
 
 
