@@ -116,6 +116,7 @@ class _Watch:
         self._pool = stage.pool or ""
         self._said, self._said_at = "", 0.0
         self._seen: Report | None = None
+        self._lost = ""  # why the last worker counts as lost
 
     def result(self) -> Report:
         """The worker's last report.
@@ -134,10 +135,11 @@ class _Watch:
             if found is not None:
                 return found
             left = TRIES - attempt - 1
-            self._say(f"its worker was lost; {'given to the pool again' if left else 'no try is left'}")
+            again = "given to the pool again" if left else "no try is left"
+            self._say(f"its worker was lost ({self._lost}); {again}")
         raise PoolError(
             f"{TRIES} workers of pool {self._pool} were lost while they ran {self._stage.name}, one after the other; "
-            "their logs say why (was there enough memory?)"
+            f"the last: {self._lost}. Their logs say more (have they this project's packages, and enough memory?)"
         )
 
     def _started(self, key: str) -> UUID:
@@ -184,6 +186,8 @@ class _Watch:
             if found and found.how:
                 return found
             if state is None or state.type == StateType.CRASHED:
+                reason = (state.message if state else "its flow run was deleted") or "no reason given"
+                self._lost = secrets.masked(reason.rstrip("."))
                 return None
             if state.type in _OVER:  # before the worker could report
                 return Report(
@@ -202,7 +206,8 @@ class _Watch:
             process.wait(POLL_SECONDS)
 
     def _give_up(self, run: UUID, seconds: float) -> None:
-        lost: State[Any] = Crashed(message=f"no sign of life for {seconds:g} s")
+        self._lost = f"no sign of life for {seconds:g} s"
+        lost: State[Any] = Crashed(message=self._lost)
         self._client.set_flow_run_state(run, lost, force=True)
 
     def _look(self, run: UUID) -> tuple[State[Any] | None, Report | None]:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -164,13 +164,14 @@ def deployed(prefect_api: str) -> str:
     return prefect_api
 
 
-def deploy(address: str) -> None:
+def deploy(
+    address: str, pools: Sequence[str] = POOLS, entrypoint: str = "flows.pools.worker.speechalign_stage"
+) -> None:
     """Make the pools and the deployments of stages to them."""
     with SyncPrefectClient(address) as api:
         flow = api.request("POST", "/flows/", json={"name": FLOW}).json()["id"]
-        for pool in POOLS:
+        for pool in pools:
             api.request("POST", "/work_pools/", json={"name": pool, "type": "process"})
-            entrypoint = "flows.pools.worker.speechalign_stage"
             content = {"flow_id": flow, "name": pool, "entrypoint": entrypoint, "work_pool_name": pool}
             api.request("POST", "/deployments/", json=content)
 

@@ -11,9 +11,10 @@ from dvc.repo import Repo
 
 from flows import graph
 from flows.loop import speechalign_loop
+from flows.pools import submit
 from tasks.common import yaml12
 from tests.flows.conftest import wait_for
-from tests.flows.pools.conftest import idle
+from tests.flows.pools.conftest import deploy, idle
 
 
 @pytest.fixture
@@ -59,3 +60,18 @@ def test_workers_in_empty_folders_make_the_bytes_of_a_local_run_though_one_is_ki
     with Repo(".") as repo:
         repo.pull()
     assert project.made() == made
+
+
+@pytest.mark.slow
+def test_a_worker_without_this_projects_packages_is_said_to_be_lost_with_the_reason(
+    project, deployed, start, monkeypatch
+):
+    deploy(deployed, pools=["bare"], entrypoint="no_such_package.worker.speechalign_stage")
+    monkeypatch.setattr(submit, "TRIES", 1)
+    project.commit(compute={"threads": 1, "pools": {"prepare": "bare"}})
+    start("bare")
+    state = speechalign_loop(targets=["prepare"], return_state=True)
+
+    assert state.is_failed()
+    assert "the last: Process exited with status code: 1" in state.message
+    assert "have they this project's packages" in state.message
