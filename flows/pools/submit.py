@@ -6,6 +6,7 @@ that gives no sign of life for a while is taken for lost, and its stage goes to 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -151,14 +152,16 @@ class _Watch:
             self._say(f"pool {self._pool} is at it already")
             return under_way[0].id
         name = f"{job.FLOW}/{self._pool}"
-        try:
+        deployment = None
+        with contextlib.suppress(ObjectNotFound):
             deployment = self._client.read_deployment_by_name(name)
-        except ObjectNotFound as error:
+        if deployment is None or deployment.work_pool_name is None:  # no pool: it was deleted since
+            lacking = f"no deployment {name}" if deployment is None else f"no pool any more for the deployment {name}"
             raise PoolError(
-                f"{self._stage.name} goes to pool {self._pool}, but there is no deployment {name} at "
+                f"{self._stage.name} goes to pool {self._pool}, but there is {lacking} at "
                 f"{secrets.address(str(PREFECT_API_URL.value()))}. Make the pool and deploy it (docs/pools.md), set "
                 "PREFECT_API_URL to a server that workers reach, or take the pool out of dvc.yaml and compute.pools"
-            ) from error
+            )
         self._say(f"given to pool {self._pool}")
         return self._client.create_flow_run_from_deployment(
             deployment.id,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+from prefect.client.orchestration import SyncPrefectClient
 
 from flows import graph
 from flows.loop import speechalign_loop
@@ -75,3 +76,14 @@ def test_a_worker_without_this_projects_packages_is_said_to_be_lost_with_the_rea
     assert state.is_failed()
     assert "the last: Process exited with status code: 1" in state.message
     assert "have they this project's packages" in state.message
+
+
+def test_a_pool_that_was_deleted_since_its_deployment_is_named_at_once(project, deployed):
+    deploy(deployed, pools=["old"])
+    with SyncPrefectClient(deployed) as api:
+        api.request("DELETE", "/work_pools/old")
+    project.commit(compute={"threads": 1, "pools": {"prepare": "old"}})
+    state = speechalign_loop(targets=["prepare"], return_state=True)
+
+    assert state.is_failed()
+    assert "no pool any more for the deployment speechalign-stage/old" in state.message
