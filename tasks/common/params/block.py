@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from model.errors import SpeechAlignError
 
 Positive = Annotated[int, Field(gt=0)]
+OnOneMachine = Annotated[int, Field(gt=0, le=1024)]  # threads, processes: more would only exhaust it
 Share = Annotated[float, Field(ge=0, le=1)]
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]

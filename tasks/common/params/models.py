@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tasks.common.params.block import AtLeast0, Block, Positive, Rate, Share
+from tasks.common.params.block import AtLeast0, Block, OnOneMachine, Positive, Rate, Share
 
 TRAIN = "train"  # policy.start: no folder, train AR and NAR here
 # Published names of one file, from whisper's own table: importing the package here would load torch for every command.
@@ -22,8 +22,8 @@ def _spelled_out(value: object) -> object:
 class Compute(Block):
     device: Literal["auto", "cpu", "cuda"]
     precision: Annotated[Literal["auto", "float32", "bf16", "fp16"], BeforeValidator(_spelled_out)]
-    threads: Positive
-    processes: Literal["auto"] | Positive
+    threads: OnOneMachine
+    processes: Literal["auto"] | OnOneMachine
     shard: bool = False
     pools: dict[str, str | None] = Field(default={})  # stage -> Prefect work pool that runs it; flows/ reads them
     engine: Literal["local", "processes", "ray"]

@@ -63,6 +63,8 @@ def test_the_defaults_are_valid(tmp_path):
             "synthetic: rate ([200, 150]) must name the lower",
         ),
         ("pitch: [-6, 6]", "pitch: [6, -6]", "synthetic: pitch ([6, -6]) must name the lower"),
+        ("threads: 2", "threads: 100000", "compute.threads: Input should be less than or equal to 1024"),
+        ("processes: auto", "processes: 9999", "processes: Input should be 'auto' or less than or equal to 1024"),
         ("min_seconds: 0.2", "min_seconds: .inf", "min_seconds: Input should be a finite number"),
         ("long_words: [5, 8]", "long_words: [2, 3]", "recorded texts have up to 4 words: the set long must have more"),
         ("draws: 4                  # samples", "draws: 1  # samples", "compares draws of one text"),
