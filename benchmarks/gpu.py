@@ -200,6 +200,10 @@ def main(
     device = runtime.device_of("auto")
     if device.type != "cuda" and not smoke:
         raise SystemExit("error: PyTorch finds no NVIDIA GPU here; --smoke runs a tiny policy on a CPU")
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+    except OSError as error:
+        raise SystemExit(f"error: the results cannot be kept in --out {out}: {error.strerror}") from error
     runtime.fast_on(device)
     found: dict[str, Any] = {**card(device, smoke), "sizes": {}, "audio": audio(device, smoke)}
     for size in SMOKE if smoke else SIZES:
@@ -215,7 +219,6 @@ def main(
         if device.type == "cuda":
             torch.cuda.empty_cache()
     found["seconds"] = time.monotonic() - started
-    out.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^a-z0-9]+", "-", found["card"].lower()).strip("-")
     (out / f"{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"{out / name}.json: {found['audio']}, {found['seconds']:.0f} s")
