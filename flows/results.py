@@ -82,9 +82,9 @@ def _prefect() -> str:
     """Return the address of the configured server's pages, or the command that shows the runs without one."""
     if "PREFECT_API_URL" not in os.environ:
         return "PREFECT_HOME=.prefect prefect server start"
-    from prefect.settings import PREFECT_UI_URL
+    from prefect.settings import Settings
 
-    return secrets.address(str(PREFECT_UI_URL.value()))
+    return secrets.address(str(Settings().ui_url))
 
 
 def _row(texts: str, system: str, decoding: str, scores: dict[str, Any]) -> dict[str, str]:
