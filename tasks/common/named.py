@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import overload
-
 import numpy as np
 import pyarrow as pa
 
+from tasks.common.by_position import ByPosition
 
-class Named(Sequence[str]):
+
+class Named(ByPosition[str]):
     """Names by position, as numbers among the names that there are, in the order in which they came."""
 
     def __init__(self) -> None:
@@ -42,10 +41,5 @@ class Named(Sequence[str]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        found = self.numbers[index]
-        return self._names[found] if isinstance(index, int | np.integer) else [self._names[i] for i in found]
+    def at(self, index: int) -> str:
+        return self._names[self.numbers[index]]

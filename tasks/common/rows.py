@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.common import paths
+from tasks.common.by_position import ByPosition
 from tasks.common.files import GROUP, DataError, open_table
 from tasks.common.spill import Cells, Spill
 
@@ -22,7 +23,7 @@ PART = 256  # rows that are written at a time
 HEAD = 8  # bytes that say how long a row's JSON is; arrays begin at multiples of as many
 
 
-class Rows(Sequence[Row]):
+class Rows(ByPosition[Row]):
     """Rows by position: four bytes of memory each. Every access makes the row again, so change none.
 
     A row holds arrays of one dimension, and what JSON can hold.
@@ -44,17 +45,11 @@ class Rows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._cells)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        return _unpacked(self._cells.read(range(len(self))[index]))
+    def at(self, index: int) -> Row:
+        return _unpacked(self._cells.read(index))
 
 
-class Mapped(Sequence[T], Generic[A, T]):
+class Mapped(ByPosition[T], Generic[A, T]):
     """What a function makes of each item, when it is asked for."""
 
     def __init__(self, items: Sequence[A], make: Callable[[A], T]):
@@ -63,7 +58,7 @@ class Mapped(Sequence[T], Generic[A, T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __getitem__(self, index: int) -> T:  # type: ignore[override]
+    def at(self, index: int) -> T:
         return self._make(self._items[index])
 
 

@@ -10,14 +10,14 @@ import errno
 import os
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.common.by_position import ByPosition
 from tasks.common.files import DataError
 
 
@@ -104,7 +104,7 @@ class Cells:
             yield self._spill.read(start, self._width * int(bounds[-1])), bounds
 
 
-class Strings(Sequence[str]):
+class Strings(ByPosition[str]):
     """A column of text. Each access reads one Python string."""
 
     def __init__(self, spill: Spill):
@@ -119,13 +119,7 @@ class Strings(Sequence[str]):
     def __len__(self) -> int:
         return len(self._cells)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
+    def at(self, index: int) -> str:
         return self._cells.read(index).decode()
 
     def __iter__(self) -> Iterator[str]:

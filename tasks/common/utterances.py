@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import torch
 
 from tasks.common import cuts, paths, schemas
+from tasks.common.by_position import ByPosition
 from tasks.common.codes import Codes, codes_column
 from tasks.common.files import DataError, open_table
 from tasks.common.named import Named
@@ -29,7 +30,7 @@ Row = dict[str, Any]  # of schemas.CODES; "codes" is uint16 (levels, frames)
 ROWS_AT_A_TIME = 1024  # decoded from parquet, which takes ten bytes per code for a moment
 
 
-class Utterances(Sequence[Row]):
+class Utterances(ByPosition[Row]):
     """Utterances by position; ``codes`` and ``level1`` by position too.
 
     Args:
@@ -84,15 +85,7 @@ class Utterances(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        if not 0 <= index < len(self):
-            raise IndexError(f"utterance {index} of {len(self)}")
+    def at(self, index: int) -> Row:
         return {
             "id": self.ids[index],
             "speaker": self.speakers[index],
