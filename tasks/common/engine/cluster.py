@@ -47,7 +47,10 @@ class Cluster(Backend):
                 ray.init(**options, runtime_env=code, logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 where = f"at {address}" if address else "on this machine"
-                raise WorkerError(f"there is no Ray {where} (compute.address): {_first_line(error)}") from error
+                raise WorkerError(
+                    f"there is no Ray {where} (compute.address), or it asks for a token (docs/engine.md): "
+                    f"{_first_line(error)}"
+                ) from error
         gpus = 1 if device.type == "cuda" else 0
         available = int(ray.cluster_resources().get("GPU" if gpus else "CPU", 0))
         if not available:

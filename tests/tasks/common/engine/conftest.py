@@ -32,6 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     head = ["--head", "--port", PORT, "--temp-dir", session, "--include-dashboard=false"]
     # Each node finds this test's modules, as those of an installed project. Ray's workers step back behind all else.
     own = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    own["RAY_AUTH_MODE"] = "disabled"  # else a head asks for a token where this user has run Ray before
     try:
         for node, folder in zip((head, ["--address", ADDRESS]), folders, strict=True):
             start = [*command, "start", *node, "--node-ip-address", "127.0.0.1", *small]
