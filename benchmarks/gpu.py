@@ -38,6 +38,7 @@ from model.precision import with_weights_in
 from model.sampling import Decoding, Request, sample
 from tasks.common import params as settings
 from tasks.common import runtime
+from tasks.common.files import try_place
 from tasks.extract.__main__ import seconds_per_pass
 
 RESULTS = Path(__file__).parent / "results"
@@ -201,7 +202,7 @@ def main(
     if device.type != "cuda" and not smoke:
         raise SystemExit("error: PyTorch finds no NVIDIA GPU here; --smoke runs a tiny policy on a CPU")
     try:
-        out.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
+        try_place(out / "card.json")  # before minutes of measuring
     except OSError as error:
         raise SystemExit(f"error: the results cannot be kept in --out {out}: {error.strerror}") from error
     runtime.fast_on(device)

@@ -50,7 +50,7 @@ def statistics(inputs: Inputs) -> list[tuple[str, list[str] | None]]:
     ]
 
 
-def _cells(pairs: Sequence[dict[str, Any]], new: int) -> list[str]:
+def _cells(pairs: Sequence[Pair], new: int) -> list[str]:
     if not pairs:
         return ["0", "0", *["–"] * (len(HEADINGS) - 2)]
     sources = Counter(pair["source"].replace("_", " ") for pair in pairs)
@@ -91,6 +91,6 @@ def _minus(a: float | None, b: float | None) -> float:
     return math.nan if a is None or b is None else a - b
 
 
-def _mean(pairs: Sequence[dict[str, Any]], measure: Callable[[Pair], float], digits: int, unit: str = "") -> str:
+def _mean(pairs: Sequence[Pair], measure: Callable[[Pair], float], digits: int, unit: str = "") -> str:
     found = [value for pair in pairs if math.isfinite(value := measure(pair))]
     return numbers.number(sum(found) / len(found), digits, signed=True) + unit if found else "–"

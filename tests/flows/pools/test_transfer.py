@@ -22,6 +22,12 @@ from tests.flows.conftest import PROJECT
 from tests.flows.pools.faulty_s3 import proxy
 
 
+def forget_data() -> None:
+    """Leave the outputs in the remote only."""
+    for left in ("data", ".dvc/cache"):
+        shutil.rmtree(left)
+
+
 @pytest.fixture
 def patient(monkeypatch):
     monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.01)
@@ -42,8 +48,7 @@ def made(faulty, project):
         repo.reproduce("prepare")
     transfer.push(["data"])
     project.calls()
-    for left in ("data", ".dvc/cache"):
-        shutil.rmtree(left)
+    forget_data()
     return project
 
 
@@ -86,8 +91,7 @@ def test_a_remote_that_takes_nothing_is_one_message_with_its_cause(faulty, proje
 
     faulty.fault = "none"
     transfer.push(["data"])
-    for left in ("data", ".dvc/cache"):
-        shutil.rmtree(left)
+    forget_data()
     transfer.pull(["data"])
     assert "train" in Path("data/train.txt").read_text()
 
@@ -97,8 +101,7 @@ def test_files_of_a_folder_that_are_stored_one_after_the_other_are_all_there(rem
         repo.reproduce("prepare")
     for file in ("data/test.txt", "data/train.txt"):  # as two stages on pools read them, each one file
         transfer.push([file])
-    for left in ("data", ".dvc/cache"):
-        shutil.rmtree(left)
+    forget_data()
     transfer.pull(["data/train.txt"])
     assert "train" in Path("data/train.txt").read_text()
 
